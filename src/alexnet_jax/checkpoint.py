@@ -1,0 +1,82 @@
+"""Checkpoints by Orbax, behind three functions: open, save, restore.
+
+A checkpoint is the whole train state and, as its metadata, the facts of the run that
+the order of the data depends on; with another order a resumed run would not be the same
+run.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from orbax.checkpoint import v1 as ocp
+
+from alexnet_jax.config import UserError
+from alexnet_jax.train_state import TrainState
+
+Checkpointer = ocp.training.Checkpointer
+_policies = ocp.training.preservation_policies
+
+
+def open_checkpoints(directory: Path, *, keep: int) -> Checkpointer:
+    """Opens a directory of checkpoints that keeps the last `keep` and the best one.
+
+    Close it, or use it as a context manager: writing is asynchronous.
+    """
+    best = _policies.BestN(
+        get_metric_fn=lambda metrics: metrics["top1_error"],
+        reverse=True,  # the lowest error last, which is the best
+        n=1,
+        keep_checkpoints_without_metrics=False,
+    )
+    return Checkpointer(
+        directory.resolve(),
+        preservation_policy=_policies.AnyPreservationPolicy(
+            [_policies.LatestN(keep), best]
+        ),
+        cleanup_tmp_directories=True,
+    )
+
+
+def save(
+    checkpointer: Checkpointer,
+    state: TrainState,
+    step: int,
+    facts: dict[str, Any],
+    metrics: dict[str, float] | None,
+) -> None:
+    """Begins to write the state; a write before it is waited for.
+
+    Args:
+        facts: what a resumed run must agree with.
+        metrics: the evaluation of this state, with "top1_error", if there was one.
+    """
+    checkpointer.save_async(
+        step, state._asdict(), custom_metadata=facts, metrics=metrics
+    )
+
+
+def newest_metrics(checkpointer: Checkpointer) -> dict[str, float]:
+    """The evaluation of the newest checkpoint, empty if it was saved without one."""
+    newest = checkpointer.latest
+    return dict(newest.metrics or {}) if newest is not None else {}
+
+
+def restore(
+    checkpointer: Checkpointer, abstract: TrainState, *, facts: dict[str, Any]
+) -> TrainState | None:
+    """The newest state, placed as `abstract` says; none where there is no checkpoint.
+
+    Raises:
+        UserError: the checkpoint was made with other facts.
+    """
+    if checkpointer.latest is None:
+        return None
+    saved = checkpointer.metadata(checkpointer.latest).custom_metadata or {}
+    for name, value in facts.items():
+        if saved.get(name) != value:
+            raise UserError(
+                f"the checkpoint of step {checkpointer.latest.step} was made with "
+                f"{name} {saved.get(name)}, now it is {value}: the order of the data "
+                "would not be the same. Use another --workdir."
+            )
+    return TrainState(**checkpointer.load(checkpointer.latest, abstract._asdict()))

@@ -1,0 +1,87 @@
+"""Setting up a run: every check before any work, the data, the mesh of devices."""
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from jax.sharding import Mesh
+
+from alexnet_jax import augment, columns, data, statistics, validation, workdir
+from alexnet_jax.config import Config
+
+
+class Job(NamedTuple):
+    """What a run works with, once everything has been checked."""
+
+    config: Config
+    directory: Path
+    mesh: Mesh
+    train_source: data.Source
+    eval_source: data.Source
+
+    @property
+    def steps_per_epoch(self) -> float:
+        return self.train_source.num_examples / self.config.batch_size
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the whole run, a last partial one included."""
+        return math.ceil(self.config.num_epochs * self.steps_per_epoch)
+
+    def ends_epoch(self, step: int) -> bool:
+        """Whether an epoch is complete after that many steps, and was not before.
+
+        A batch may straddle two epochs: no example is left out.
+        """
+        examples = self.train_source.num_examples
+        seen = step * self.config.batch_size
+        return seen // examples > (seen - self.config.batch_size) // examples
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the order of the data depends on; a resumed run must have the same."""
+        return {
+            "seed": self.config.seed,
+            "batch_size": self.config.batch_size,
+            "num_examples": self.train_source.num_examples,
+            "dataset": self.train_source.fingerprint,
+        }
+
+
+def set_up(config: Config, directory: Path) -> Job:
+    """Checks everything that can be checked, opens the data, takes the run directory.
+
+    Raises:
+        UserError: something does not fit; nothing has been computed by then.
+    """
+    validation.check_config(config)
+    mesh = columns.make_mesh(config.run.mesh, config.model.num_columns, jax.devices())
+    validation.check_batch(config, mesh.shape["data"])
+    train_source = data.open_source(config.data, config.data.train_split)
+    eval_source = data.open_source(config.data, config.data.eval_split)
+    validation.check_labels(config, train_source.name, train_source.num_classes)
+    workdir.open_workdir(directory, config)
+    workdir.write_manifest(
+        directory,
+        devices=[
+            f"{device.platform} {device.device_kind}" for device in mesh.devices.flat
+        ],
+        mesh=dict(mesh.shape),
+    )
+    return Job(config, directory, mesh, train_source, eval_source)
+
+
+def image_statistics(job: Job) -> augment.ImageStatistics:
+    """Mean image and principal components of the training set, on every device.
+
+    Computed once in a run directory, in a pass over the training set.
+    """
+    found = statistics.load_or_compute(
+        job.train_source,
+        job.directory / "statistics.npz",
+        num_workers=job.config.run.num_workers,
+    )
+    stddev, direction = statistics.principal_components(found.covariance)
+    images = augment.ImageStatistics(found.mean_image, stddev, direction)
+    return jax.device_put(images, columns.replicated(job.mesh))

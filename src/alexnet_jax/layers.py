@@ -1,0 +1,185 @@
+"""The layers of 2012 that no library has in this form.
+
+Response normalisation over maps and over pixels (paper section 3.3 and the 2012 code),
+max-pooling with map sizes rounded up, dropout as a plain mask (section 4.2), and a
+fully connected layer that keeps the columns apart. Convolution is Flax's.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from alexnet_jax import columns
+from alexnet_jax.config import Norm, Place, Pool, Sees
+
+
+def local_response_norm(
+    x: jax.Array,
+    *,
+    size: int,
+    k: float,
+    alpha: float,
+    beta: float,
+    alpha_divided_by_n: bool,
+    num_columns: int,
+) -> jax.Array:
+    """Response normalisation over neighbouring maps (paper section 3.3).
+
+    y_i = x_i / (k + a * sum_{j=i-n//2}^{i+n//2} x_j^2)^beta, with n = size, the sum cut
+    off at the edges of the column, and a = alpha / n (2012 code, Caffe, PyTorch) or
+    a = alpha (the paper's text, TensorFlow).
+
+    Args:
+        x: `[..., channels]`; alpha is meant for activations of pixels on 0-255.
+        num_columns: the channels fall into that many columns which do not see each
+            other.
+
+    Returns:
+        An array of the shape and dtype of x.
+    """
+    grouped = x.reshape(*x.shape[:-1], num_columns, x.shape[-1] // num_columns)
+    before = size // 2
+    edges = [(0, 0)] * (grouped.ndim - 1) + [(before, size - 1 - before)]
+    padded = jnp.pad(jnp.square(grouped), edges)
+    channels = grouped.shape[-1]
+    total = sum(padded[..., shift : shift + channels] for shift in range(size))
+    scale = alpha / size if alpha_divided_by_n else alpha
+    return (grouped * (k + scale * total) ** -beta).reshape(x.shape)
+
+
+def spatial_response_norm(
+    x: jax.Array,
+    *,
+    size: int,
+    k: float,
+    alpha: float,
+    beta: float,
+    alpha_divided_by_n: bool,
+) -> jax.Array:
+    """Response normalisation over neighbouring pixels of the same map.
+
+    y = x / (k + a * sum of x^2 over size x size pixels)^beta, the sum cut off at the
+    edges of the map, a = alpha / size^2 (2012 code, layer.py, also at the edges) or
+    a = alpha. Configuration 145 has it in layer 2; the paper does not mention it.
+
+    Args:
+        x: `[batch, height, width, channels]`.
+
+    Returns:
+        An array of the shape and dtype of x.
+    """
+    before = size // 2
+    edges = (before, size - 1 - before)
+    total = lax.reduce_window(
+        jnp.square(x),
+        0.0,
+        lax.add,
+        window_dimensions=(1, size, size, 1),
+        window_strides=(1, 1, 1, 1),
+        padding=((0, 0), edges, edges, (0, 0)),
+    )
+    scale = alpha / size**2 if alpha_divided_by_n else alpha
+    return x * (k + scale * total) ** -beta
+
+
+def normalize(
+    x: jax.Array, local: Norm, spatial: Norm, place: Place, num_columns: int
+) -> jax.Array:
+    """The normalisations that stand at `place`, over maps first."""
+    if local.place == place:
+        x = local_response_norm(
+            x,
+            size=local.size,
+            k=local.k,
+            alpha=local.alpha,
+            beta=local.beta,
+            alpha_divided_by_n=local.alpha_divided_by_n,
+            num_columns=1 if local.across_columns else num_columns,
+        )
+    if spatial.place == place:
+        x = spatial_response_norm(
+            x,
+            size=spatial.size,
+            k=spatial.k,
+            alpha=spatial.alpha,
+            beta=spatial.beta,
+            alpha_divided_by_n=spatial.alpha_divided_by_n,
+        )
+    return x
+
+
+def max_pool(x: jax.Array, pool: Pool) -> jax.Array:
+    """Maxima of windows (paper section 3.4: 3x3 at stride 2, overlapping).
+
+    With `pool.ceil` a map of n pixels gives ceil((n - window) / stride) + 1, the last
+    window clipped at the border (2012 code, layer.py); else the floor of it.
+
+    Args:
+        x: `[batch, height, width, channels]`.
+    """
+    if pool.window == 1 and pool.stride == 1:
+        return x
+    overhang = [
+        -(size - pool.window) % pool.stride if pool.ceil else 0 for size in x.shape[1:3]
+    ]
+    return nn.max_pool(
+        x,
+        (pool.window, pool.window),
+        (pool.stride, pool.stride),
+        padding=[(0, pixels) for pixels in overhang],
+    )
+
+
+def dropout(
+    x: jax.Array,
+    *,
+    form: str,
+    rate: float,
+    train: bool,
+    make_key: Callable[[], jax.Array],
+) -> jax.Array:
+    """Sets units to zero with probability `rate` in training (paper section 4.2).
+
+    Form "2012": y = mask * x in training, y = (1 - rate) * x in testing. Form
+    "inverted" (Flax, PyTorch): y = mask * x / (1 - rate), and y = x in testing. The
+    mask depends on the key and the shape, never on the devices.
+
+    Args:
+        x: `[batch, units]`.
+        make_key: gives the key; called in training only.
+    """
+    if form == "none":
+        return x
+    keep = 1.0 - rate
+    if not train:
+        return x * keep if form == "2012" else x
+    mask = jax.random.bernoulli(make_key(), keep, x.shape)
+    return jnp.where(mask, x if form == "2012" else x / keep, jnp.zeros((), x.dtype))
+
+
+class Dense(nn.Module):
+    """A fully connected layer over `[batch, ..., channels]`, by columns.
+
+    Its kernel is `[..., channels seen, features]`: fc6 has `[6, 6, 256, 4096]`, so that
+    channels stay the last axis and the columns stay apart.
+    """
+
+    features: int
+    sees: Sees
+    num_columns: int
+    kernel_init: nn.initializers.Initializer
+    bias_init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        channels = x.shape[-1] // (self.num_columns if self.sees == "own" else 1)
+        shape = (*x.shape[1:-1], channels, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", self.bias_init, (self.features,))
+        y = columns.matrix_product(
+            x, kernel, sees=self.sees, num_columns=self.num_columns
+        )
+        return y + bias[None]

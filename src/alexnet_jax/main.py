@@ -1,0 +1,67 @@
+"""The command: python -m alexnet_jax.main --workdir runs/
+
+Kept short, so that notebooks and tests use the functions that it calls. What is slow to
+import comes after the options have been read, so that --help answers at once.
+"""
+
+import os
+import sys
+
+from alexnet_jax import interruption, options
+from alexnet_jax.config import Config, UserError
+
+
+def run(chosen: options.Options) -> str:
+    """Trains, and returns a few lines on how it ended."""
+    import jax
+
+    # Before JAX starts: devices can't be added later. Accelerators are not affected.
+    jax.config.update("jax_num_cpu_devices", _cpu_devices(chosen.config))
+    from alexnet_jax import train
+
+    outcome = train.train_and_evaluate(chosen.config, chosen.workdir)
+    head = f"{chosen.workdir}: "
+    if outcome.was_complete:
+        head += f"the run is complete, {outcome.step} steps. "
+        remedy = f"\nFor more: --num-epochs {2 * chosen.config.num_epochs:g}"
+    else:
+        head += f"trained for {outcome.step} steps. "
+        remedy = ""
+    return head + _errors(outcome.evaluation, chosen.config) + remedy
+
+
+def _cpu_devices(config: Config) -> int:
+    """Virtual devices without accelerator: two, so that the columns are apart."""
+    return config.run.mesh.cpu_devices or min(2, os.cpu_count() or 1)
+
+
+def _errors(evaluation: dict[str, float], config: Config) -> str:
+    if not evaluation:
+        return ""
+    return (
+        f"{config.data.name} {config.data.eval_split}, centre view, "
+        f"{evaluation['examples']:g} images: top-1 error "
+        f"{evaluation['top1_error']:.2%}, top-5 error {evaluation['top5_error']:.2%}, "
+        f"loss {evaluation['loss']:.4f}"
+    )
+
+
+def main() -> int:
+    """Returns the exit code: 0 done, 1 diverged, 2 a mistake, 75 stopped and saved."""
+    chosen = options.parse(sys.argv[1:])
+    try:
+        print(run(chosen))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except interruption.Interrupted as stop:
+        print(f"{stop}; the same command goes on from there", file=sys.stderr)
+        return interruption.EXIT_RESUME
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

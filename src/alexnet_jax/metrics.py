@@ -1,0 +1,163 @@
+"""Where numbers go: JSON lines, TensorBoard, and the terminal.
+
+Records are flat dictionaries with "kind" ("train" or "eval"), "step" and "epoch";
+errors are fractions. One file, `metrics.jsonl`, is the record of a run; the rest is for
+eyes.
+"""
+
+import json
+import math
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm.auto import tqdm
+
+Record = dict[str, Any]
+
+
+class MetricsWriter:
+    """Appends records to `metrics.jsonl` and to TensorBoard's event files."""
+
+    def __init__(self, directory: Path, *, resume_step: int) -> None:
+        """Opens the files of a run that goes on after `resume_step` steps.
+
+        Records of later steps, which will come again, and a last line torn by a kill
+        are dropped.
+        """
+        from tensorboardX import SummaryWriter  # slow, and only needed here
+
+        path = directory / "metrics.jsonl"
+        if path.exists():
+            _drop_after(path, resume_step)
+        self._lines = path.open("a", encoding="utf-8")
+        self._events = SummaryWriter(
+            str(directory / "tensorboard"), purge_step=resume_step + 1
+        )
+
+    def write(self, record: Record) -> None:
+        """Writes a record; NaN and infinity become null, which JSON has not."""
+        self._lines.write(json.dumps(_finite(record), allow_nan=False) + "\n")
+        self._lines.flush()
+        for name, value in record.items():
+            if name not in ("kind", "step"):
+                self._events.add_scalar(
+                    f"{record['kind']}/{name}", value, record["step"]
+                )
+
+    def close(self) -> None:
+        self._lines.close()
+        self._events.close()
+
+
+def _finite(record: Record) -> Record:
+    return {
+        name: None if isinstance(v, float) and not math.isfinite(v) else v
+        for name, v in record.items()
+    }
+
+
+def _drop_after(path: Path, step: int) -> None:
+    kept = [line for line in path.read_bytes().splitlines() if _is_until(line, step)]
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(b"".join(line + b"\n" for line in kept))
+    os.replace(partial, path)
+
+
+def _is_until(line: bytes, step: int) -> bool:
+    try:
+        return json.loads(line)["step"] <= step
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+class Progress:
+    """The state of a run on the terminal: a bar there, plain lines elsewhere.
+
+    The time that is left is reckoned from the end of the first step of this process,
+    since that step compiles.
+    """
+
+    def __init__(
+        self,
+        num_steps: int,
+        first_step: int,
+        steps_per_epoch: float,
+        stream: TextIO | None = None,
+    ) -> None:
+        self._num_steps = num_steps
+        self._steps_per_epoch = steps_per_epoch
+        self._stream = stream or sys.stdout
+        self._clock: tuple[int, float] | None = None
+        self._bar = None
+        if self._stream.isatty():
+            self._bar = tqdm(
+                total=num_steps,
+                initial=first_step,
+                unit="step",
+                file=self._stream,
+                dynamic_ncols=True,
+                leave=False,
+            )
+
+    def first_step_done(self, step: int) -> None:
+        """Starts the clock."""
+        self._clock = (step, time.perf_counter())
+
+    def train(self, record: Record) -> None:
+        """Shows a record of training steps."""
+        numbers = (
+            f"epoch {record['epoch']:.2f}  loss {record['loss']:.4f}  "
+            f"top-1 error {record['top1_error']:.1%}  "
+            f"rate {record['learning_rate']:.3g}  "
+            f"{record['images_per_second']:.0f} images/s  "
+            f"data wait {record['data_wait_fraction']:.0%}"
+        )
+        if self._bar is not None:
+            self._bar.set_postfix_str(numbers, refresh=False)
+            self._bar.update(record["step"] - self._bar.n)
+            return
+        remaining = self._remaining(record["step"])
+        self.note(
+            f"step {record['step']}/{self._num_steps}  {numbers}  eta {remaining}"
+        )
+
+    def evaluation(self, record: Record) -> None:
+        """Shows the record of an evaluation."""
+        self.note(
+            f"epoch {record['epoch']:.2f}: test loss {record['loss']:.4f}  "
+            f"top-1 error {record['top1_error']:.2%}  "
+            f"top-5 error {record['top5_error']:.2%}  ({record['examples']} images)"
+        )
+
+    def note(self, text: str) -> None:
+        """Prints a line, above the bar where there is one."""
+        if self._bar is not None:
+            self._bar.write(text, file=self._stream)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def _remaining(self, step: int) -> str:
+        if self._clock is None or step <= self._clock[0]:
+            return "?"
+        elapsed = time.perf_counter() - self._clock[1]
+        left = (self._num_steps - step) * elapsed / (step - self._clock[0])
+        return format_duration(left)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def format_duration(seconds: float) -> str:
+    """ "45s", "3m20s", "5h12m" or "4d03h"."""
+    minutes, whole = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d{hours:02d}h"
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{whole:02d}s" if minutes else f"{whole}s"

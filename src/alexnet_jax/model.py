@@ -1,0 +1,119 @@
+"""The network: conv1 to conv5, fc6 to fc8, and what each of them sees.
+
+One linen module over ordinary global shapes (paper section 3.5, Figure 2): activations
+`[batch, height, width, channels]` with column 0 in the first half of the channels,
+kernels of the shapes that everyone knows. `config.ModelConfig` says what is in each
+layer; `columns` how it is spread over devices. The softmax is in the loss.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from alexnet_jax import columns, layers
+from alexnet_jax.config import ConvLayer, DenseLayer, ModelConfig, Place
+
+
+class AlexNet(nn.Module):
+    """Logits of a batch of images.
+
+    Every stage of a layer is sown into the collection "intermediates", as
+    `conv1_linear`, `conv1_norm`, `conv1_activation`, `conv1_pool` and so on; this costs
+    nothing unless asked for.
+    """
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, image: jax.Array, *, train: bool) -> jax.Array:
+        """Computes the logits.
+
+        Args:
+            image: float32 `[batch, height, width, 3]`, RGB on the 0-255 scale, minus
+            the
+                mean image.
+            train: whether units drop out; needs the random stream "dropout" then.
+
+        Returns:
+            float32 `[batch, classes]`, before the softmax.
+        """
+        net = self.config
+        #                                       alexnet2012: map sizes and channels
+        x = self._convolve("conv1", net.conv1, image)  # 55 55  96, pooled 27 27  96
+        x = self._convolve("conv2", net.conv2, x)  #     27 27 256, pooled 13 13 256
+        x = self._convolve("conv3", net.conv3, x)  #     13 13 384
+        x = self._convolve("conv4", net.conv4, x)  #     13 13 384
+        x = self._convolve("conv5", net.conv5, x)  #     13 13 256, pooled  6  6 256
+        x = self._hidden("fc6", net.fc6, x, train=train)  # 4096
+        x = self._hidden("fc7", net.fc7, x, train=train)  # 4096
+        return self._dense("fc8", net.fc8, x)  #            1000
+
+    def _convolve(self, name: str, layer: ConvLayer, x: jax.Array) -> jax.Array:
+        if name not in self.config.without:
+            x = self._convolution(name, layer, x)
+            x = self._normalize(name, layer, "before_activation", x)
+            x = self._activation(name, x)
+            x = self._normalize(name, layer, "after_activation", x)
+        x = layers.max_pool(x, layer.pool)
+        self.sow("intermediates", f"{name}_pool", x)
+        return self._normalize(name, layer, "after_pool", x)
+
+    def _convolution(self, name: str, layer: ConvLayer, x: jax.Array) -> jax.Array:
+        num_columns = self.config.num_columns
+        convolution = nn.Conv(
+            layer.features,
+            (layer.kernel_size, layer.kernel_size),
+            strides=layer.stride,
+            padding=[layer.padding] * 2,
+            feature_group_count=num_columns if layer.sees == "own" else 1,
+            kernel_init=nn.initializers.normal(layer.kernel_std),
+            bias_init=nn.initializers.constant(layer.bias),
+            conv_general_dilated=columns.convolution(
+                sees=layer.sees, num_columns=num_columns
+            ),
+            name=name,
+        )
+        x = convolution(x)
+        self.sow("intermediates", f"{name}_linear", x)
+        return x
+
+    def _normalize(
+        self, name: str, layer: ConvLayer, place: Place, x: jax.Array
+    ) -> jax.Array:
+        local, spatial = layer.local_norm, layer.spatial_norm
+        x = layers.normalize(x, local, spatial, place, self.config.num_columns)
+        if place in (local.place, spatial.place):
+            self.sow("intermediates", f"{name}_norm", x)
+        return x
+
+    def _activation(self, name: str, x: jax.Array) -> jax.Array:
+        x = nn.relu(x) if self.config.activation == "relu" else jnp.tanh(x)
+        self.sow("intermediates", f"{name}_activation", x)
+        return x
+
+    def _dense(self, name: str, layer: DenseLayer, x: jax.Array) -> jax.Array:
+        dense = layers.Dense(
+            layer.features,
+            sees=layer.sees,
+            num_columns=self.config.num_columns,
+            kernel_init=nn.initializers.normal(layer.kernel_std),
+            bias_init=nn.initializers.constant(layer.bias),
+            name=name,
+        )
+        x = dense(x)
+        self.sow("intermediates", f"{name}_linear", x)
+        return x
+
+    def _hidden(
+        self, name: str, layer: DenseLayer, x: jax.Array, *, train: bool
+    ) -> jax.Array:
+        if name in self.config.without:
+            return x
+        x = self._activation(name, self._dense(name, layer, x))
+        return layers.dropout(
+            x,
+            form=self.config.dropout,
+            rate=self.config.dropout_rate,
+            train=train,
+            make_key=lambda: self.make_rng("dropout"),
+        )

@@ -1,0 +1,161 @@
+"""The paper's update rule and the schedules of its rates (section 5).
+
+Learning rate and weight decay stand inside the velocity, biases have a rate of their
+own and no decay, and a layer whose rate is zero is frozen. `optax.sgd` is not the same:
+there a change of the rate rescales the velocity that has been gathered.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from alexnet_jax.config import OptimizerConfig
+
+Params = dict[str, dict[str, Any]]
+
+
+class Plateau(NamedTuple):
+    """What schedule "plateau" has seen; part of the state that is saved."""
+
+    best_error: jax.Array
+    """Lowest top-1 error so far, float32."""
+    evaluations_since: jax.Array
+    """Evaluations since then or since the last drop, int32."""
+    num_drops: jax.Array
+    """Drops of the rate so far, int32."""
+
+
+def initial_plateau() -> Plateau:
+    zero = jnp.zeros((), jnp.int32)
+    return Plateau(jnp.full((), jnp.inf, jnp.float32), zero, zero)
+
+
+def after_evaluation(
+    plateau: Plateau, top1_error: jax.Array, settings: OptimizerConfig
+) -> Plateau:
+    """Counts evaluations without improvement and drops the rate when they are many.
+
+    This is the automatic version of what the authors did by hand: divide the rate by 10
+    when the validation error stops improving, three times (section 5).
+    """
+    improved = top1_error < plateau.best_error - settings.plateau_min_improvement
+    waited = jnp.where(improved, 0, plateau.evaluations_since + 1)
+    drop = (waited >= settings.plateau_patience) & (
+        plateau.num_drops < settings.plateau_max_drops
+    )
+    return Plateau(
+        best_error=jnp.where(improved, top1_error, plateau.best_error),
+        evaluations_since=jnp.where(drop, 0, waited),
+        num_drops=plateau.num_drops + drop.astype(jnp.int32),
+    )
+
+
+def learning_rates(
+    epoch: jax.Array,
+    num_drops: jax.Array,
+    *,
+    num_epochs: float,
+    settings: OptimizerConfig,
+) -> tuple[jax.Array, jax.Array]:
+    """The rates of kernels and of biases.
+
+    Args:
+        epoch: float32 scalar, epochs done so far.
+        num_drops: int32 scalar, drops of schedule "plateau".
+        num_epochs: length of the run, for "levels" and "cosine".
+    """
+    progress = epoch / num_epochs
+    kernel = jnp.float32(settings.learning_rate)
+    bias = jnp.float32(settings.bias_learning_rate)
+    match settings.schedule:
+        case "constant":
+            return kernel, bias
+        case "cosine":
+            factor = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(progress, 0, 1)))
+            return kernel * factor, bias * factor
+        case "levels":
+            return (
+                kernel * _level(progress, settings.levels, settings.levels_factor),
+                bias
+                * _level(progress, settings.bias_levels, settings.bias_levels_factor),
+            )
+        case "epochs":
+            drops = jnp.sum(epoch >= jnp.asarray(settings.drop_epochs, jnp.float32))
+        case "plateau":
+            drops = num_drops
+    bias_drops = jnp.minimum(drops, settings.max_bias_drops)
+    factor = jnp.float32(settings.drop_factor)
+    return (
+        kernel / factor ** drops.astype(jnp.float32),
+        bias / factor ** bias_drops.astype(jnp.float32),
+    )
+
+
+def _level(progress: jax.Array, levels: int, whole_factor: float) -> jax.Array:
+    """Factor of the level in force: levels of equal length, whole_factor from the first
+    to the last (2012 code, "dexp")."""
+    if levels == 1:
+        return jnp.ones_like(progress)
+    level = jnp.clip(jnp.floor(progress * levels), 0, levels - 1)
+    return jnp.float32(whole_factor) ** (-level / (levels - 1))
+
+
+def rate_tree(
+    params: Params,
+    kernel_rate: jax.Array,
+    bias_rate: jax.Array,
+    epoch: jax.Array,
+    settings: OptimizerConfig,
+) -> Params:
+    """The rate of each parameter: of its kind, unless `layer_rates` says another."""
+
+    def rate(layer: str, kind: str) -> jax.Array:
+        value = kernel_rate if kind == "kernel" else bias_rate
+        for name, since, layer_rate in settings.layer_rates:
+            if name == layer:
+                value = jnp.where(epoch >= since, jnp.float32(layer_rate), value)
+        return value
+
+    return {
+        layer: {kind: rate(layer, kind) for kind in arrays}
+        for layer, arrays in params.items()
+    }
+
+
+def make_optimizer(settings: OptimizerConfig) -> optax.GradientTransformationExtraArgs:
+    """The update rule of section 5 as an optax transformation.
+
+    v <- momentum * v - rate * (gradient + weight_decay * w);  w <- w + v, without decay
+    for biases. Where the rate is 0 a parameter stays as it is.
+
+    # Deviation: the velocity of a frozen layer dies away, where the 2012 code keeps it;
+    # this differs only if the layer is thawed.
+
+    `update` takes `rates`, a tree like the parameters, as an extra argument.
+    """
+
+    def kernels(params: Params) -> Params:
+        return {
+            layer: {kind: kind == "kernel" for kind in arrays}
+            for layer, arrays in params.items()
+        }
+
+    return optax.chain(
+        optax.add_decayed_weights(settings.weight_decay, mask=kernels),
+        _with_rates(lambda gradient, rate: -rate * gradient),
+        optax.trace(decay=settings.momentum),
+        _with_rates(lambda velocity, rate: jnp.where(rate > 0, velocity, 0)),
+    )
+
+
+def _with_rates(function: Any) -> optax.GradientTransformationExtraArgs:
+    """Applies function(update, rate) to each update."""
+
+    def update(
+        updates: Any, state: Any, params: Any = None, *, rates: Any, **_: Any
+    ) -> tuple[Any, Any]:
+        return jax.tree.map(function, updates, rates), state
+
+    return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)

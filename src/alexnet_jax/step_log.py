@@ -1,0 +1,113 @@
+"""Numbers of training steps on their way to the log, one step late.
+
+Fetching the numbers of a step waits for that step; fetching them when the next one has
+been dispatched keeps the devices busy. NaN stops the run here, and a loss that stays at
+that of guessing is remarked on.
+"""
+
+import math
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from alexnet_jax import metrics
+from alexnet_jax.config import Config
+
+
+class StepLog:
+    """Collects the numbers of steps and writes a record every `log_every_steps`."""
+
+    def __init__(
+        self, writer: metrics.MetricsWriter, progress: metrics.Progress, config: Config
+    ):
+        self._writer = writer
+        self._progress = progress
+        self._config = config
+        self._pending: list[tuple[int, float, dict[str, jax.Array]]] = []
+        self._waited = 0.0
+        self._since = time.perf_counter()
+        self._timed_steps = 0
+        self._compiled = False
+
+    def add(
+        self, step: int, epoch: float, values: dict[str, jax.Array], waited: float
+    ) -> None:
+        """Takes the numbers of a step that has been dispatched.
+
+        The first step of a process compiles; the clock starts after it.
+        """
+        self._pending.append((step, epoch, values))
+        if not self._compiled:
+            jax.block_until_ready(values)
+            self._compiled = True
+            self._progress.first_step_done(step)
+            self.restart_clock()
+            return
+        self._timed_steps += 1
+        self._waited += waited
+        every = self._config.run.log_every_steps
+        if len(self._pending) > 1 and self._pending[-2][0] % every == 0:
+            self.flush(leave=1)
+
+    def flush(self, leave: int = 0) -> None:
+        """Writes a record of all steps since the last one, but the newest `leave`.
+
+        Raises:
+            FloatingPointError: a step gave NaN or infinity.
+        """
+        done = self._pending[: len(self._pending) - leave]
+        if not done:
+            return
+        self._pending = self._pending[len(done) :]
+        host = jax.device_get([values for _, _, values in done])
+        for (step, _, _), values in zip(done, host, strict=True):
+            refuse_nan(step, values)
+        self._write(done[-1][0], done[-1][1], host)
+
+    def _write(self, step: int, epoch: float, host: list[dict[str, Any]]) -> None:
+        elapsed = max(time.perf_counter() - self._since, 1e-9)
+        images = self._timed_steps * self._config.batch_size
+        mean = {name: float(np.mean([v[name] for v in host])) for name in host[0]}
+        record = {
+            "kind": "train",
+            "step": step,
+            "epoch": round(epoch, 4),
+            **mean,
+            "learning_rate": float(host[-1]["learning_rate"]),
+            "images_per_second": images / elapsed,
+            "data_wait_fraction": min(self._waited / elapsed, 1.0),
+        }
+        self.restart_clock()
+        self._writer.write(record)
+        self._progress.train(record)
+        self._watch(step, len(host), mean["loss"])
+
+    def restart_clock(self) -> None:
+        """Leaves what has been done since the last record out of the speed."""
+        self._since = time.perf_counter()
+        self._waited = 0.0
+        self._timed_steps = 0
+
+    def _watch(self, step: int, steps: int, loss: float) -> None:
+        """Remarks once on a loss that has not left that of guessing."""
+        watchdog = self._config.run.watchdog_steps
+        guessing = math.log(self._config.model.num_classes)
+        if step - steps < watchdog <= step and loss > guessing - 0.05:
+            self._progress.note(
+                f"after {step} steps the loss is {loss:.3f}, still that of guessing "
+                f"(ln({self._config.model.num_classes}) = {guessing:.3f}). Likely "
+                "causes: kernels that start too small (--model.conv3.kernel-std; 0.03 "
+                "in 2012, not the 0.01 of the paper's text), pixels that are not on "
+                "0-255, a learning rate that does not fit, or an unlucky --seed."
+            )
+
+
+def refuse_nan(step: int, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        if not np.isfinite(value):
+            raise FloatingPointError(
+                f"{name} is {value} at step {step}; the last checkpoint before it is "
+                "kept. A lower --optimizer.learning-rate is the usual remedy."
+            )

@@ -1,0 +1,277 @@
+"""Training: the loss, one step, and the loop around it.
+
+A step is a pure function of state, batch and key, and the same function on every layout
+of devices: `jax.set_mesh` is the only switch. The loop never waits for the step that it
+has just begun: numbers are fetched one step late (`step_log`).
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from alexnet_jax import (
+    augment,
+    checkpoint,
+    columns,
+    data,
+    evaluate,
+    job,
+    metrics,
+    optimizer,
+    train_state,
+)
+from alexnet_jax.config import Config
+from alexnet_jax.interruption import Interrupted, Interruption
+from alexnet_jax.model import AlexNet
+from alexnet_jax.step_log import StepLog, refuse_nan
+from alexnet_jax.train_state import TrainState
+
+# Streams of random numbers, folded into the key of the run.
+_INIT, _STEPS = 0, 1
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    step: int
+    evaluation: dict[str, float]
+    """The last one: loss, top1_error, top5_error (fractions), examples."""
+    was_complete: bool
+    """Whether there was nothing left to do."""
+
+
+def loss_fn(
+    params: Any,
+    view: jax.Array,
+    label: jax.Array,
+    dropout_key: jax.Array,
+    *,
+    config: Config,
+) -> tuple[jax.Array, jax.Array]:
+    """Mean negative log-likelihood of the labels under the softmax, and the logits.
+
+    Args:
+        view: float32 `[batch, crop_size, crop_size, 3]`, 0-255 minus mean.
+        label: int32 `[batch]`.
+    """
+    logits = AlexNet(config.model).apply(
+        {"params": params}, view, train=True, rngs={"dropout": dropout_key}
+    )
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
+    return jnp.mean(loss), logits
+
+
+def train_step(
+    state: TrainState,
+    batch: dict[str, jax.Array],
+    key: jax.Array,
+    images: augment.ImageStatistics,
+    *,
+    config: Config,
+    steps_per_epoch: float,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """One update.
+
+    Args:
+        batch: "image" uint8 `[batch, size, size, 3]`, RGB 0-255, "label" int32
+            `[batch]`.
+        key: the key of the whole run; the step is folded in here, so that a resumed run
+            draws what it would have drawn.
+
+    Returns:
+        The new state, and scalars: loss, top1_error, learning_rate, gradient_norm.
+    """
+    augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
+    epoch = state.step.astype(jnp.float32) / steps_per_epoch
+    view = augment.training_views(
+        augment_key,
+        batch["image"],
+        epoch,
+        images,
+        config.augment,
+    )
+    gradient_of_loss = jax.value_and_grad(partial(loss_fn, config=config), has_aux=True)
+    (loss, logits), gradients = gradient_of_loss(
+        state.params, view, batch["label"], dropout_key
+    )
+    kernel_rate, bias_rate = optimizer.learning_rates(
+        epoch,
+        state.plateau.num_drops,
+        num_epochs=config.num_epochs,
+        settings=config.optimizer,
+    )
+    updates, opt_state = optimizer.make_optimizer(config.optimizer).update(
+        gradients,
+        state.opt_state,
+        state.params,
+        rates=optimizer.rate_tree(
+            state.params, kernel_rate, bias_rate, epoch, config.optimizer
+        ),
+    )
+    return state._replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        opt_state=opt_state,
+    ), {
+        "loss": loss,
+        "top1_error": jnp.mean(evaluate.top_error(logits, batch["label"], 1)),
+        "learning_rate": kernel_rate,
+        "gradient_norm": optax.tree.norm(gradients),
+    }
+
+
+def train_and_evaluate(config: Config, directory: Path) -> Outcome:
+    """Runs, or goes on with, the whole job in a run directory.
+
+    Raises:
+        UserError: something does not fit; raised before any work.
+        Interrupted: stopped by a signal; the state is saved.
+        FloatingPointError: a step gave NaN or infinity; the last checkpoint is kept.
+    """
+    run = job.set_up(config, directory)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(jax.set_mesh(run.mesh))
+        interruption = stack.enter_context(Interruption())
+        checkpoints = stack.enter_context(
+            checkpoint.open_checkpoints(
+                directory / "checkpoints", keep=config.run.keep_checkpoints
+            )
+        )
+        state = _newest_or_new_state(run, checkpoints)
+        step = int(state.step)
+        if step >= run.num_steps:
+            return Outcome(step, checkpoint.newest_metrics(checkpoints), True)
+
+        images = job.image_statistics(run)
+        update = _compile_update(run, state, images)
+        evaluation = _compile_evaluation(run, images)
+        count = _compile_plateau(run)
+        writer = metrics.MetricsWriter(directory, resume_step=step)
+        stack.callback(writer.close)
+        progress = metrics.Progress(run.num_steps, step, run.steps_per_epoch)
+        stack.callback(progress.close)
+        log = StepLog(writer, progress, config)
+        batches = stack.enter_context(contextlib.closing(_train_batches(run, step)))
+        stack.enter_context(jax.transfer_guard("disallow"))
+        while True:
+            began = time.perf_counter()
+            batch = next(batches)
+            waited = time.perf_counter() - began
+            state, values = update(state, batch)
+            step += 1
+            log.add(step, step / run.steps_per_epoch, values, waited)
+            done = step == run.num_steps
+            if done or run.ends_epoch(step):
+                log.flush()
+                result = evaluation(state.params)
+                refuse_nan(step, result)
+                epoch = round(step / run.steps_per_epoch, 4)
+                record = {"kind": "eval", "step": step, "epoch": epoch, "views": 1}
+                writer.write(record | result)
+                progress.evaluation(record | result)
+                state = state._replace(plateau=count(state.plateau, result))
+                checkpoint.save(checkpoints, state, step, run.facts, result)
+                log.restart_clock()
+            elif interruption.requested:
+                log.flush()
+                checkpoint.save(checkpoints, state, step, run.facts, None)
+            if done:
+                return Outcome(step, result, False)
+            if interruption.requested:
+                raise Interrupted(f"stopped and saved at step {step}")
+
+
+def _newest_or_new_state(
+    run: job.Job, checkpoints: checkpoint.Checkpointer
+) -> TrainState:
+    abstract = train_state.abstract_train_state(run.config, run.mesh)
+    state = checkpoint.restore(checkpoints, abstract, facts=run.facts)
+    if state is None:
+        key = jax.random.fold_in(jax.random.key(run.config.seed), _INIT)
+        state = train_state.create_train_state(run.config, run.mesh, key)
+    return state
+
+
+def _compile_update(
+    run: job.Job, state: TrainState, images: augment.ImageStatistics
+) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+    """`train_step` of state and batch, compiled; the old state's memory is reused."""
+    everywhere = columns.replicated(run.mesh)
+    # Without these the compiler may choose other layouts for the new state, and the
+    # second step would compile again.
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+    step = partial(train_step, config=run.config, steps_per_epoch=run.steps_per_epoch)
+    compiled = jax.jit(
+        step, donate_argnames="state", out_shardings=(shardings, everywhere)
+    )
+    key = jax.random.fold_in(jax.random.key(run.config.seed), _STEPS)
+    key = jax.device_put(key, everywhere)
+    return lambda state, batch: compiled(state, batch, key, images)
+
+
+def _compile_evaluation(
+    run: job.Job, images: augment.ImageStatistics
+) -> Callable[[Any], dict[str, float]]:
+    """Evaluation of parameters on the whole evaluation split."""
+    everywhere = columns.replicated(run.mesh)
+    step = jax.jit(
+        partial(evaluate.eval_step, config=run.config), out_shardings=everywhere
+    )
+    zero = jax.device_put(
+        {name: np.zeros((), np.float32) for name in evaluate.SUMS}, everywhere
+    )
+
+    def evaluation(params: Any) -> dict[str, float]:
+        batches = data.eval_batches(
+            run.eval_source,
+            batch_size=run.config.batch_size,
+            sharding=columns.batch_sharding(run.mesh),
+            num_workers=run.config.run.num_workers,
+        )
+        with contextlib.closing(batches):
+            return evaluate.evaluate(
+                step,
+                params,
+                batches,
+                images.mean_image,
+                zero,
+                run.eval_source.num_examples,
+            )
+
+    return evaluation
+
+
+def _compile_plateau(
+    run: job.Job,
+) -> Callable[[optimizer.Plateau, dict[str, float]], optimizer.Plateau]:
+    """The schedule's count of an evaluation."""
+    everywhere = columns.replicated(run.mesh)
+    count = jax.jit(
+        partial(optimizer.after_evaluation, settings=run.config.optimizer),
+        out_shardings=everywhere,
+    )
+
+    def after(plateau: optimizer.Plateau, result: dict[str, float]) -> Any:
+        error = jax.device_put(np.float32(result["top1_error"]), everywhere)
+        return count(plateau, error)
+
+    return after
+
+
+def _train_batches(run: job.Job, step: int) -> Iterator[dict[str, jax.Array]]:
+    return data.train_batches(
+        run.train_source,
+        seed=run.config.seed,
+        batch_size=run.config.batch_size,
+        start_step=step,
+        sharding=columns.batch_sharding(run.mesh),
+        num_workers=run.config.run.num_workers,
+    )

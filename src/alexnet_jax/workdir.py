@@ -1,0 +1,128 @@
+"""The run directory: which configuration it belongs to and where it came from.
+
+A run directory holds `config.json`, `manifest.json`, `metrics.jsonl`, `tensorboard/`,
+`checkpoints/` and `statistics.npz`. The same command in the same directory resumes; a
+different configuration is refused, with the fields that differ.
+"""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from alexnet_jax.config import Config, UserError
+
+_PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "tensorflow-datasets",
+)
+
+
+def open_workdir(workdir: Path, config: Config) -> None:
+    """Makes the directory the home of this configuration.
+
+    Raises:
+        UserError: it cannot be written, or holds another configuration.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        probe = workdir / f".write-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"--workdir {workdir} cannot be written ({error.strerror}): choose a "
+            "directory that you may write to."
+        ) from error
+    path = workdir / "config.json"
+    if path.exists():
+        _refuse_other(workdir, read_json(path), config)
+    write_json(path, dataclasses.asdict(config))
+
+
+def _refuse_other(workdir: Path, old: dict[str, Any], config: Config) -> None:
+    old_fields = _fields_that_matter(old)
+    # Through JSON, which has lists for tuples.
+    new = json.loads(json.dumps(dataclasses.asdict(config)))
+    new_fields = _fields_that_matter(new)
+    differing = [
+        f"  --{name.replace('_', '-')}: {old_fields.get(name)} there, "
+        f"{new_fields.get(name)} now"
+        for name in sorted(old_fields.keys() | new_fields.keys())
+        if old_fields.get(name) != new_fields.get(name)
+    ]
+    if differing:
+        raise UserError(
+            f"--workdir {workdir} belongs to a run with another configuration:\n"
+            + "\n".join(differing)
+            + "\nUse another --workdir, or the same options to resume."
+        )
+
+
+def _fields_that_matter(config: dict[str, Any]) -> dict[str, Any]:
+    """Dotted fields that change the result. Not the length of a run whose schedule does
+    not depend on it: that is how a finished run goes on."""
+    fields = _flatten(config)
+    if fields.get("optimizer.schedule") not in ("cosine", "levels"):
+        fields.pop("num_epochs", None)
+    fields.pop("data.data_dir", None)
+    return {name: v for name, v in fields.items() if not name.startswith("run.")}
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def write_manifest(workdir: Path, devices: list[str], mesh: dict[str, int]) -> None:
+    """Notes command, code, versions and devices of this start of the run."""
+    manifest = {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "devices": devices,
+        "mesh": mesh,
+    }
+    write_json(workdir / "manifest.json", manifest)
+
+
+def _commit() -> str | None:
+    """The commit of the source, "+" if it was changed since; none outside git."""
+    source = Path(__file__).parent
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    try:
+        result = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    except OSError:
+        return None
+    return result.stdout.strip() or None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}): delete it.") from error
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes the whole file or nothing."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(partial, path)

@@ -1,0 +1,30 @@
+"""Four virtual devices (so that 2x2 meshes fit), strict dtypes and ranks, the data."""
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real images that ALEXNET_JAX_TEST_DATA names."""
+    folder = os.environ.get("ALEXNET_JAX_TEST_DATA")
+    if not folder:
+        pytest.skip("ALEXNET_JAX_TEST_DATA does not name a folder of real images")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def digits_dir(tmp_path_factory) -> str:
+    """A tfds data directory with the digits, so that nothing is written at home."""
+    from alexnet_jax.datasets import digits
+
+    folder = str(tmp_path_factory.mktemp("tfds"))
+    digits.prepare(folder)
+    return folder

@@ -1,0 +1,316 @@
+"""columns.py: the same numbers on every layout, half of the parameters on each device,
+and no more communication than the paper's."""
+
+import dataclasses
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+
+from alexnet_jax import augment, columns, presets, train, train_state
+from alexnet_jax.config import MeshConfig, UserError
+from alexnet_jax.model import AlexNet
+
+MESHES = [(1, 1), (1, 2), (2, 1), (2, 2)]
+STEPS_PER_EPOCH = 22.5
+
+
+def make_mesh(data, column):
+    return columns.make_mesh(MeshConfig(data=data, column=column), 2, jax.devices())
+
+
+def tiny_config(**model):
+    """The digits network; colour shift and mirrors on, so that all of a step runs."""
+    config = presets.DIGITS
+    return dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, **model),
+        augment=dataclasses.replace(
+            config.augment, horizontal_flip=True, color_shift="2012"
+        ),
+    )
+
+
+def random_batch(step, batch=8, size=28):
+    generator = np.random.default_rng(step)
+    return {
+        "image": generator.integers(0, 256, (batch, size, size, 3), dtype=np.uint8),
+        "label": generator.integers(0, 10, batch, dtype=np.int32),
+    }
+
+
+STATISTICS = augment.ImageStatistics(
+    mean_image=np.full((28, 28, 3), 127.5, np.float32),
+    stddev=np.array([120.0, 35.0, 18.0], np.float32),
+    direction=np.eye(3, dtype=np.float32),
+)
+
+
+def run_steps(config, mesh, steps=4):
+    """Losses and final state of a few steps of the real train step on a mesh."""
+    with jax.set_mesh(mesh):
+        state = train_state.create_train_state(config, mesh, jax.random.key(1))
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+        step = jax.jit(
+            partial(train.train_step, config=config, steps_per_epoch=STEPS_PER_EPOCH),
+            donate_argnames="state",
+            out_shardings=(shardings, columns.replicated(mesh)),
+        )
+        losses = []
+        for number in range(steps):
+            batch = jax.device_put(random_batch(number), columns.batch_sharding(mesh))
+            state, values = step(state, batch, jax.random.key(2), STATISTICS)
+            losses.append(float(values["loss"]))
+    return np.array(losses), state
+
+
+@pytest.fixture(scope="module")
+def one_device():
+    return run_steps(tiny_config(), make_mesh(1, 1))
+
+
+@pytest.mark.parametrize("data, column", MESHES[1:] + [(4, 1)])
+def test_same_steps_on_every_mesh(one_device, data, column):
+    """Augmentation, dropout, gradients and update: equal within float tolerance."""
+    losses, state = run_steps(tiny_config(), make_mesh(data, column))
+    np.testing.assert_allclose(losses, one_device[0], rtol=2e-5)
+    for found, expected in zip(
+        jax.tree.leaves(state.params),
+        jax.tree.leaves(one_device[1].params),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("data, column", MESHES)
+def test_training_equals_the_oracle(data, column):
+    """Several steps against grouped convolutions and the paper's update in numpy."""
+    config = tiny_config(dropout="none")
+    config = dataclasses.replace(
+        config,
+        augment=dataclasses.replace(
+            config.augment,
+            random_crop=False,
+            horizontal_flip=False,
+            color_shift="none",
+        ),
+    )
+    mesh = make_mesh(data, column)
+    losses, state = run_steps(config, mesh)
+    with jax.set_mesh(mesh):
+        start = train_state.create_train_state(config, mesh, jax.random.key(1))
+    params = jax.tree.map(np.asarray, start.params)
+    update = oracle.PaperUpdate(params)
+    loss_and_gradient = jax.jit(
+        jax.value_and_grad(partial(oracle.loss, net=config.model))
+    )
+    for number, found in enumerate(losses):
+        batch = random_batch(number)
+        view = batch["image"][:, 2:26, 2:26].astype(np.float32) - 127.5
+        expected, gradients = loss_and_gradient(params, view, batch["label"])
+        np.testing.assert_allclose(found, expected, rtol=2e-5)
+        params = update(params, gradients, 0.01, 0.02)
+    for found, expected in zip(
+        jax.tree.leaves(state.params), jax.tree.leaves(params), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "sees",
+    [
+        {"conv3": "own"},  # 127
+        {"conv3": "own", "conv4": "both"},  # 132
+        {"conv3": "own", "fc6": "own", "fc7": "own"},  # 150
+        {"fc8": "own"},
+        {"conv2": "both", "conv5": "both"},
+    ],
+    ids=str,
+)
+def test_any_communication_on_two_devices(sees):
+    """Every choice of what a layer sees gives the same logits on one device and two."""
+    model = presets.DIGITS.model
+    model = dataclasses.replace(
+        model,
+        **{
+            name: dataclasses.replace(getattr(model, name), sees=value)
+            for name, value in sees.items()
+        },
+    )
+    image = jax.random.normal(jax.random.key(0), (2, 24, 24, 3)) * 60
+    net = AlexNet(model)
+    params = net.init(jax.random.key(1), image, train=False)["params"]
+    expected = net.apply({"params": params}, image, train=False)
+    mesh = make_mesh(1, 2)
+    split = jax.device_put(params, columns.state_sharding(mesh, params))
+    with jax.set_mesh(mesh):
+        found = jax.jit(lambda p, x: net.apply({"params": p}, x, train=False))(
+            split, image
+        )
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_odd_number_of_classes():
+    """fc8 of 11 classes does not split, and is whole on both devices."""
+    model = presets.DIGITS.model
+    model = dataclasses.replace(model, fc8=dataclasses.replace(model.fc8, features=11))
+    config = dataclasses.replace(presets.DIGITS, model=model)
+    losses, state = run_steps(config, make_mesh(1, 2), steps=2)
+    expected, _ = run_steps(config, make_mesh(1, 1), steps=2)
+    np.testing.assert_allclose(losses, expected, rtol=2e-5)
+    assert state.params["fc8"]["kernel"].sharding.is_fully_replicated
+
+
+def test_a_device_holds_half_of_the_parameters():
+    """Exactly half, of parameters and velocity, of alexnet2012 itself."""
+    abstract = train_state.abstract_train_state(presets.ALEXNET2012, make_mesh(1, 2))
+    for tree in (abstract.params, abstract.opt_state):
+        leaves = jax.tree.leaves(tree)
+        whole = sum(leaf.size for leaf in leaves)
+        shard = sum(
+            int(np.prod(leaf.sharding.shard_shape(leaf.shape))) for leaf in leaves
+        )
+        assert whole == 60_965_224
+        assert shard * 2 == whole
+
+
+def test_bytes_on_a_device(one_device):
+    """The same of arrays that exist: born split, not only declared so."""
+    _, state = run_steps(tiny_config(), make_mesh(1, 2), steps=1)
+    whole = columns.bytes_per_device(one_device[1].params)
+    assert whole == 4 * 93_674
+    assert columns.bytes_per_device(state.params) * 2 == whole
+
+
+COLLECTIVE = re.compile(
+    r"= (?P<shape>.*?) (?P<kind>all-gather|all-reduce|reduce-scatter|all-to-all|"
+    r"collective-permute)(?:-start)?\(.*?replica_groups=(?P<groups>\S+)"
+)
+ARRAY = re.compile(r"(?P<dtype>[fsu]\d+|pred|bf16)\[(?P<sizes>[\d,]*)\]")
+
+
+def collectives(text):
+    """(kind, bytes that a device sends) of each collective between two devices, read
+    from compiled HLO. All-gather and reduce-scatter send half of the whole array,
+    an all-reduce as much as a reduce-scatter and an all-gather."""
+    found = []
+    for match in COLLECTIVE.finditer(text):
+        size = 0
+        for array in ARRAY.finditer(match["shape"]):
+            elements = [int(n) for n in array["sizes"].split(",") if n]
+            bits = 8 if array["dtype"] == "pred" else int(array["dtype"][-2:])
+            size += int(np.prod(elements, dtype=np.int64)) * bits // 8
+        sent = {"all-gather": size // 2, "all-reduce": size, "reduce-scatter": size}
+        found.append((match["kind"], sent.get(match["kind"], size)))
+    return found
+
+
+def compiled_step(config, mesh):
+    """The compiled train step as text; the arrays need not exist."""
+    everywhere = columns.replicated(mesh)
+    split = columns.batch_sharding(mesh)
+    size, batch = config.data.image_size, config.batch_size
+
+    def array(shape, dtype, sharding):
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
+    with jax.set_mesh(mesh):
+        state = train_state.abstract_train_state(config, mesh)
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+        step = jax.jit(
+            partial(train.train_step, config=config, steps_per_epoch=100.0),
+            donate_argnames="state",
+            out_shardings=(shardings, everywhere),
+        )
+        return (
+            step.lower(
+                state,
+                {
+                    "image": array((batch, size, size, 3), jnp.uint8, split),
+                    "label": array((batch,), jnp.int32, split),
+                },
+                jax.device_put(jax.random.key(0), everywhere),
+                augment.ImageStatistics(
+                    array((size, size, 3), jnp.float32, everywhere),
+                    array((3,), jnp.float32, everywhere),
+                    array((3, 3), jnp.float32, everywhere),
+                ),
+            )
+            .compile()
+            .as_text()
+        )
+
+
+def test_communication_of_alexnet2012(capsys):
+    """The step of the whole network on two column devices talks in conv3, fc6, fc7 and
+    fc8, forward and backward, and nowhere else but for a few numbers an image of the
+    softmax and the metrics: at most 1.05 times the minimum."""
+    config = presets.ALEXNET2012
+    found = collectives(compiled_step(config, make_mesh(1, 2)))
+    # What a column needs of the other: conv3's, fc6's, fc7's and fc8's inputs, and
+    # as much again for their gradients; float32.
+    inputs = 13 * 13 * 128 + 6 * 6 * 128 + 2048 + 2048
+    minimum = 2 * 4 * inputs * config.batch_size
+    sent = sum(size for _, size in found)
+    kinds = [kind for kind, _ in found]
+    with capsys.disabled():
+        print(f"\nminimum {minimum} bytes a step and device, sent {sent}, ", end="")
+        print(f"ratio {sent / minimum:.5f}, ", end="")
+        print({kind: kinds.count(kind) for kind in sorted(set(kinds))})
+    assert minimum == 242_688 * config.batch_size
+    assert minimum <= sent <= 1.05 * minimum
+    assert kinds.count("all-gather") == kinds.count("reduce-scatter") == 4
+    assert not {"all-to-all", "collective-permute"} & set(kinds)
+
+
+def test_data_parallel_gathers_nothing():
+    """Along the batch only gradients (and numbers for the log) are added up."""
+    kinds = {
+        kind for kind, _ in collectives(compiled_step(tiny_config(), make_mesh(2, 1)))
+    }
+    assert kinds == {"all-reduce"}
+
+
+def test_the_step_compiles_once():
+    config, mesh = tiny_config(), make_mesh(2, 2)
+    step = partial(train.train_step, config=config, steps_per_epoch=STEPS_PER_EPOCH)
+    traces = []
+
+    def counted(*arguments):
+        traces.append(1)
+        return step(*arguments)
+
+    with jax.set_mesh(mesh):
+        state = train_state.create_train_state(config, mesh, jax.random.key(1))
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+        compiled = jax.jit(counted, out_shardings=(shardings, columns.replicated(mesh)))
+        for number in range(3):
+            batch = jax.device_put(random_batch(number), columns.batch_sharding(mesh))
+            state, _ = compiled(state, batch, jax.random.key(2), STATISTICS)
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize(
+    "mesh, message",
+    [
+        (MeshConfig(data=3, column=2), "needs 6 devices, and there are 4"),
+        (MeshConfig(data=8), "needs 16 devices"),
+        (MeshConfig(column=3), "lie on 1 device or on 2"),
+    ],
+)
+def test_impossible_meshes(mesh, message):
+    with pytest.raises(UserError, match=message):
+        columns.make_mesh(mesh, 2, jax.devices())
+
+
+@pytest.mark.parametrize(
+    "devices, num_columns, expected",
+    [(1, 2, (1, 1)), (2, 2, (1, 2)), (3, 2, (3, 1)), (4, 2, (2, 2)), (4, 1, (4, 1))],
+)
+def test_default_meshes(devices, num_columns, expected):
+    mesh = columns.make_mesh(MeshConfig(), num_columns, jax.devices()[:devices])
+    assert (mesh.shape["data"], mesh.shape["column"]) == expected
