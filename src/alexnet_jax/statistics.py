@@ -1,7 +1,9 @@
 """Mean image and RGB covariance of a training set (paper sections 2 and 4.1)."""
 
 import contextlib
+import io
 import os
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -105,10 +107,11 @@ def load_or_compute(
         os.replace(partial, path)
         return found
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        content = io.BytesIO(path.read_bytes())
+        with np.load(content, allow_pickle=False) as stored:
             fingerprint = str(stored["fingerprint"])
             found = Statistics(stored["mean_image"], stored["covariance"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is damaged ({error}): delete it.") from error
     if fingerprint != source.fingerprint:
         raise UserError(

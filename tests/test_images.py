@@ -1,0 +1,89 @@
+"""images.py against Pillow, on every kind of file that ImageNet surprises with."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet_jax import images
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+
+
+def encoded(mode, form, **options):
+    stream = io.BytesIO()
+    Image.fromarray(PIXELS).convert(mode).save(stream, format=form, **options)
+    return stream.getvalue()
+
+
+def pillow(data):
+    return np.array(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    "mode, form",
+    [
+        ("RGB", "JPEG"),
+        ("L", "JPEG"),
+        ("CMYK", "JPEG"),
+        ("RGB", "PNG"),
+        ("L", "PNG"),
+        ("P", "PNG"),
+        ("RGBA", "PNG"),
+        ("RGB", "BMP"),
+        ("P", "GIF"),
+    ],
+)
+def test_decode_equals_pillow(mode, form):
+    data = encoded(mode, form)
+    found = images.decode(data)
+    assert found.dtype == np.uint8 and found.shape == (40, 60, 3)
+    # Two JPEG decoders may differ in rounding.
+    assert np.abs(found.astype(int) - pillow(data).astype(int)).max() <= 2
+
+
+def test_orientation_is_not_applied():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    assert images.decode(encoded("RGB", "JPEG", exif=exif)).shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not an image",
+        encoded("RGB", "JPEG")[:-300],
+        encoded("RGB", "PNG")[:-300],
+        encoded("RGB", "JPEG")[:20],
+    ],
+    ids=["empty", "text", "cut JPEG", "cut PNG", "head of a JPEG"],
+)
+def test_damage_is_an_error(data):
+    with pytest.raises(ValueError):
+        images.decode(data)
+
+
+def test_fit_takes_the_centre():
+    """A grey frame left and right of a white centre square disappears."""
+    image = np.full((50, 90, 3), 10, np.uint8)
+    image[:, 20:70] = 255
+    np.testing.assert_array_equal(images.fit(image, 25), 255)
+
+
+@pytest.mark.parametrize("size", [20, 40, 64])
+def test_fit_sizes(size):
+    assert images.fit(PIXELS, size).shape == (size, size, 3)
+
+
+def test_fit_by_half_is_the_mean_of_four():
+    square = PIXELS[:, 10:50]
+    means = square.reshape(20, 2, 20, 2, 3).mean(axis=(1, 3))
+    found = images.fit(PIXELS, 20)
+    assert np.abs(found - means).max() <= 0.51
+
+
+def test_fit_leaves_the_right_size_alone():
+    square = np.ascontiguousarray(PIXELS[:, :40])
+    assert np.shares_memory(images.fit(square, 40), square)
