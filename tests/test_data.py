@@ -1,8 +1,9 @@
-"""data.py: order, exact coverage, the shares of processes, errors that name the record."""
+"""data.py: order, exact coverage, the shares of processes, errors by record."""
 
 import contextlib
 import dataclasses
 import io
+import shutil
 import threading
 from types import SimpleNamespace
 
@@ -125,6 +126,36 @@ def test_threads_end_with_the_iterator(train_source, sharding):
     assert not [name for name in names if name.startswith(("decode", "load"))]
 
 
+def test_threads_end_with_an_error(train_source, sharding):
+    class Damaged:
+        num_examples, image_size = 1000, 8
+
+        def read(self, indices, image, label):
+            raise ValueError("record 7")
+
+    batches = data.eval_batches(
+        Damaged(), batch_size=64, sharding=sharding, num_workers=2
+    )
+    with pytest.raises(ValueError, match="record 7"):
+        next(batches)
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith(("decode", "load"))]
+
+
+def test_transfers_are_explicit(train_source, sharding):
+    """For all threads, where `jax.transfer_guard` is for the one that calls it."""
+    jax.config.update("jax_transfer_guard", "disallow")
+    try:
+        batches = data.eval_batches(
+            train_source, batch_size=64, sharding=sharding, num_workers=2
+        )
+        with contextlib.closing(batches):
+            batch = next(batches)
+    finally:
+        jax.config.update("jax_transfer_guard", "allow")
+    assert {array.sharding for array in batch.values()} == {sharding}
+
+
 def test_rows_of_processes():
     """Two processes with the columns of the same images read the same rows; with
     different images each its own. Rows that two devices share are read once."""
@@ -148,6 +179,12 @@ def test_rows_of_processes():
 def test_unknown_dataset(settings):
     with pytest.raises(UserError, match="no prepared dataset 'cifra10'.*there: digits"):
         data.open_source(dataclasses.replace(settings, name="cifra10"), "train")
+
+
+@pytest.mark.parametrize("name", ["", "a/b/c", "../digits", "cifar-10"])
+def test_a_name_that_is_none(settings, name):
+    with pytest.raises(UserError, match="no prepared dataset .*there: digits"):
+        data.open_source(dataclasses.replace(settings, name=name), "train")
 
 
 def test_unknown_split(settings):
@@ -189,7 +226,35 @@ def test_missing_feature(tmp_path):
         [{"text": "a"}, {"text": "b"}],
     )
     settings = DataConfig(name="texts", data_dir=str(tmp_path), image_size=8)
-    with pytest.raises(UserError, match="no feature 'image': its features are text"):
+    with pytest.raises(UserError, match="no feature 'image' of type Image: .* text"):
+        data.open_source(settings, "train")
+
+
+def test_label_that_is_no_class(tmp_path):
+    features = {
+        "image": tfds.features.Image(shape=(8, 8, 3), encoding_format="jpeg"),
+        "label": tfds.features.Text(),
+    }
+    image = jpeg(np.zeros((8, 8, 3), np.uint8))
+    write_dataset(
+        tmp_path, "captions", features, [{"image": io.BytesIO(image), "label": "a cat"}]
+    )
+    settings = DataConfig(name="captions", data_dir=str(tmp_path), image_size=8)
+    with pytest.raises(
+        UserError, match=r"'label' of type ClassLabel: .*label \(Text\)"
+    ):
+        data.open_source(settings, "train")
+
+
+def test_a_format_without_random_access(tmp_path, digits_dir):
+    """A copy of the digits that says of itself that it is stored as tfrecord."""
+    version = tmp_path / "numerals" / "1.0.0"
+    shutil.copytree(f"{digits_dir}/digits/1.0.0", version)
+    info = version / "dataset_info.json"
+    content = info.read_text().replace("array_record", "tfrecord")
+    info.write_text(content.replace('"name": "digits"', '"name": "numerals"'))
+    settings = DataConfig(name="numerals", data_dir=str(tmp_path), image_size=8)
+    with pytest.raises(UserError, match="stored as tfrecord, .*'array_record'"):
         data.open_source(settings, "train")
 
 

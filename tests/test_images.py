@@ -87,3 +87,11 @@ def test_fit_by_half_is_the_mean_of_four():
 def test_fit_leaves_the_right_size_alone():
     square = np.ascontiguousarray(PIXELS[:, :40])
     assert np.shares_memory(images.fit(square, 40), square)
+
+
+def test_an_absurd_size_is_damage():
+    """Pillow has an error of its own for it, which is no OSError."""
+    data = bytearray(encoded("RGB", "BMP"))
+    data[18:26] = (10**5).to_bytes(4, "little") * 2  # width and height
+    with pytest.raises(ValueError, match="exceeds limit"):
+        images.decode(bytes(data))

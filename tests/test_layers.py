@@ -1,4 +1,4 @@
-"""layers.py: normalisation, pooling and dropout against loops and hand-derived values."""
+"""layers.py: normalisation, pooling and dropout against loops and values by hand."""
 
 import dataclasses
 
@@ -153,7 +153,7 @@ def test_no_dropout():
 
 
 def test_dense_keeps_columns_apart():
-    """With sees="own" the first half of the units ignores the second half of the maps."""
+    """With sees="own" half of the units ignores the other column's maps."""
     dense = layers.Dense(
         6,
         sees="own",

@@ -1,4 +1,4 @@
-"""model.py: exact counts and map sizes, every toggle, the init of 2012 on real images."""
+"""model.py: exact counts and map sizes, every toggle, 2012's init on real images."""
 
 import dataclasses
 import io
@@ -302,7 +302,7 @@ def test_gradient_is_zero_outside_a_column():
 
 
 def real_images(folder, number):
-    """Training images of the sample, shorter side 256, centre: uint8 [n, 256, 256, 3]."""
+    """Training images of the sample: uint8 [number, 256, 256, 3]."""
     found = []
     with tarfile.open(folder / "ilsvrc2012_sample/ILSVRC2012_img_train.tar") as outer:
         for member in outer:

@@ -15,7 +15,7 @@ from alexnet_jax.config import Config, MeshConfig, UserError
 
 @pytest.fixture
 def config(digits_dir) -> Config:
-    """The digits in small: 23 steps an epoch, plateau as the schedule with most state."""
+    """The digits in short: 23 steps an epoch, the schedule with the most state."""
     digits = presets.DIGITS
     return dataclasses.replace(
         digits,

@@ -13,8 +13,9 @@ from orbax.checkpoint import v1 as ocp
 from alexnet_jax.config import UserError
 from alexnet_jax.train_state import TrainState
 
-Checkpointer = ocp.training.Checkpointer
-_policies = ocp.training.preservation_policies
+# Orbax annotates its arguments more narrowly than it takes them.
+_training: Any = ocp.training
+Checkpointer = Any
 
 
 def open_checkpoints(directory: Path, *, keep: int) -> Checkpointer:
@@ -22,16 +23,17 @@ def open_checkpoints(directory: Path, *, keep: int) -> Checkpointer:
 
     Close it, or use it as a context manager: writing is asynchronous.
     """
-    best = _policies.BestN(
+    policies = _training.preservation_policies
+    best = policies.BestN(
         get_metric_fn=lambda metrics: metrics["top1_error"],
         reverse=True,  # the lowest error last, which is the best
         n=1,
         keep_checkpoints_without_metrics=False,
     )
-    return Checkpointer(
+    return _training.Checkpointer(
         directory.resolve(),
-        preservation_policy=_policies.AnyPreservationPolicy(
-            [_policies.LatestN(keep), best]
+        preservation_policy=policies.AnyPreservationPolicy(
+            [policies.LatestN(keep), best]
         ),
         cleanup_tmp_directories=True,
     )

@@ -19,9 +19,7 @@ from jax.sharding import PartitionSpec as P
 from alexnet_jax.config import MeshConfig, Sees, UserError
 
 
-def make_mesh(
-    mesh: MeshConfig, num_columns: int, devices: Sequence[jax.Device]
-) -> Mesh:
+def make_mesh(mesh: MeshConfig, num_columns: int, devices: Sequence[Any]) -> Mesh:
     """The grid of devices with axes ("data", "column").
 
     By default the columns lie on as many devices if these divide the devices, else on

@@ -10,7 +10,7 @@ import functools
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +20,14 @@ import jax
 import numpy as np
 import tensorflow_datasets as tfds
 from jax.sharding import NamedSharding
-from tensorflow_datasets.core import read_only_builder
+from tensorflow_datasets.core import constants, read_only_builder
 
 from alexnet_jax import images
 from alexnet_jax.config import DataConfig, UserError
 from alexnet_jax.datasets import digits
 
 Batch = dict[str, jax.Array]
+Batches = Generator[Batch, None, None]
 
 _PREFETCH = 2  # batches that are ready or under way while a step runs
 
@@ -76,30 +77,25 @@ def open_source(data: DataConfig, split: str) -> Source:
         UserError: there is no such dataset, split, feature or random access; the
             message says what there is.
     """
-    data_dir = Path(data.data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    data_dir = Path(data.data_dir or constants.DATA_DIR).expanduser()
     if data.name == "digits":
         digits.prepare(str(data_dir))
     builder = _find_builder(data.name, data_dir)
     info = builder.info
-    splits = ", ".join(info.splits)
-    for feature in ("image", "label"):
-        if feature not in info.features:
-            raise UserError(
-                f"dataset {info.full_name} has no feature {feature!r}: its features "
-                f"are {', '.join(info.features)}."
-            )
+    _check_features(info)
     try:
         records = builder.as_data_source(
             split=split, decoders={"image": tfds.decode.SkipDecoding()}
         )
     except (ValueError, KeyError) as error:
         raise UserError(
-            f"dataset {info.full_name} has no split {split!r}: its splits are {splits}."
+            f"dataset {info.full_name} has no split {split!r}: its splits are "
+            f"{', '.join(info.splits)}."
         ) from error
     except NotImplementedError as error:
         raise UserError(
             f"dataset {info.full_name} in {data_dir} is stored as "
-            f"{info.file_format}, which has no random access: prepare it with "
+            f"{info.file_format.value}, which has no random access: prepare it with "
             "file_format='array_record'."
         ) from error
     return Source(
@@ -113,10 +109,21 @@ def open_source(data: DataConfig, split: str) -> Source:
     )
 
 
-def _find_builder(name: str, data_dir: Path) -> tfds.core.DatasetBuilder:
+def _check_features(info: Any) -> None:
+    kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    there = [f"{key} ({type(value).__name__})" for key, value in info.features.items()]
+    for name, kind in kinds.items():
+        if name not in info.features or not isinstance(info.features[name], kind):
+            raise UserError(
+                f"dataset {info.full_name} has no feature {name!r} of type "
+                f"{kind.__name__}: its features are {', '.join(there)}."
+            )
+
+
+def _find_builder(name: str, data_dir: Path) -> Any:
     try:
         return read_only_builder.builder_from_files(name, data_dir=str(data_dir))
-    except tfds.core.DatasetNotFoundError as error:
+    except ValueError as error:  # not there, or no name that tfds can read
         there = sorted(
             path.name
             for path in (data_dir.iterdir() if data_dir.is_dir() else [])
@@ -162,7 +169,7 @@ def train_batches(
     start_step: int,
     sharding: NamedSharding,
     num_workers: int | None,
-) -> Iterator[Batch]:
+) -> Batches:
     """Batches from `start_step` on, without end; close the iterator to end its threads.
 
     Yields:
@@ -186,7 +193,7 @@ def eval_batches(
     batch_size: int,
     sharding: NamedSharding,
     num_workers: int | None,
-) -> Iterator[Batch]:
+) -> Batches:
     """Every example once, in order. The last batch is filled up with example 0, and
     "mask", bool `[batch]`, is false there; otherwise as `train_batches`."""
     starts = range(0, source.num_examples, batch_size)
@@ -206,7 +213,7 @@ def ahead(
     load: Callable[[Any, ThreadPoolExecutor], Any],
     arguments: Iterator[Any],
     num_workers: int | None,
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """`load(argument, pool)` of each argument in turn, a few ahead of the consumer.
 
     One thread loads; the pool is there for it to share the work out. An exception
@@ -259,10 +266,13 @@ def _load(
     shape = (len(indices), size, size, 3)
     image = {start: part[0] for start, part in parts.items()}
     label = {start: part[1] for start, part in parts.items()}
-    return {
+    batch = {
         "image": _place(shape, image, sharding),
         "label": _place(shape[:1], label, sharding),
     }
+    # Here, in the loading thread: a program of several virtual CPU devices that starts
+    # before its input has come can hold all the threads that would bring it.
+    return jax.block_until_ready(batch)
 
 
 def local_rows(sharding: NamedSharding, batch_size: int) -> list[tuple[int, int]]:
@@ -270,7 +280,7 @@ def local_rows(sharding: NamedSharding, batch_size: int) -> list[tuple[int, int]
 
     Two processes that hold the two columns of the same images both read them.
     """
-    parts = sharding.addressable_devices_indices_map((batch_size,)).values()
+    parts: Any = sharding.addressable_devices_indices_map((batch_size,)).values()
     return sorted({rows.indices(batch_size)[:2] for (rows,) in parts})
 
 
@@ -278,6 +288,10 @@ def _place(
     shape: tuple[int, ...], parts: dict[int, np.ndarray], sharding: NamedSharding
 ) -> jax.Array:
     """A global array from the parts of its rows that this process has, by start."""
-    return jax.make_array_from_callback(
-        shape, sharding, lambda index: parts[index[0].indices(shape[0])[0]]
-    )
+    devices: Any = sharding.addressable_devices_indices_map(shape)
+    # Explicit transfers, since a run forbids those that nobody asked for.
+    pieces = [
+        jax.device_put(parts[rows.indices(shape[0])[0]], device)
+        for device, (rows, *_) in devices.items()
+    ]
+    return jax.make_array_from_single_device_arrays(shape, sharding, pieces)

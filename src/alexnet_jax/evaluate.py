@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from alexnet_jax import augment
+from alexnet_jax import augment, model
 from alexnet_jax.config import Config
-from alexnet_jax.model import AlexNet
 
 SUMS = ("loss", "top1_error", "top5_error", "examples")
 
@@ -50,7 +49,7 @@ def eval_step(
             bool `[batch]`, false for padding.
     """
     view = augment.center_view(batch["image"], mean_image, config.augment.crop_size)
-    logits = AlexNet(config.model).apply({"params": params}, view, train=False)
+    logits = model.logits(config.model, params, view)
     label = batch["label"]
     values = {
         "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),

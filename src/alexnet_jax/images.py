@@ -32,7 +32,8 @@ def decode(encoded: bytes) -> np.ndarray:
                 return simplejpeg.decode_jpeg(encoded, "RGB", strict=True)
         with Image.open(io.BytesIO(encoded)) as image:
             return np.array(image.convert("RGB"))
-    except (OSError, SyntaxError) as error:  # Pillow's ways of saying "damaged"
+    # Pillow's ways of saying "damaged"
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(str(error)) from error
 
 

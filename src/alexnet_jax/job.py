@@ -83,5 +83,6 @@ def image_statistics(job: Job) -> augment.ImageStatistics:
         num_workers=job.config.run.num_workers,
     )
     stddev, direction = statistics.principal_components(found.covariance)
-    images = augment.ImageStatistics(found.mean_image, stddev, direction)
-    return jax.device_put(images, columns.replicated(job.mesh))
+    arrays = found.mean_image, stddev, direction
+    placed = jax.device_put(arrays, columns.replicated(job.mesh))
+    return augment.ImageStatistics(*placed)

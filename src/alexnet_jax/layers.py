@@ -130,11 +130,13 @@ def max_pool(x: jax.Array, pool: Pool) -> jax.Array:
     overhang = [
         -(size - pool.window) % pool.stride if pool.ceil else 0 for size in x.shape[1:3]
     ]
-    return nn.max_pool(
+    return lax.reduce_window(
         x,
-        (pool.window, pool.window),
-        (pool.stride, pool.stride),
-        padding=[(0, pixels) for pixels in overhang],
+        -jnp.inf,
+        lax.max,
+        window_dimensions=(1, pool.window, pool.window, 1),
+        window_strides=(1, pool.stride, pool.stride, 1),
+        padding=[(0, 0), (0, overhang[0]), (0, overhang[1]), (0, 0)],
     )
 
 

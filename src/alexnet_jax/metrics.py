@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 Record = dict[str, Any]
 
@@ -103,8 +103,10 @@ class Progress:
             )
 
     def first_step_done(self, step: int) -> None:
-        """Starts the clock."""
+        """Starts the clock, and the bar's."""
         self._clock = (step, time.perf_counter())
+        if self._bar is not None:
+            self._bar.unpause()
 
     def train(self, record: Record) -> None:
         """Shows a record of training steps."""

@@ -6,6 +6,8 @@ kernels of the shapes that everyone knows. `config.ModelConfig` says what is in 
 layer; `columns` how it is spread over devices. The softmax is in the loss.
 """
 
+from typing import Any, cast
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -117,3 +119,25 @@ class AlexNet(nn.Module):
             train=train,
             make_key=lambda: self.make_rng("dropout"),
         )
+
+
+def logits(
+    net: ModelConfig,
+    params: Any,
+    view: jax.Array,
+    *,
+    dropout_key: jax.Array | None = None,
+) -> jax.Array:
+    """Logits of a batch: of training where there is a key for dropout, else of testing.
+
+    Args:
+        params: `{layer: {"kernel", "bias"}}`.
+        view: float32 `[batch, crop_size, crop_size, 3]`, 0-255 minus mean.
+
+    Returns:
+        float32 `[batch, classes]`.
+    """
+    train = dropout_key is not None
+    rngs = {"dropout": dropout_key} if train else None
+    found = AlexNet(net).apply({"params": params}, view, train=train, rngs=rngs)
+    return cast(jax.Array, found)

@@ -154,7 +154,7 @@ def _with_rates(function: Any) -> optax.GradientTransformationExtraArgs:
     """Applies function(update, rate) to each update."""
 
     def update(
-        updates: Any, state: Any, params: Any = None, *, rates: Any, **_: Any
+        updates: Any, state: Any, params: Any = None, *, rates: Any = None, **_: Any
     ) -> tuple[Any, Any]:
         return jax.tree.map(function, updates, rates), state
 

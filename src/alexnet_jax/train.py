@@ -7,7 +7,7 @@ has just begun: numbers are fetched one step late (`step_log`).
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,12 +25,12 @@ from alexnet_jax import (
     evaluate,
     job,
     metrics,
+    model,
     optimizer,
     train_state,
 )
 from alexnet_jax.config import Config
 from alexnet_jax.interruption import Interrupted, Interruption
-from alexnet_jax.model import AlexNet
 from alexnet_jax.step_log import StepLog, refuse_nan
 from alexnet_jax.train_state import TrainState
 
@@ -62,9 +62,7 @@ def loss_fn(
         view: float32 `[batch, crop_size, crop_size, 3]`, 0-255 minus mean.
         label: int32 `[batch]`.
     """
-    logits = AlexNet(config.model).apply(
-        {"params": params}, view, train=True, rngs={"dropout": dropout_key}
-    )
+    logits = model.logits(config.model, params, view, dropout_key=dropout_key)
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
     return jnp.mean(loss), logits
 
@@ -102,6 +100,19 @@ def train_step(
     (loss, logits), gradients = gradient_of_loss(
         state.params, view, batch["label"], dropout_key
     )
+    state, learning_rate = _update(state, gradients, epoch, config)
+    return state, {
+        "loss": loss,
+        "top1_error": jnp.mean(evaluate.top_error(logits, batch["label"], 1)),
+        "learning_rate": learning_rate,
+        "gradient_norm": optax.tree.norm(gradients),
+    }
+
+
+def _update(
+    state: TrainState, gradients: Any, epoch: jax.Array, config: Config
+) -> tuple[TrainState, jax.Array]:
+    """The new state, and the rate of kernels by which it was reached."""
     kernel_rate, bias_rate = optimizer.learning_rates(
         epoch,
         state.plateau.num_drops,
@@ -116,16 +127,12 @@ def train_step(
             state.params, kernel_rate, bias_rate, epoch, config.optimizer
         ),
     )
-    return state._replace(
+    state = state._replace(
         step=state.step + 1,
         params=optax.apply_updates(state.params, updates),
         opt_state=opt_state,
-    ), {
-        "loss": loss,
-        "top1_error": jnp.mean(evaluate.top_error(logits, batch["label"], 1)),
-        "learning_rate": kernel_rate,
-        "gradient_norm": optax.tree.norm(gradients),
-    }
+    )
+    return state, kernel_rate
 
 
 def train_and_evaluate(config: Config, directory: Path) -> Outcome:
@@ -266,7 +273,7 @@ def _compile_plateau(
     return after
 
 
-def _train_batches(run: job.Job, step: int) -> Iterator[dict[str, jax.Array]]:
+def _train_batches(run: job.Job, step: int) -> data.Batches:
     return data.train_batches(
         run.train_source,
         seed=run.config.seed,

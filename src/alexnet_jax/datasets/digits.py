@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from alexnet_jax.config import UserError
+
 _TEST_EVERY = 5
 _INK = 16  # the highest value in scikit-learn's arrays
 
@@ -46,7 +48,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         del dl_manager  # nothing to download
         from sklearn.datasets import load_digits  # slow, and only needed once
 
-        digits = load_digits()
+        digits: Any = load_digits()
         rows = np.arange(len(digits.target))
         is_test = rows % _TEST_EVERY == 0
         return {
@@ -69,11 +71,22 @@ def prepare(data_dir: str | None) -> None:
     """Writes the dataset, as ArrayRecord, into a tfds data directory if it isn't there.
 
     tfds writes into a temporary directory and moves that, so a half-written dataset is
-    never taken for a whole one.
+    never taken for a whole one. Of several processes the first to finish wins.
+
+    Raises:
+        UserError: the directory cannot be written to.
     """
     builder = Digits(data_dir=data_dir, file_format="array_record")
-    if not builder.is_prepared():
-        print(f"preparing the digits in {builder.data_path}", flush=True)
-        tfds.disable_progress_bar()
+    if builder.data_path.exists():
+        return
+    print(f"preparing the digits in {builder.data_path}", flush=True)
+    tfds.disable_progress_bar()
+    try:
         with contextlib.redirect_stdout(io.StringIO()):  # tfds talks of a download
             builder.download_and_prepare()
+    except OSError as error:
+        if not builder.data_path.exists():
+            raise UserError(
+                f"the digits cannot be written to {builder.data_path} ({error}): name "
+                "another directory with --data.data-dir."
+            ) from error

@@ -1,0 +1,168 @@
+"""The layout of the package: imports go one way, each dependency has its owners, every
+field of the configuration is read, functions are short, no file knows a machine."""
+
+import ast
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alexnet_jax import config
+
+PACKAGE = Path(config.__file__).parent
+REPOSITORY = Path(__file__).parents[1]
+
+# A module may import those above it.
+ORDER = [
+    "config",
+    "presets",
+    "validation",
+    "images",
+    "datasets",
+    "datasets.digits",
+    "data",
+    "statistics",
+    "columns",
+    "layers",
+    "model",
+    "augment",
+    "optimizer",
+    "train_state",
+    "checkpoint",
+    "workdir",
+    "metrics",
+    "interruption",
+    "evaluate",
+    "job",
+    "step_log",
+    "train",
+    "options",
+    "main",
+]
+
+OWNERS = {
+    "flax": {"layers", "model"},
+    "optax": {"evaluate", "optimizer", "train"},
+    "orbax": {"checkpoint"},
+    "tensorflow_datasets": {"data", "datasets.digits"},
+    "tyro": {"options"},
+    "tensorboardX": {"metrics"},
+    "tqdm": {"metrics"},
+    "cv2": {"images"},
+    "simplejpeg": {"images"},
+    "PIL": {"images", "datasets.digits"},
+    "sklearn": {"datasets.digits"},
+    "tensorflow": set(),
+    "torch": set(),
+    "matplotlib": set(),
+}
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        if name:
+            yield name, ast.parse(path.read_text())
+
+
+MODULES = dict(modules())
+
+
+def imported(tree):
+    """Dotted names of all modules that are imported, anywhere in the file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_module_has_its_place():
+    assert set(MODULES) == set(ORDER), "add the module to ORDER, below what it imports"
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_imports_go_one_way(name):
+    above = ORDER[: ORDER.index(name)]
+    for module in imported(MODULES[name]):
+        own = module.removeprefix("alexnet_jax.")
+        if own != module and own in ORDER:
+            assert own in above, f"{name} imports {own}, which stands below it"
+
+
+@pytest.mark.parametrize("dependency", OWNERS)
+def test_dependencies_have_owners(dependency):
+    users = {
+        name
+        for name, tree in MODULES.items()
+        if any(module.split(".")[0] == dependency for module in imported(tree))
+    }
+    assert users == OWNERS[dependency]
+
+
+# Notes what a process tries to import, be it installed or not.
+WATCH = """
+import sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("tensorflow", "torch", "matplotlib"):
+            print(name)
+sys.meta_path.insert(0, Watch())
+"""
+
+
+@pytest.mark.parametrize("module", ["alexnet_jax", "alexnet_jax.train"])
+def test_heavy_packages_stay_out(module):
+    """Not even a dependency of ours, or a dependency of that, asks for them."""
+    result = subprocess.run(
+        [sys.executable, "-c", f"{WATCH}import {module}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+
+
+def test_every_field_is_read():
+    """A field that nothing reads is an option that does nothing."""
+    code = "\n".join(
+        path.read_text() for path in PACKAGE.rglob("*.py") if path.name != "config.py"
+    )
+    for item in vars(config).values():
+        if dataclasses.is_dataclass(item):
+            for field in dataclasses.fields(item):
+                # Layers are reached by name in loops over ("conv1", net.conv1).
+                assert re.search(rf"\.{field.name}\b", code), (item, field.name)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_functions_are_short(name):
+    for node in ast.walk(MODULES[name]):
+        if isinstance(node, ast.FunctionDef):
+            limit = 100 if node.name == "train_and_evaluate" else 50
+            length = node.end_lineno - node.lineno + 1
+            assert length <= limit, f"{name}.{node.name} has {length} lines"
+
+
+def test_files_are_short():
+    for path in PACKAGE.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 300, path.name
+
+
+def test_no_path_of_a_machine():
+    """Files that others get name no directory of the machine they were written on."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    machine = re.compile(rb"(?<![\w./~-])/(work|root|home|Users)/")
+    for name in filter(None, listed.stdout.split("\0")):
+        path = REPOSITORY / name
+        found = machine.search(path.read_bytes()) if path.is_file() else None
+        assert not found, f"{name} has a path that begins with {found[0]}"

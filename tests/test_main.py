@@ -1,0 +1,174 @@
+"""The command as a user meets it: help, mistakes, exit codes, Ctrl-C."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from alexnet_jax import main, options, presets
+from alexnet_jax.config import UserError
+
+COMMAND = [sys.executable, "-m", "alexnet_jax.main"]
+
+
+def run(*arguments, timeout=240):
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+
+
+def test_help():
+    result = run("--help")
+    assert result.returncode == 0
+    for text in ("--workdir", "--preset {digits,", "--optimizer.sched", "--help-all"):
+        assert text in result.stdout
+    assert "model.conv4.pool" not in result.stdout
+    assert "model.conv4.pool" in run("--help-all").stdout
+
+
+def test_help_shows_the_values_of_the_preset():
+    assert "(default: 91)" in run("--preset", "alexnet2012", "--help").stdout
+
+
+@pytest.mark.parametrize("module", ["alexnet_jax", "alexnet_jax.train"])
+def test_no_heavy_imports(module):
+    code = (
+        f"import sys, {module}; "
+        "print([m for m in ('tensorflow', 'torch', 'matplotlib') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_parse():
+    chosen = options.parse(
+        ["--workdir", "w", "--preset", "cifar10"]
+        + ["--model.conv2.local-norm.place", "off", "--model.without", "conv3", "fc7"]
+        + ["--optimizer.layer-rates", "conv1", "2", "0"]
+    )
+    base = presets.CIFAR10
+    assert chosen.config.model.conv2.local_norm.place == "off"
+    assert chosen.config.model.without == ("conv3", "fc7")
+    assert chosen.config.optimizer.layer_rates == (("conv1", 2.0, 0.0),)
+    assert chosen.config.data == base.data
+    back = dataclasses.replace(
+        chosen.config, model=base.model, optimizer=base.optimizer
+    )
+    assert back == base
+
+
+def test_misspelt_field_gets_a_suggestion():
+    result = run("--workdir", "unused", "--optimizer.lerning-rate", "0.1")
+    assert result.returncode == 2
+    assert "--optimizer.learning-rate" in result.stderr
+
+
+def test_unknown_preset():
+    result = run("--workdir", "unused", "--preset", "alexnet2013")
+    assert result.returncode == 2
+    assert "alexnet2012" in result.stderr and "Traceback" not in result.stderr
+
+
+# Options, and what the message must say: the value and the remedy.
+MISTAKES = {
+    "mesh": (["--run.mesh.data", "16"], "needs 32 devices, and there are 4"),
+    "mesh columns": (["--run.mesh.column", "3"], "lie on 1 device or on 2"),
+    "batch": (["--run.mesh.data", "2", "--batch-size", "63"], "--batch-size 63"),
+    "crop": (["--augment.crop-size", "29"], "--augment.crop-size 29 is larger"),
+    "dataset": (["--data.name", "digts"], "there: digits"),
+    "split": (["--data.eval-split", "dev"], "its splits are train, test"),
+    "map": (["--augment.crop-size", "4", "--model.conv2.padding", "0", "0"], "conv2"),
+    "classes": (["--model.fc8.features", "8"], "--model.fc8.features 10"),
+    "columns": (["--model.conv2.features", "31"], "--model.conv2.features 31"),
+    "sees": (["--model.fc6.sees", "image"], "only conv1 sees the image"),
+    "conv1 sees": (["--model.conv1.sees", "own"], "--model.conv1.sees own"),
+    "layer": (["--optimizer.layer-rates", "conv9", "1", "0"], "names 'conv9'"),
+    "zero": (["--batch-size", "0"], "--batch-size 0 must be greater than 0"),
+    "rate": (["--model.dropout-rate", "1"], "--model.dropout-rate 1.0"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes(name, tmp_path, digits_dir):
+    """A UserError before any work: nothing is written to the run directory."""
+    arguments, message = MISTAKES[name]
+    chosen = options.parse(
+        ["--workdir", str(tmp_path / "run"), "--data.data-dir", digits_dir, *arguments]
+    )
+    with pytest.raises(UserError) as raised:
+        main.run(chosen)
+    assert message in str(raised.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_mistake_is_one_message_and_code_2(tmp_path, digits_dir):
+    blocked = tmp_path / "file"
+    blocked.touch()
+    result = run("--workdir", blocked / "run", "--data.data-dir", digits_dir)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: --workdir {blocked}/run cannot be written")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_another_configuration_is_refused(tmp_path, digits_dir):
+    """With the fields that differ. The mesh may differ, and the length of the run."""
+    from alexnet_jax import workdir
+
+    first = presets.DIGITS
+    workdir.open_workdir(tmp_path, first)
+    longer = dataclasses.replace(first, num_epochs=99, run=presets.ALEXNET2012.run)
+    workdir.open_workdir(tmp_path, longer)
+    other = dataclasses.replace(
+        first,
+        seed=5,
+        optimizer=dataclasses.replace(first.optimizer, learning_rate=0.5),
+    )
+    with pytest.raises(UserError) as raised:
+        workdir.open_workdir(tmp_path, other)
+    assert "--seed: 0 there, 5 now" in str(raised.value)
+    assert "--optimizer.learning-rate: 0.01 there, 0.5 now" in str(raised.value)
+    assert "num-epochs" not in str(raised.value)
+    assert json.loads((tmp_path / "config.json").read_text())["num_epochs"] == 99
+
+
+def test_the_length_of_a_cosine_run_is_part_of_it(tmp_path):
+    from alexnet_jax import workdir
+
+    workdir.open_workdir(tmp_path, presets.CIFAR10)
+    longer = dataclasses.replace(presets.CIFAR10, num_epochs=99)
+    with pytest.raises(UserError, match="--num-epochs: 30 there, 99 now"):
+        workdir.open_workdir(tmp_path, longer)
+
+
+def test_ctrl_c_saves_and_the_same_command_resumes(tmp_path, digits_dir):
+    """The whole job in its own process, on two column devices."""
+    arguments = ["--workdir", str(tmp_path / "run"), "--data.data-dir", digits_dir]
+    arguments += ["--num-epochs", "2", "--run.log-every-steps", "1"]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and metrics.stat().st_size):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 75, errors
+    assert "stopped and saved at step" in errors and "Traceback" not in errors
+    result = run(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert "trained for 45 steps" in result.stdout
+    assert "top-1 error" in result.stdout
+    again = run(*arguments)
+    assert "the run is complete, 45 steps" in again.stdout
+    assert "--num-epochs 4" in again.stdout

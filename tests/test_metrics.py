@@ -1,0 +1,174 @@
+"""metrics.py: valid JSON lines after any kill, TensorBoard, lines and durations."""
+
+import contextlib
+import io
+import json
+
+import pytest
+from tensorboardX.proto import event_pb2
+
+from alexnet_jax import metrics
+
+TRAIN = {
+    "kind": "train",
+    "step": 20,
+    "epoch": 0.5,
+    "loss": 6.41,
+    "top1_error": 0.988,
+    "learning_rate": 0.01,
+    "images_per_second": 4100.0,
+    "data_wait_fraction": 0.03,
+}
+EVAL = {
+    "kind": "eval",
+    "step": 40,
+    "epoch": 1.0,
+    "views": 1,
+    "loss": 0.123,
+    "top1_error": 0.025,
+    "top5_error": 0.001,
+    "examples": 360,
+}
+
+
+@contextlib.contextmanager
+def writer(directory, resume_step=0):
+    with contextlib.closing(
+        metrics.MetricsWriter(directory, resume_step=resume_step)
+    ) as opened:
+        yield opened
+
+
+def lines(directory):
+    text = (directory / "metrics.jsonl").read_text()
+    assert text == "" or text.endswith("\n")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def events(directory):
+    """The events that TensorBoard would read."""
+    for path in (directory / "tensorboard").iterdir():
+        content = path.read_bytes()
+        while content:  # TFRecord: length, its checksum, the event, its checksum
+            length = int.from_bytes(content[:8], "little")
+            yield event_pb2.Event.FromString(content[12 : 12 + length])
+            content = content[16 + length :]
+
+
+def test_records_come_back(tmp_path):
+    with writer(tmp_path) as opened:
+        opened.write(TRAIN)
+        opened.write(EVAL)
+        assert lines(tmp_path) == [TRAIN, EVAL]  # a kill now would lose nothing
+
+
+def test_nan_is_null(tmp_path):
+    with writer(tmp_path) as opened:
+        opened.write({"kind": "train", "step": 1, "loss": float("nan")})
+    assert lines(tmp_path) == [{"kind": "train", "step": 1, "loss": None}]
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"kind": "train", "st', b"\xff\xfe\x00"])
+def test_resume_drops_later_steps_and_torn_lines(tmp_path, torn):
+    with writer(tmp_path) as opened:
+        for step in (10, 20, 30):
+            opened.write(TRAIN | {"step": step})
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(torn)
+    with writer(tmp_path, resume_step=20) as opened:
+        opened.write(TRAIN | {"step": 25})
+    assert [record["step"] for record in lines(tmp_path)] == [10, 20, 25]
+
+
+def test_tensorboard_has_the_same_numbers(tmp_path):
+    with writer(tmp_path) as opened:
+        opened.write(EVAL)
+    found = {
+        value.tag: (event.step, value.simple_value)
+        for event in events(tmp_path)
+        for value in event.summary.value
+    }
+    assert found["eval/top1_error"] == (40, pytest.approx(0.025))
+    assert found["eval/loss"] == (40, pytest.approx(0.123))
+
+
+def test_tensorboard_drops_what_comes_again(tmp_path):
+    """TensorBoard is told to forget the steps from 21 on, and no others."""
+    with writer(tmp_path, resume_step=20):
+        pass
+    starts = [e.step for e in events(tmp_path) if e.HasField("session_log")]
+    assert starts == [21]
+
+
+def progress(stream):
+    return metrics.Progress(100, 0, 40.0, stream=stream)
+
+
+def test_plain_lines():
+    stream = io.StringIO()
+    with contextlib.closing(progress(stream)) as shown:
+        shown.first_step_done(1)
+        shown.train(TRAIN)
+        shown.evaluation(EVAL)
+    first, second = stream.getvalue().splitlines()
+    assert first.startswith("step 20/100  epoch 0.50  loss 6.4100  top-1 error 98.8%")
+    assert "4100 images/s  data wait 3%  eta" in first
+    assert second == (
+        "epoch 1.00: test loss 0.1230  top-1 error 2.50%  "
+        "top-5 error 0.10%  (360 images)"
+    )
+
+
+def test_time_left_counts_from_the_end_of_the_first_step(monkeypatch):
+    """19 steps in 38 s after a first step of 1000 s: 80 steps are left, 160 s."""
+    now = 0.0
+    monkeypatch.setattr(metrics.time, "perf_counter", lambda: now)
+    stream = io.StringIO()
+    with contextlib.closing(progress(stream)) as shown:
+        now = 1000.0
+        shown.first_step_done(1)
+        now = 1038.0
+        shown.train(TRAIN)
+    assert stream.getvalue().rstrip().endswith("eta 2m40s")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_bar_on_a_terminal():
+    stream = Terminal()
+    with contextlib.closing(progress(stream)) as shown:
+        shown.first_step_done(1)
+        shown.train(TRAIN)
+        shown.evaluation(EVAL)
+    assert "20/100" in stream.getvalue()
+    assert "epoch 1.00: test loss 0.1230" in stream.getvalue()
+
+
+def test_the_bar_leaves_compilation_out(monkeypatch):
+    """As for plain lines: 20 steps in 20 s, whatever there was before."""
+    now = 0.0
+    monkeypatch.setattr("tqdm.std.time", lambda: now)
+    with contextlib.closing(progress(Terminal())) as shown:
+        now = 1000.0
+        shown.first_step_done(1)
+        now = 1020.0
+        shown.train(TRAIN)
+        assert shown._bar.format_dict["elapsed"] == 20
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [
+        (0, "0s"),
+        (45.4, "45s"),
+        (59.7, "1m00s"),
+        (200, "3m20s"),
+        (5 * 3600 + 12 * 60, "5h12m"),
+        (4 * 86400 + 3 * 3600, "4d03h"),
+    ],
+)
+def test_format_duration(seconds, text):
+    assert metrics.format_duration(seconds) == text
