@@ -7,7 +7,6 @@ import jax
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 4)
-jax.config.update("jax_cpu_enable_async_dispatch", False)  # as in main.py
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from alexnet_jax import main, options, presets
+from alexnet_jax import job, options, presets, workdir
 from alexnet_jax.config import UserError
 
 COMMAND = [sys.executable, "-m", "alexnet_jax.main"]
@@ -102,7 +102,7 @@ def test_mistakes(name, tmp_path, digits_dir):
         ["--workdir", str(tmp_path / "run"), "--data.data-dir", digits_dir, *arguments]
     )
     with pytest.raises(UserError) as raised:
-        main.run(chosen)
+        job.set_up(chosen.config, chosen.workdir)
     assert message in str(raised.value)
     assert not (tmp_path / "run").exists()
 
@@ -118,8 +118,6 @@ def test_a_mistake_is_one_message_and_code_2(tmp_path, digits_dir):
 
 def test_another_configuration_is_refused(tmp_path, digits_dir):
     """With the fields that differ. The mesh may differ, and the length of the run."""
-    from alexnet_jax import workdir
-
     first = presets.DIGITS
     workdir.open_workdir(tmp_path, first)
     longer = dataclasses.replace(first, num_epochs=99, run=presets.ALEXNET2012.run)
@@ -138,8 +136,6 @@ def test_another_configuration_is_refused(tmp_path, digits_dir):
 
 
 def test_the_length_of_a_cosine_run_is_part_of_it(tmp_path):
-    from alexnet_jax import workdir
-
     workdir.open_workdir(tmp_path, presets.CIFAR10)
     longer = dataclasses.replace(presets.CIFAR10, num_epochs=99)
     with pytest.raises(UserError, match="--num-epochs: 30 there, 99 now"):

@@ -266,13 +266,10 @@ def _load(
     shape = (len(indices), size, size, 3)
     image = {start: part[0] for start, part in parts.items()}
     label = {start: part[1] for start, part in parts.items()}
-    batch = {
+    return {
         "image": _place(shape, image, sharding),
         "label": _place(shape[:1], label, sharding),
     }
-    # Here, in the loading thread: a program of several virtual CPU devices that starts
-    # before its input has come can hold all the threads that would bring it.
-    return jax.block_until_ready(batch)
 
 
 def local_rows(sharding: NamedSharding, batch_size: int) -> list[tuple[int, int]]:
@@ -294,4 +291,7 @@ def _place(
         jax.device_put(parts[rows.indices(shape[0])[0]], device)
         for device, (rows, *_) in devices.items()
     ]
-    return jax.make_array_from_single_device_arrays(shape, sharding, pieces)
+    # Waited for here, in the loading thread: a program on several virtual CPU devices
+    # that starts before its input is there can hold all the threads that bring it.
+    array = jax.make_array_from_single_device_arrays(shape, sharding, pieces)
+    return jax.block_until_ready(array)

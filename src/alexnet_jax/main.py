@@ -17,9 +17,6 @@ def run(chosen: options.Options) -> str:
 
     # Before JAX starts: devices can't be added later. Accelerators are not affected.
     jax.config.update("jax_num_cpu_devices", _cpu_devices(chosen.config))
-    # One program at a time on the virtual devices: with several under way their few
-    # threads have been seen to wait for each other without end (docs/log.md).
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
     from alexnet_jax import train
 
     outcome = train.train_and_evaluate(chosen.config, chosen.workdir)
