@@ -52,8 +52,9 @@ def save(
         facts: what a resumed run must agree with.
         metrics: the evaluation of this state, with "top1_error", if there was one.
     """
+    # By default Orbax leaves a state out while it is still writing the one before.
     checkpointer.save_async(
-        step, state._asdict(), custom_metadata=facts, metrics=metrics
+        step, state._asdict(), custom_metadata=facts, metrics=metrics, force=True
     )
 
 
