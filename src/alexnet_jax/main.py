@@ -17,9 +17,6 @@ def run(chosen: options.Options) -> str:
 
     # Before JAX starts: devices can't be added later. Accelerators are not affected.
     jax.config.update("jax_num_cpu_devices", _cpu_devices(chosen.config))
-    # On CPU a transfer waits for the step that runs, so with steps under way in the
-    # background a wait for the step would be taken for a wait for data.
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
     from alexnet_jax import train
 
     outcome = train.train_and_evaluate(chosen.config, chosen.workdir)

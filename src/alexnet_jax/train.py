@@ -221,7 +221,15 @@ def _compile_update(
     )
     key = jax.random.fold_in(jax.random.key(run.config.seed), _STEPS)
     key = jax.device_put(key, everywhere)
-    return lambda state, batch: compiled(state, batch, key, images)
+    on_cpu = run.mesh.devices.flat[0].platform == "cpu"
+
+    def update(state: TrainState, batch: data.Batch) -> Any:
+        result = compiled(state, batch, key, images)
+        # On CPU the copy of the next batch waits for the running step. Running ahead
+        # gains nothing there, and the wait would be taken for a wait for data.
+        return jax.block_until_ready(result) if on_cpu else result
+
+    return update
 
 
 def _compile_evaluation(
