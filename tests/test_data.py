@@ -13,7 +13,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from alexnet_jax import columns, data
+from alexnet_jax import columns, data, sources
 from alexnet_jax.config import DataConfig, MeshConfig, UserError
 
 
@@ -24,7 +24,7 @@ def settings(digits_dir):
 
 @pytest.fixture
 def train_source(settings):
-    return data.open_source(settings, "train")
+    return sources.open_source(settings, "train")
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_pixels_are_those_of_scikit_learn(train_source):
 
 @pytest.mark.parametrize("batch_size", [64, 360, 500])
 def test_evaluation_sees_each_example_once(settings, sharding, batch_size):
-    source = data.open_source(settings, "test")
+    source = sources.open_source(settings, "test")
     batches = data.eval_batches(
         source, batch_size=batch_size, sharding=sharding, num_workers=2
     )
@@ -178,18 +178,18 @@ def test_rows_of_processes():
 
 def test_unknown_dataset(settings):
     with pytest.raises(UserError, match="no prepared dataset 'cifra10'.*there: digits"):
-        data.open_source(dataclasses.replace(settings, name="cifra10"), "train")
+        sources.open_source(dataclasses.replace(settings, name="cifra10"), "train")
 
 
 @pytest.mark.parametrize("name", ["", "a/b/c", "../digits", "cifar-10"])
 def test_a_name_that_is_none(settings, name):
     with pytest.raises(UserError, match="no prepared dataset .*there: digits"):
-        data.open_source(dataclasses.replace(settings, name=name), "train")
+        sources.open_source(dataclasses.replace(settings, name=name), "train")
 
 
 def test_unknown_split(settings):
     with pytest.raises(UserError, match="no split 'validation': its splits are"):
-        data.open_source(settings, "validation")
+        sources.open_source(settings, "validation")
 
 
 def write_dataset(folder, class_name, features, examples):
@@ -227,7 +227,7 @@ def test_missing_feature(tmp_path):
     )
     settings = DataConfig(name="texts", data_dir=str(tmp_path), image_size=8)
     with pytest.raises(UserError, match="no feature 'image' of type Image: .* text"):
-        data.open_source(settings, "train")
+        sources.open_source(settings, "train")
 
 
 def test_label_that_is_no_class(tmp_path):
@@ -243,7 +243,7 @@ def test_label_that_is_no_class(tmp_path):
     with pytest.raises(
         UserError, match=r"'label' of type ClassLabel: .*label \(Text\)"
     ):
-        data.open_source(settings, "train")
+        sources.open_source(settings, "train")
 
 
 def test_a_format_without_random_access(tmp_path, digits_dir):
@@ -254,8 +254,8 @@ def test_a_format_without_random_access(tmp_path, digits_dir):
     content = info.read_text().replace("array_record", "tfrecord")
     info.write_text(content.replace('"name": "digits"', '"name": "numerals"'))
     settings = DataConfig(name="numerals", data_dir=str(tmp_path), image_size=8)
-    with pytest.raises(UserError, match="stored as tfrecord, .*'array_record'"):
-        data.open_source(settings, "train")
+    with pytest.raises(UserError, match="stored as tfrecord, .*--source numerals"):
+        sources.open_source(settings, "train")
 
 
 def jpeg(pixels):
@@ -282,7 +282,7 @@ def test_a_damaged_record_is_named(tmp_path, sharding):
         examples,
     )
     settings = DataConfig(name="photos", data_dir=str(tmp_path), image_size=16)
-    source = data.open_source(settings, "train")
+    source = sources.open_source(settings, "train")
     with pytest.raises(ValueError, match=r"photos, split train, record 2 .*2\.jpg"):
         list(data.eval_batches(source, batch_size=4, sharding=sharding, num_workers=2))
 
@@ -291,7 +291,7 @@ def test_cifar10(test_data, sharding):
     """A dataset that others prepared: tfds's own decoding gives the same images."""
     folder = str(test_data / "tfds")
     settings = DataConfig(name="cifar10", data_dir=folder, image_size=32)
-    source = data.open_source(settings, "train")
+    source = sources.open_source(settings, "train")
     assert (source.num_examples, source.num_classes) == (50_000, 10)
     batch = take(source, sharding, 5, 1)[0]
     records = tfds.data_source("cifar10", split="train", data_dir=folder)

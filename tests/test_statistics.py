@@ -1,13 +1,14 @@
 """statistics.py against a direct computation in float64."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from alexnet_jax import statistics
 from alexnet_jax.config import DataConfig, UserError
-from alexnet_jax.data import open_source
+from alexnet_jax.sources import open_source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Noise:
     num_examples: int = 600
     image_size: int = 12
     fingerprint: str = "noise"
+    directory: Path = Path("nowhere")
+    skip_damaged: bool = False
 
     def pixels(self):
         generator = np.random.default_rng(0)

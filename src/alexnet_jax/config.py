@@ -135,6 +135,23 @@ class DataConfig:
     image_size: int
     """Side of the square uint8 images that go to the device. Others are scaled to it
     (shorter side, then the centre)."""
+    stored: Literal["auto", "records", "raw", "memory"] = "auto"
+    """Where pixels come from: encoded records, raw pixels beside them (prepare --raw),
+    or memory once decoded; auto: raw, else memory for a small set, else records."""
+    damaged: Literal["stop", "skip"] = "stop"
+    """What a damaged record does: ends the run, or is left out and counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """How a prepared image is stored."""
+
+    image_size: int = 256
+    """Pixels a side: the shorter side is scaled to it and the centre taken."""
+    quality: int = 95
+    """Of the JPEG, 1 to 100 (size and error of each: benchmarks/input_pipeline.py)."""
+    subsampling: Literal["444", "422", "420"] = "444"
+    """Of the JPEG's colour: 444 keeps all of it."""
 
 
 @dataclass(frozen=True, kw_only=True)

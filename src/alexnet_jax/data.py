@@ -1,4 +1,4 @@
-"""From prepared tfds datasets to uint8 batches on the devices, without TensorFlow.
+"""From a source of examples to uint8 batches on the devices.
 
 The order is stateless: batch k is a function of (seed, k) alone, so a run resumes
 anywhere, with any number of threads and processes. Images are decoded by our own
@@ -6,134 +6,25 @@ threads into a fresh buffer while the step before runs; augmentation happens on 
 devices.
 """
 
+import contextlib
 import functools
 import itertools
-import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
-import tensorflow_datasets as tfds
 from jax.sharding import NamedSharding
-from tensorflow_datasets.core import constants, read_only_builder
 
-from alexnet_jax import images
-from alexnet_jax.config import DataConfig, UserError
-from alexnet_jax.datasets import digits
+from alexnet_jax import threads
+from alexnet_jax.sources import Source
 
 Batch = dict[str, jax.Array]
 Batches = Generator[Batch, None, None]
 
 _PREFETCH = 2  # batches that are ready or under way while a step runs
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """One split of a dataset with random access."""
-
-    name: str
-    split: str
-    num_examples: int
-    num_classes: int | None
-    image_size: int
-    fingerprint: str
-    """Changes when dataset, version, split or number of examples does."""
-    records: Sequence[dict[str, Any]]
-    """Examples with an encoded "image" and a "label"."""
-
-    def read(self, indices: np.ndarray, image: np.ndarray, label: np.ndarray) -> None:
-        """Decodes examples into `image[i]`, uint8 RGB 0-255, and `label[i]`.
-
-        Raises:
-            ValueError: a record is damaged; names dataset, split, index and key.
-        """
-        for row, index in enumerate(indices):
-            record = {}
-            try:
-                record = self.records[int(index)]
-                decoded = images.decode(record["image"])
-            except (ValueError, RuntimeError, IndexError) as error:
-                keys = {k: v for k, v in record.items() if k not in ("image", "label")}
-                raise ValueError(
-                    f"dataset {self.name}, split {self.split}, record {index} "
-                    f"{keys or ''} cannot be read: {error}"
-                ) from error
-            image[row] = images.fit(decoded, self.image_size)
-            label[row] = record["label"]
-
-
-def open_source(data: DataConfig, split: str) -> Source:
-    """Opens a split of the dataset that the configuration names.
-
-    The digits are prepared on first use. Other datasets must have been prepared in the
-    tfds data directory, in ArrayRecord form; nothing is looked for on the network.
-
-    Raises:
-        UserError: there is no such dataset, split, feature or random access; the
-            message says what there is.
-    """
-    data_dir = Path(data.data_dir or constants.DATA_DIR).expanduser()
-    if data.name == "digits":
-        digits.prepare(str(data_dir))
-    builder = _find_builder(data.name, data_dir)
-    info = builder.info
-    _check_features(info)
-    try:
-        records = builder.as_data_source(
-            split=split, decoders={"image": tfds.decode.SkipDecoding()}
-        )
-    except (ValueError, KeyError) as error:
-        raise UserError(
-            f"dataset {info.full_name} has no split {split!r}: its splits are "
-            f"{', '.join(info.splits)}."
-        ) from error
-    except NotImplementedError as error:
-        raise UserError(
-            f"dataset {info.full_name} in {data_dir} is stored as "
-            f"{info.file_format.value}, which has no random access: prepare it with "
-            "file_format='array_record'."
-        ) from error
-    return Source(
-        name=data.name,
-        split=split,
-        num_examples=len(records),
-        num_classes=info.features["label"].num_classes,
-        image_size=data.image_size,
-        fingerprint=f"{info.full_name} {split} {len(records)} at {data.image_size}",
-        records=records,
-    )
-
-
-def _check_features(info: Any) -> None:
-    kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
-    there = [f"{key} ({type(value).__name__})" for key, value in info.features.items()]
-    for name, kind in kinds.items():
-        if name not in info.features or not isinstance(info.features[name], kind):
-            raise UserError(
-                f"dataset {info.full_name} has no feature {name!r} of type "
-                f"{kind.__name__}: its features are {', '.join(there)}."
-            )
-
-
-def _find_builder(name: str, data_dir: Path) -> Any:
-    try:
-        return read_only_builder.builder_from_files(name, data_dir=str(data_dir))
-    except ValueError as error:  # not there, or no name that tfds can read
-        there = sorted(
-            path.name
-            for path in (data_dir.iterdir() if data_dir.is_dir() else [])
-            if path.is_dir() and path.name != "downloads"
-        )
-        raise UserError(
-            f"there is no prepared dataset {name!r} in {data_dir} (there: "
-            f"{', '.join(there) or 'nothing'}). Name another directory with "
-            "--data.data-dir, or prepare it there with tfds, as array_record."
-        ) from error
 
 
 @functools.lru_cache(maxsize=2)  # a batch may straddle two epochs
@@ -175,6 +66,7 @@ def train_batches(
     Yields:
         "image" uint8 `[batch, size, size, 3]`, RGB 0-255, and "label" int32 `[batch]`,
         placed by `sharding`. Each process reads only the rows that its devices hold.
+        The example after it stands for a damaged one that is skipped.
     """
     steps = (
         batch_indices(seed, step, batch_size, source.num_examples)
@@ -182,7 +74,7 @@ def train_batches(
     )
 
     def load(indices: np.ndarray, pool: ThreadPoolExecutor) -> Batch:
-        return _load(source, indices, sharding, pool)
+        return _load(partial(_read_undamaged, source), indices, sharding, pool)
 
     return ahead(load, steps, num_workers)
 
@@ -195,13 +87,15 @@ def eval_batches(
     num_workers: int | None,
 ) -> Batches:
     """Every example once, in order. The last batch is filled up with example 0, and
-    "mask", bool `[batch]`, is false there; otherwise as `train_batches`."""
+    "mask", bool `[batch]`, is false there; otherwise as `train_batches`. A damaged
+    example that is skipped has label -1."""
     starts = range(0, source.num_examples, batch_size)
     steps = (np.arange(start, start + batch_size) for start in starts)
 
     def load(indices: np.ndarray, pool: ThreadPoolExecutor) -> Batch:
         mask = indices < source.num_examples
-        batch = _load(source, np.where(mask, indices, 0), sharding, pool)
+        read = partial(read_rows, source)
+        batch = _load(read, np.where(mask, indices, 0), sharding, pool)
         rows = local_rows(sharding, batch_size)
         parts = {start: mask[start:stop] for start, stop in rows}
         return batch | {"mask": _place(mask.shape, parts, sharding)}
@@ -211,7 +105,7 @@ def eval_batches(
 
 def ahead(
     load: Callable[[Any, ThreadPoolExecutor], Any],
-    arguments: Iterator[Any],
+    arguments: Iterable[Any],
     num_workers: int | None,
 ) -> Generator[Any, None, None]:
     """`load(argument, pool)` of each argument in turn, a few ahead of the consumer.
@@ -219,20 +113,18 @@ def ahead(
     One thread loads; the pool is there for it to share the work out. An exception
     reaches the consumer in its turn. Closing the iterator ends the threads.
     """
-    workers = num_workers or os.cpu_count() or 1
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    loader = ThreadPoolExecutor(1, thread_name_prefix="load")
-    pending = deque()
-    try:
-        for argument in arguments:
-            pending.append(loader.submit(load, argument, pool))
-            if len(pending) > _PREFETCH:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        loader.shutdown(cancel_futures=True)
-        pool.shutdown(cancel_futures=True)
+    with ThreadPoolExecutor(
+        threads.count(num_workers), thread_name_prefix="decode"
+    ) as pool:
+        loaded = threads.in_order(
+            lambda argument: load(argument, pool),
+            arguments,
+            workers=1,
+            depth=_PREFETCH,
+            name="load",
+        )
+        with contextlib.closing(loaded):
+            yield from loaded
 
 
 def read_rows(
@@ -252,18 +144,31 @@ def read_rows(
     return image, label
 
 
+def _read_undamaged(
+    source: Source, indices: np.ndarray, pool: ThreadPoolExecutor
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `read_rows`; the next example in the dataset stands for one that is damaged,
+    so that all processes agree on it."""
+    image, label = read_rows(source, indices, pool)
+    shift = 1
+    while (bad := np.flatnonzero(label < 0)).size and shift < source.num_examples:
+        replacement = (indices[bad] + shift) % source.num_examples
+        image[bad], label[bad] = read_rows(source, replacement, pool)
+        shift += 1
+    return image, label
+
+
 def _load(
-    source: Source,
+    read: Callable[..., tuple[np.ndarray, np.ndarray]],
     indices: np.ndarray,
     sharding: NamedSharding,
     pool: ThreadPoolExecutor,
 ) -> Batch:
     parts = {
-        start: read_rows(source, indices[start:stop], pool)
+        start: read(indices[start:stop], pool)
         for start, stop in local_rows(sharding, len(indices))
     }
-    size = source.image_size
-    shape = (len(indices), size, size, 3)
+    shape = (len(indices), *next(iter(parts.values()))[0].shape[1:])
     image = {start: part[0] for start, part in parts.items()}
     label = {start: part[1] for start, part in parts.items()}
     return {

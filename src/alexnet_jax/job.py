@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from alexnet_jax import augment, columns, data, statistics, validation, workdir
+from alexnet_jax import augment, columns, sources, statistics, validation, workdir
 from alexnet_jax.config import Config
 
 
@@ -17,8 +17,8 @@ class Job(NamedTuple):
     config: Config
     directory: Path
     mesh: Mesh
-    train_source: data.Source
-    eval_source: data.Source
+    train_source: sources.Source
+    eval_source: sources.Source
 
     @property
     def steps_per_epoch(self) -> float:
@@ -58,8 +58,8 @@ def set_up(config: Config, directory: Path) -> Job:
     validation.check_config(config)
     mesh = columns.make_mesh(config.run.mesh, config.model.num_columns, jax.devices())
     validation.check_batch(config, mesh.shape["data"])
-    train_source = data.open_source(config.data, config.data.train_split)
-    eval_source = data.open_source(config.data, config.data.eval_split)
+    train_source = sources.open_source(config.data, config.data.train_split)
+    eval_source = sources.open_source(config.data, config.data.eval_split)
     validation.check_labels(config, train_source.name, train_source.num_classes)
     workdir.open_workdir(directory, config)
     workdir.write_manifest(

@@ -73,6 +73,9 @@ def _is_until(line: bytes, step: int) -> bool:
         return False
 
 
+_SECONDS_BETWEEN_LINES = 10  # where there is no terminal
+
+
 class Progress:
     """The state of a run on the terminal: a bar there, plain lines elsewhere.
 
@@ -151,6 +154,52 @@ class Progress:
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+class ImageCounter:
+    """How far a pass over images is: a bar on a terminal, lines elsewhere.
+
+    Args:
+        done: images that an earlier run has left done.
+    """
+
+    def __init__(self, what: str, num_images: int, done: int = 0) -> None:
+        self._what, self._num_images = what, num_images
+        self._done, self._first = done, done
+        self._start = self._last_line = time.perf_counter()
+        self._bar = None
+        if sys.stdout.isatty():
+            self._bar = tqdm(
+                total=num_images,
+                initial=done,
+                desc=what,
+                unit=" images",
+                file=sys.stdout,
+                dynamic_ncols=True,
+            )
+
+    def add(self, images: int) -> None:
+        self._done += images
+        if self._bar is not None:
+            self._bar.update(images)
+        elif time.perf_counter() - self._last_line > _SECONDS_BETWEEN_LINES:
+            self._line()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        elif self._done > self._first:
+            self._line()
+
+    def _line(self) -> None:
+        self._last_line = time.perf_counter()
+        rate = (self._done - self._first) / (self._last_line - self._start)
+        left = format_duration((self._num_images - self._done) / rate)
+        print(
+            f"{self._what}: {self._done:,} of {self._num_images:,} images  "
+            f"{rate:.0f} images/s  eta {left}",
+            flush=True,
+        )
 
 
 def format_duration(seconds: float) -> str:

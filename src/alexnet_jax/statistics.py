@@ -1,20 +1,20 @@
 """Mean image and RGB covariance of a training set (paper sections 2 and 4.1)."""
 
-import contextlib
 import io
 import os
 import zipfile
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from alexnet_jax import data
+from alexnet_jax import images, threads
 from alexnet_jax.config import UserError
+from alexnet_jax.sources import Source
 
-_CHUNK = 256  # images that are summed up together
+FILE = "statistics.npz"
+_CHUNK = 16  # images that are summed up together
 
 
 @dataclass(frozen=True)
@@ -44,78 +44,134 @@ def principal_components(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return stddev.astype(np.float32), (directions * signs[:, None]).astype(np.float32)
 
 
+@dataclass
+class Sums:
+    """Exact integer sums over images, of which the statistics are made."""
+
+    num_images: int
+    total: np.ndarray
+    """int64 `[size, size, 3]`, the sum of each pixel."""
+    products: np.ndarray
+    """int64 `[3, 3]`, the sum of products of two channels over all pixels."""
+
+    def __iadd__(self, other: "Sums") -> "Sums":
+        self.num_images += other.num_images
+        self.total += other.total
+        self.products += other.products
+        return self
+
+    def statistics(self) -> Statistics:
+        mean_image = self.total / self.num_images
+        mean = mean_image.mean(axis=(0, 1))
+        pixels = self.num_images * mean_image.shape[0] * mean_image.shape[1]
+        covariance = self.products / pixels - np.outer(mean, mean)
+        return Statistics(mean_image.astype(np.float32), covariance)
+
+
+def no_images(size: int) -> Sums:
+    """The sums at the start."""
+    return Sums(0, np.zeros((size, size, 3), np.int64), np.zeros((3, 3), np.int64))
+
+
+def sums_of(image: np.ndarray) -> Sums:
+    """The sums over uint8 images `[n, size, size, 3]`."""
+    products = sum(images.channel_products(one) for one in image)
+    return Sums(len(image), image.sum(axis=0, dtype=np.int64), np.array(products))
+
+
 def compute(
-    source: data.Source,
+    source: Source,
     *,
     num_workers: int | None,
     report: Callable[[int], None] = lambda images: None,
 ) -> Statistics:
-    """One pass over a training set, with exact integer sums.
+    """One pass over a training set.
 
     Args:
         report: is told now and then how many images have been read.
     """
-    size = source.image_size
-    total = np.zeros((size, size, 3), np.int64)
-    products = np.zeros((3, 3), np.int64)
+    sums = no_images(source.image_size)
+    for part in chunk_sums(source, num_workers):
+        sums += part
+        report(sums.num_images)
+    return sums.statistics()
 
-    def chunk_sums(
-        indices: np.ndarray, pool: ThreadPoolExecutor
-    ) -> tuple[int, np.ndarray, np.ndarray]:
-        image, _ = data.read_rows(source, indices, pool)
-        # Exact in float64: a chunk of 256x256 images stays below 2^53.
-        pixels = image.reshape(-1, 3).astype(np.float64)
-        product = (pixels.T @ pixels).astype(np.int64)
-        return len(indices), image.sum(axis=0, dtype=np.int64), product
+
+def chunk_sums(source: Source, num_workers: int | None) -> Iterator[Sums]:
+    """The sums of consecutive images, computed by all threads; without damaged ones."""
+    size = source.image_size
+
+    def one(start: int) -> Sums:
+        indices = np.arange(start, min(start + _CHUNK, source.num_examples))
+        image = np.empty((len(indices), size, size, 3), np.uint8)
+        label = np.empty(len(indices), np.int32)
+        source.read(indices, image, label)
+        return sums_of(image[label >= 0] if source.skip_damaged else image)
 
     starts = range(0, source.num_examples, _CHUNK)
-    chunks = (
-        np.arange(start, min(start + _CHUNK, source.num_examples)) for start in starts
+    workers = threads.count(num_workers)
+    return threads.in_order(
+        one, starts, workers=workers, depth=2 * workers, name="sums"
     )
-    done = 0
-    with contextlib.closing(data.ahead(chunk_sums, chunks, num_workers)) as sums:
-        for images, image_sum, product in sums:
-            total += image_sum
-            products += product
-            done += images
-            report(done)
-    mean_image = total / source.num_examples
-    mean = mean_image.mean(axis=(0, 1))
-    pixels = source.num_examples * size**2
-    covariance = products / pixels - np.outer(mean, mean)
-    return Statistics(mean_image.astype(np.float32), covariance)
 
 
 def load_or_compute(
-    source: data.Source, path: Path, *, num_workers: int | None
+    source: Source, path: Path, *, num_workers: int | None
 ) -> Statistics:
-    """The statistics stored at `path`, computed and stored there the first time.
+    """The statistics stored at `path`, stored there the first time: those that were
+    prepared with the dataset if it has them, else computed.
 
     Raises:
         UserError: those at `path` are of another dataset, or the file is damaged.
     """
     if not path.exists():
+        prepared = source.directory / FILE
+        if prepared.exists():
+            found, fingerprint = _load(prepared)
+            if fingerprint == source.fingerprint:
+                save(path, found, fingerprint)
+                return found
         print(f"computing the mean image of {source.num_examples} images", flush=True)
         found = compute(source, num_workers=num_workers)
-        partial = path.with_suffix(".partial.npz")
-        np.savez(
-            partial,
-            mean_image=found.mean_image,
-            covariance=found.covariance,
-            fingerprint=np.array(source.fingerprint),
-        )
-        os.replace(partial, path)
+        save(path, found, source.fingerprint)
         return found
-    try:
-        content = io.BytesIO(path.read_bytes())
-        with np.load(content, allow_pickle=False) as stored:
-            fingerprint = str(stored["fingerprint"])
-            found = Statistics(stored["mean_image"], stored["covariance"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged ({error}): delete it.") from error
+    found, fingerprint = _load(path)
     if fingerprint != source.fingerprint:
         raise UserError(
             f"{path} is of {fingerprint}, and the run has {source.fingerprint}: delete "
             "it or use another --workdir."
         )
     return found
+
+
+def save(path: Path, found: Statistics, fingerprint: str) -> None:
+    """Writes the whole file or nothing."""
+    partial = path.with_suffix(".partial.npz")
+    np.savez(
+        partial,
+        mean_image=found.mean_image,
+        covariance=found.covariance,
+        fingerprint=np.array(fingerprint),
+    )
+    os.replace(partial, path)
+
+
+def load(path: Path) -> Statistics:
+    """The statistics of a run directory or of a prepared dataset.
+
+    Raises:
+        UserError: there are none, or the file is damaged.
+    """
+    return _load(path)[0]
+
+
+def _load(path: Path) -> tuple[Statistics, str]:
+    try:
+        content = io.BytesIO(path.read_bytes())
+        with np.load(content, allow_pickle=False) as stored:
+            found = Statistics(stored["mean_image"], stored["covariance"])
+            return found, str(stored["fingerprint"])
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is not there.") from error
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is damaged ({error}): delete it.") from error

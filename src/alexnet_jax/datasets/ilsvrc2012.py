@@ -1,0 +1,101 @@
+"""Facts of ILSVRC 2012, the ImageNet challenge of the paper (section 2).
+
+Synsets, their numbers in the devkit and their counts come from the devkit's table,
+`ilsvrc2012_synsets.csv` here; the labels of the validation images come with tfds.
+Classes are in the order of their synsets, as in tfds and nearly everywhere since.
+"""
+
+import csv
+import functools
+import importlib.resources
+import tarfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from alexnet_jax.config import UserError
+from alexnet_jax.datasets import stored
+
+TRAIN_IMAGES = 1_281_167
+VALIDATION_IMAGES = 50_000
+_GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
+
+
+class Synset(NamedTuple):
+    """One of the thousand classes."""
+
+    wnid: str
+    """Its name in WordNet, "n01440764"."""
+    devkit_id: int
+    """1 to 1000, as in the ground truth of the devkit and in submissions."""
+    num_train_images: int
+    words: str
+
+
+@functools.cache
+def synsets() -> tuple[Synset, ...]:
+    """The classes, in the order of their labels."""
+    table = importlib.resources.files("alexnet_jax.datasets") / "ilsvrc2012_synsets.csv"
+    rows = csv.DictReader(table.read_text().splitlines())
+    return tuple(
+        sorted(
+            Synset(
+                row["wnid"],
+                int(row["ILSVRC2012_ID"]),
+                int(row["num_train_images"]),
+                row["words"],
+            )
+            for row in rows
+        )
+    )
+
+
+def class_names() -> list[str]:
+    """The synsets, in the order of their labels."""
+    return [synset.wnid for synset in synsets()]
+
+
+def devkit_ids() -> np.ndarray:
+    """int32 `[1000]`, the devkit's number of each label."""
+    return np.array([synset.devkit_id for synset in synsets()], np.int32)
+
+
+def validation_labels(devkit: Path | None) -> np.ndarray:
+    """The label of validation image i + 1: int32 `[50000]`.
+
+    Args:
+        devkit: ILSVRC2012_devkit_t12.tar.gz, to be used instead of tfds's list.
+
+    Raises:
+        UserError: the devkit cannot be read or is another one.
+    """
+    names = class_names()
+    if devkit is None:
+        lines = stored.package_file("datasets/imagenet2012/validation_labels.txt")
+        label_of = {name: label for label, name in enumerate(names)}
+        return np.array([label_of[name] for name in lines.split()], np.int32)
+    label_of_id = np.full(len(names) + 1, -1, np.int32)
+    label_of_id[devkit_ids()] = np.arange(len(names))
+    return label_of_id[_ground_truth(devkit)]
+
+
+def _ground_truth(devkit: Path) -> np.ndarray:
+    try:
+        with tarfile.open(devkit) as archive:
+            member = next(
+                m for m in archive if m.isfile() and m.name.endswith(_GROUND_TRUTH)
+            )
+            file = archive.extractfile(member)
+            ids = np.array(file.read().split() if file else [], np.int32)
+    except (OSError, tarfile.TarError, StopIteration, ValueError) as error:
+        raise UserError(
+            f"--devkit {devkit} has no readable {_GROUND_TRUTH} ({error}): give "
+            "ILSVRC2012_devkit_t12.tar.gz, or leave it out for tfds's labels."
+        ) from error
+    if len(ids) != VALIDATION_IMAGES or ids.min() < 1 or ids.max() > len(synsets()):
+        raise UserError(
+            f"--devkit {devkit}: {len(ids)} labels, where {VALIDATION_IMAGES} from 1 "
+            f"to {len(synsets())} were expected."
+        )
+    return ids

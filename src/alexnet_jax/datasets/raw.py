@@ -1,0 +1,81 @@
+"""Raw pixels beside the records of a prepared dataset: one read each, no decoding.
+
+Each record shard has a file of the same name in the folder `raw`: the pixels of its
+examples in their order, uint8 `[n, size, size, 3]`, then their labels, int32, little
+endian. The pixels are those that the records decode to, so the two can be exchanged.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FOLDER = "raw"
+LABEL = np.dtype("<i4")
+
+Fetch = Callable[[int, np.ndarray], int]
+
+
+def open_rows(builder: Any, split: str, size: int) -> Fetch:
+    """Reads an example of a split into `out`, uint8 `[size, size, 3]`; gives its label.
+
+    The bytes go straight into the batch, by a read that lets other threads run; a
+    memory map would stop them all whenever a page is not there.
+
+    Raises:
+        FileNotFoundError: there are no raw pixels of that size.
+    """
+    shards, rows, labels = [], [], []
+    for number, part in enumerate(builder.info.splits[split].file_instructions):
+        path = Path(builder.data_path) / FOLDER / Path(part.filename).name
+        shards.append(_open_shard(path, part.examples_in_shard, size))
+        begin, end = part.skip, part.skip + part.take
+        rows.append(np.stack([np.full(end - begin, number), np.arange(begin, end)], 1))
+        labels.append(_labels(path, part.examples_in_shard)[begin:end])
+    place, label = np.concatenate(rows), np.concatenate(labels)
+    length = size**2 * 3
+
+    def fetch(index: int, out: np.ndarray) -> int:
+        shard, row = place[index]
+        if os.preadv(shards[shard].fileno(), [out.data], int(row) * length) != length:
+            raise OSError(f"the raw pixels of example {index} end early")
+        return label[index]
+
+    return fetch
+
+
+def _open_shard(path: Path, num_examples: int, size: int) -> Any:
+    expected = num_examples * (size**2 * 3 + LABEL.itemsize)
+    if not path.is_file() or path.stat().st_size != expected:
+        raise FileNotFoundError(f"{path} is not there with pixels of {size} x {size}")
+    return open(path, "rb", buffering=0)  # closed with the last reference to it
+
+
+def _labels(path: Path, num_examples: int) -> np.ndarray:
+    size = num_examples * LABEL.itemsize
+    with open(path, "rb") as file:
+        file.seek(-size, os.SEEK_END)
+        return np.frombuffer(file.read(size), LABEL)
+
+
+def write_shard(path: Path, examples: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Writes a shard from batches of pixels and labels: all of it or nothing."""
+    partial = path.with_suffix(".partial")
+    labels = []
+    with open(partial, "wb") as file:
+        for pixels, label in examples:
+            file.write(np.ascontiguousarray(pixels).data)
+            labels.append(label.astype(LABEL))
+        file.write(np.concatenate(labels).tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def shard_bounds(shard_lengths: list[int]) -> list[tuple[int, int]]:
+    """First and last-plus-one example of each shard of a split."""
+    ends = list(itertools.accumulate(shard_lengths))
+    return list(zip([0, *ends], ends, strict=False))

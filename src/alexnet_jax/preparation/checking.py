@@ -1,0 +1,155 @@
+"""Reads a prepared dataset again, every image of it, and says what it finds."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alexnet_jax import data, sources, statistics, workdir
+from alexnet_jax.config import DataConfig, UserError
+from alexnet_jax.datasets import ilsvrc2012, raw, stored
+from alexnet_jax.preparation.writing import REPORT
+
+_CHUNK = 256
+_EXPECTED = {
+    "train": ilsvrc2012.TRAIN_IMAGES,
+    "validation": ilsvrc2012.VALIDATION_IMAGES,
+}
+
+
+def summary(name: str, data_dir: Path) -> list[str]:
+    """Lines on a prepared dataset, from what was noted when it was prepared.
+
+    Raises:
+        UserError: there is no such dataset, or this package has not prepared it.
+    """
+    builder = stored.find_builder(name, data_dir)
+    directory = Path(builder.data_path)
+    if not (directory / REPORT).exists():
+        raise UserError(f"{directory} was not prepared by alexnet_jax.prepare.")
+    report = workdir.read_json(directory / REPORT)
+    lines = [f"{directory}: {report['settings']}"]
+    for split, info in builder.info.splits.items():
+        lines.append(f"{split}: {info.num_examples:,} images, {info.num_bytes:,} bytes")
+    lines += [f"incomplete: {remark}" for remark in report["remarks"]]
+    for split, left_out in report["unreadable"].items():
+        lines += [f"left out of {split}: {line}" for line in left_out]
+    return lines
+
+
+def check(
+    name: str,
+    data_dir: Path,
+    *,
+    num_workers: int | None,
+    count: Callable[[str, int, int], Any],
+) -> tuple[list[str], list[str]]:
+    """Decodes every image, compares raw pixels and statistics with the records.
+
+    Returns:
+        Lines on what is there, and lines on what is wrong.
+
+    Raises:
+        UserError: there is no such dataset, or this package has not prepared it.
+    """
+    found, faults = summary(name, data_dir), []
+    builder = stored.find_builder(name, data_dir)
+    directory = Path(builder.data_path)
+    size = builder.info.features["image"].shape[0]
+    for split in builder.info.splits:
+        settings = DataConfig(
+            name=name,
+            data_dir=str(data_dir),
+            image_size=size,
+            stored="records",
+            damaged="skip",
+        )
+        records = sources.open_source(settings, split)
+        rows = _raw_rows(builder, split, size)
+        counter = count(f"check {split}", records.num_examples, 0)
+        with contextlib.closing(counter):
+            sums, labels, unequal = _read(records, rows, num_workers, counter)
+        found.append(_describe(split, labels, records, rows is not None))
+        faults += [f"{split}: record {i} is damaged" for i in sorted(records.skipped)]
+        faults += [f"{split}: raw pixels of record {i} differ" for i in unequal]
+        if split == "train":
+            lines, wrong = _compare_statistics(directory, sums)
+            found += lines
+            faults += wrong
+    return found, faults
+
+
+def _raw_rows(builder: Any, split: str, size: int) -> Any:
+    if not (Path(builder.data_path) / raw.FOLDER).exists():
+        return None
+    return raw.open_rows(builder, split, size)
+
+
+def _read(
+    records: sources.Source, rows: Any, num_workers: int | None, counter: Any
+) -> tuple[statistics.Sums, np.ndarray, list[int]]:
+    """Sums and labels of all examples, and those whose raw pixels differ."""
+    size = records.image_size
+
+    def one(indices: np.ndarray, pool: Any) -> Any:
+        image, label = data.read_rows(records, indices, pool)
+        unequal = []
+        if rows is not None:
+            out = np.empty((size, size, 3), np.uint8)
+            unequal = [
+                int(index)
+                for row, index in enumerate(indices)
+                if rows(int(index), out) != label[row]
+                or not np.array_equal(out, image[row])
+            ]
+        return statistics.sums_of(image[label >= 0]), label, unequal
+
+    starts = range(0, records.num_examples, _CHUNK)
+    parts = (np.arange(s, min(s + _CHUNK, records.num_examples)) for s in starts)
+    sums, labels, unequal = statistics.no_images(size), [], []
+    with contextlib.closing(data.ahead(one, parts, num_workers)) as results:
+        for part, label, different in results:
+            sums += part
+            labels.append(label)
+            unequal += different
+            counter.add(len(label))
+    return sums, np.concatenate(labels), unequal
+
+
+def _describe(
+    split: str, labels: np.ndarray, records: sources.Source, has_raw: bool
+) -> str:
+    per_class = np.bincount(labels[labels >= 0], minlength=records.num_classes or 1)
+    of = (
+        f" of {_EXPECTED[split]:,}"
+        if records.num_classes == 1000 and split in _EXPECTED
+        else ""
+    )
+    return (
+        f"{split}: {np.count_nonzero(labels >= 0):,}{of} images can be read, "
+        f"{np.count_nonzero(per_class)} of {len(per_class)} classes, "
+        f"{per_class.min()} to {per_class.max()} images each"
+        + (", raw pixels compared" if has_raw else "")
+    )
+
+
+def _compare_statistics(
+    directory: Path, sums: statistics.Sums
+) -> tuple[list[str], list[str]]:
+    written = statistics.load(directory / statistics.FILE)
+    found = sums.statistics()
+    stddev, direction = statistics.principal_components(found.covariance)
+    red, green, blue = found.mean_image.mean(axis=(0, 1))
+    lines = [
+        f"mean of red, green, blue: {red:.2f} {green:.2f} {blue:.2f}",
+        "standard deviation along the principal components: "
+        + " ".join(f"{value:.2f}" for value in stddev)
+        + "; the first is "
+        + " ".join(f"{value:.3f}" for value in direction[0]),
+    ]
+    same = np.array_equal(written.mean_image, found.mean_image) and np.array_equal(
+        written.covariance, found.covariance
+    )
+    return lines, [] if same else [f"{statistics.FILE} is not of these images"]

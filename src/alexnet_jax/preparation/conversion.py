@@ -1,0 +1,65 @@
+"""An image as its owner has it, into the form that is stored (paper section 2)."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from alexnet_jax import images, statistics
+from alexnet_jax.config import Form
+from alexnet_jax.preparation.originals import Split
+
+_SAMPLE = 100  # images by which the space on disk is estimated
+_RECORD = 256  # bytes of an example besides its image
+
+
+class Chunk(NamedTuple):
+    """Consecutive examples, ready to be written."""
+
+    num_originals: int
+    examples: list[bytes]
+    sums: statistics.Sums
+    """Over the pixels that the examples decode to."""
+    unreadable: list[str]
+    """Name and reason of each image that could not be read."""
+
+
+def convert(
+    split: Split, indices: Sequence[int] | np.ndarray, form: Form, features: Any
+) -> Chunk:
+    """Reads, scales, crops and encodes images.
+
+    Args:
+        features: of the stored dataset, which serialise an example.
+    """
+    examples, pixels, unreadable = [], [], []
+    for index in indices:
+        name = f"number {index}"
+        try:
+            name, label, encoded = split.read(int(index))
+            square = images.fit(images.decode(encoded), form.image_size)
+        except (OSError, ValueError) as error:
+            unreadable.append(f"{name}: {error}")
+            continue
+        stored = images.encode_jpeg(square, form.quality, form.subsampling)
+        example = {"image": stored, "label": label, "file_name": name}
+        examples.append(features.serialize_example(example))
+        pixels.append(images.decode(stored))
+    sums = statistics.no_images(form.image_size)
+    if pixels:
+        sums += statistics.sums_of(np.stack(pixels))
+    return Chunk(len(indices), examples, sums, unreadable)
+
+
+def stored_size(split: Split, form: Form) -> float:
+    """Bytes of an average stored image, from a few spread over the split."""
+    spread = np.linspace(0, split.num_images - 1, min(_SAMPLE, split.num_images))
+    sizes = []
+    for index in np.unique(spread.astype(int)):
+        try:
+            image = images.decode(split.read(int(index)).encoded)
+        except (OSError, ValueError):
+            continue
+        square = images.fit(image, form.image_size)
+        sizes.append(len(images.encode_jpeg(square, form.quality, form.subsampling)))
+    return float(np.mean(sizes)) + _RECORD if sizes else 0.0

@@ -1,0 +1,101 @@
+"""What a preparation has done so far, so that one that was killed goes on.
+
+Shards are written one after the other, and after each the journal is replaced. A shard
+that the journal does not know is written anew, so the result is the same to the byte.
+"""
+
+import io
+import json
+import os
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alexnet_jax.config import UserError
+from alexnet_jax.statistics import Sums, no_images
+
+_FILE = "journal.npz"
+
+
+@dataclass
+class SplitJournal:
+    """The shards of a split that are complete."""
+
+    shard_lengths: list[int] = field(default_factory=list)
+    num_bytes: int = 0
+    num_originals: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Journal:
+    """All that is known of a dataset while it is being written."""
+
+    settings: dict[str, Any]
+    """What the result depends on."""
+    splits: dict[str, SplitJournal]
+    sums: Sums
+    """Of the training set."""
+
+    @property
+    def num_unreadable(self) -> int:
+        return sum(len(split.unreadable) for split in self.splits.values())
+
+    def save(self, directory: Path) -> None:
+        """Replaces the journal in a directory: the whole file or nothing."""
+        splits = {name: vars(split) for name, split in self.splits.items()}
+        content = io.BytesIO()
+        np.savez(
+            content,
+            facts=np.array(json.dumps({"settings": self.settings, "splits": splits})),
+            num_images=np.array(self.sums.num_images),
+            total=self.sums.total,
+            products=self.sums.products,
+        )
+        partial = directory / f"{_FILE}.partial"
+        partial.write_bytes(content.getvalue())
+        os.replace(partial, directory / _FILE)
+
+
+def open_journal(
+    directory: Path, settings: dict[str, Any], splits: list[str], image_size: int
+) -> Journal:
+    """The journal in a directory, or a new one.
+
+    Raises:
+        UserError: what lies there was begun with other settings.
+    """
+    path = directory / _FILE
+    if not path.exists():
+        empty = {name: SplitJournal() for name in splits}
+        return Journal(settings, empty, no_images(image_size))
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            facts = json.loads(str(stored["facts"]))
+            sums = Sums(int(stored["num_images"]), stored["total"], stored["products"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} is damaged ({error}): delete {directory}, and begin anew."
+        ) from error
+    refuse_other(directory, facts["settings"], settings)
+    known = {name: SplitJournal(**split) for name, split in facts["splits"].items()}
+    return Journal(settings, known, sums)
+
+
+def refuse_other(place: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Raises UserError, with what differs, unless the settings are the same."""
+    new = json.loads(json.dumps(new))
+    differing = [
+        f"  {name}: {old.get(name)} there, {new.get(name)} now"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    if differing:
+        raise UserError(
+            f"{place} was prepared otherwise:\n"
+            + "\n".join(differing)
+            + "\nUse another --name, or delete it."
+        )

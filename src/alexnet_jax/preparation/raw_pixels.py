@@ -1,0 +1,66 @@
+"""Writes the raw pixels of a prepared dataset beside its records."""
+
+import contextlib
+import os
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alexnet_jax import data, sources
+from alexnet_jax.config import DataConfig
+from alexnet_jax.datasets import raw, stored
+
+_CHUNK = 256  # images that are decoded at a time
+
+
+def write_raw(
+    name: str,
+    data_dir: Path,
+    num_workers: int | None,
+    count: Callable[[str, int, int], Any],
+) -> None:
+    """Decodes each record once; goes on after the last complete shard.
+
+    Args:
+        count: `count(split, images, done)` gives a counter with `add` and `close`.
+    """
+    builder = stored.find_builder(name, data_dir)
+    final = Path(builder.data_path) / raw.FOLDER
+    if final.exists():
+        return
+    working = final.with_name(f".{raw.FOLDER}.partial")
+    working.mkdir(exist_ok=True)
+    size = builder.info.features["image"].shape[0]
+    settings = DataConfig(
+        name=name, data_dir=str(data_dir), image_size=size, stored="records"
+    )
+    for split, info in builder.info.splits.items():
+        source = sources.open_source(settings, split)
+        counter = count(f"raw {split}", source.num_examples, 0)
+        with contextlib.closing(counter):
+            bounds = raw.shard_bounds(info.shard_lengths)
+            for record_path, (begin, end) in zip(info.filepaths, bounds, strict=True):
+                path = working / Path(record_path).name
+                if path.exists():
+                    counter.add(end - begin)
+                    continue
+                pixels = _decoded(source, begin, end, num_workers, counter)
+                with contextlib.closing(pixels):
+                    raw.write_shard(path, pixels)
+    os.rename(working, final)
+
+
+def _decoded(
+    source: sources.Source, begin: int, end: int, num_workers: int | None, counter: Any
+) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
+    parts = (np.arange(i, min(i + _CHUNK, end)) for i in range(begin, end, _CHUNK))
+
+    def read(indices: np.ndarray, pool: Any) -> tuple[np.ndarray, np.ndarray]:
+        return data.read_rows(source, indices, pool)
+
+    with contextlib.closing(data.ahead(read, parts, num_workers)) as batches:
+        for image, label in batches:
+            counter.add(len(label))
+            yield image, label

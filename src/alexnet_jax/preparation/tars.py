@@ -1,0 +1,153 @@
+"""The official ILSVRC 2012 tars; an image is read where it lies, nothing unpacked."""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from alexnet_jax.config import UserError
+from alexnet_jax.datasets import ilsvrc2012
+from alexnet_jax.preparation.originals import Original, Originals, Split
+
+TRAIN_TAR = "ILSVRC2012_img_train.tar"
+VALIDATION_TAR = "ILSVRC2012_img_val.tar"
+
+
+class _Place(NamedTuple):
+    """A file inside an archive."""
+
+    name: str
+    start: int
+    size: int
+
+
+def open_tars(folder: Path, devkit: Path | None) -> Originals:
+    """The official tars in a folder, either or both.
+
+    Args:
+        devkit: ILSVRC2012_devkit_t12.tar.gz, whose labels then hold for the validation
+            images.
+
+    Raises:
+        UserError: an archive is damaged, cut off, or another one.
+    """
+    splits, remarks = {}, []
+    if (folder / TRAIN_TAR).exists():
+        splits["train"] = _train_tar(folder / TRAIN_TAR, remarks)
+    if (folder / VALIDATION_TAR).exists():
+        labels = ilsvrc2012.validation_labels(devkit)
+        splits["validation"] = _validation_tar(folder / VALIDATION_TAR, labels, remarks)
+    for name, split in (("train", TRAIN_TAR), ("validation", VALIDATION_TAR)):
+        if name not in splits:
+            remarks.append(f"{split} is not in {folder}: no {name} split")
+    return Originals("imagenet2012", ilsvrc2012.class_names(), splits, remarks)
+
+
+def _train_tar(path: Path, remarks: list[str]) -> Split:
+    label_of = {name: label for label, name in enumerate(ilsvrc2012.class_names())}
+    places, labels = [], []
+    found = dict.fromkeys(label_of, 0)
+    with open(path, "rb") as file:
+        for synset in _files_in(file, path, 0, os.path.getsize(path)):
+            wnid = synset.name.removesuffix(".tar")
+            if wnid not in label_of:
+                raise UserError(f"{path}: {synset.name} is no synset of ILSVRC 2012.")
+            images = list(_files_in(file, path, synset.start, synset.size))
+            places += images
+            labels += [label_of[wnid]] * len(images)
+            found[wnid] += len(images)
+    remarks += _missing(len(places), found)
+    return _tar_split(path, places, np.array(labels, np.int32))
+
+
+def _missing(num_images: int, found: dict[str, int]) -> list[str]:
+    """Says what an incomplete training set lacks."""
+    if num_images == ilsvrc2012.TRAIN_IMAGES:
+        return []
+    short = [
+        f"{synset.wnid} ({found[synset.wnid]} of {synset.num_train_images})"
+        for synset in ilsvrc2012.synsets()
+        if found[synset.wnid] != synset.num_train_images
+    ]
+    more = f" and {len(short) - 5} more" if len(short) > 5 else ""
+    absent = sum(count == 0 for count in found.values())
+    return [
+        f"training images: {num_images:,} of {ilsvrc2012.TRAIN_IMAGES:,}; {absent} "
+        f"synsets have none; incomplete: {', '.join(short[:5])}{more}"
+    ]
+
+
+def _validation_tar(path: Path, labels: np.ndarray, remarks: list[str]) -> Split:
+    with open(path, "rb") as file:
+        places = sorted(_files_in(file, path, 0, os.path.getsize(path)))
+    numbers = np.array([_validation_number(path, place.name) for place in places])
+    if len(places) != ilsvrc2012.VALIDATION_IMAGES:
+        absent = np.setdiff1d(np.arange(1, ilsvrc2012.VALIDATION_IMAGES + 1), numbers)
+        remarks.append(
+            f"validation images: {len(places):,} of {ilsvrc2012.VALIDATION_IMAGES:,}; "
+            f"the first that is missing is number {absent[0]}"
+        )
+    return _tar_split(path, places, labels[numbers - 1])
+
+
+def _validation_number(path: Path, name: str) -> int:
+    digits = name.removeprefix("ILSVRC2012_val_").removesuffix(".JPEG")
+    if not digits.isdecimal() or not 1 <= int(digits) <= ilsvrc2012.VALIDATION_IMAGES:
+        raise UserError(f"{path}: {name} is no validation image of ILSVRC 2012.")
+    return int(digits)
+
+
+def _files_in(file: Any, path: Path, start: int, size: int) -> Iterator[_Place]:
+    """The files of an archive that lies at `start` of the open file.
+
+    Raises:
+        UserError: it is no archive or ends before its last file does.
+    """
+    try:
+        window: Any = _Window(file, start, size)
+        with tarfile.open(fileobj=window, mode="r:") as archive:
+            for member in archive:
+                if member.isfile():
+                    if member.offset_data + member.size > size:
+                        raise tarfile.ReadError("unexpected end of data")
+                    place = start + member.offset_data
+                    yield _Place(Path(member.name).name, place, member.size)
+    except tarfile.TarError as error:
+        raise UserError(
+            f"{path} is damaged or cut off ({error}): compare its checksum with the "
+            "one on image-net.org, and fetch it again."
+        ) from error
+
+
+class _Window:
+    """Part of an open file, for tarfile to read headers from."""
+
+    def __init__(self, file: Any, start: int, size: int) -> None:
+        self._descriptor = file.fileno()
+        self._start, self._size, self._position = start, size, 0
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> None:
+        self._position = position
+
+    def read(self, size: int) -> bytes:
+        size = max(0, min(size, self._size - self._position))
+        data = os.pread(self._descriptor, size, self._start + self._position)
+        self._position += len(data)
+        return data
+
+
+def _tar_split(path: Path, places: list[_Place], labels: np.ndarray) -> Split:
+    file = open(path, "rb", buffering=0)  # closed with the last reference to it
+
+    def read(index: int) -> Original:
+        place = places[index]
+        encoded = os.pread(file.fileno(), place.size, place.start)
+        return Original(place.name, int(labels[index]), encoded)
+
+    return Split(len(places), read)

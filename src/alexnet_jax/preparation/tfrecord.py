@@ -1,0 +1,99 @@
+"""Images of a prepared tfds dataset, also of one stored as TFRecord, tfds's default.
+
+A TFRecord file is a sequence of records: length, uint64; a checksum of it, uint32; the
+bytes; a checksum of them, uint32; all little endian. An index of where they begin,
+built by reading the lengths, gives random access without TensorFlow.
+"""
+
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from alexnet_jax.config import UserError
+from alexnet_jax.datasets import stored
+from alexnet_jax.preparation.originals import Original, Originals, Split
+
+_LENGTH = struct.Struct("<Q")
+_BEFORE, _AFTER = 12, 4  # bytes around a record
+_KEYS = ("file_name", "id", "key")  # features that name an example
+
+
+def open_tfds(name: str, data_dir: Path) -> Originals:
+    """All splits of a prepared dataset with an image and a class.
+
+    Raises:
+        UserError: there is none of that name, or it has no images or no classes.
+    """
+    builder = stored.find_builder(name, data_dir)
+    stored.check_features(builder.info)
+    splits = {split: _tfds_split(builder, split) for split in builder.info.splits}
+    class_names = builder.info.features["label"].names
+    if class_names is None:
+        raise UserError(f"dataset {name} does not say how many classes it has.")
+    return Originals(builder.info.name, class_names, splits)
+
+
+def _tfds_split(builder: Any, split: str) -> Split:
+    records = _open_records(builder, split)
+
+    def read(index: int) -> Original:
+        record = records[index]
+        key = next((record[k] for k in _KEYS if k in record), index)
+        name = key.decode() if isinstance(key, bytes) else str(key)
+        return Original(name, int(record["label"]), record["image"])
+
+    return Split(len(records), read)
+
+
+def _open_records(builder: Any, split: str) -> Any:
+    """The examples of a whole split; images stay encoded. Other formats than TFRecord
+    are left to tfds.
+
+    Raises:
+        UserError: a file is cut off, or the format has no random access.
+    """
+    if builder.info.file_format.value != "tfrecord":
+        return stored.open_records(builder, split)
+    return _Records(builder.info, split)
+
+
+class _Records:
+    """`records[i]` parses one; safe from many threads."""
+
+    def __init__(self, info: Any, split: str) -> None:
+        self._features = info.features
+        paths = [os.fspath(path) for path in info.splits[split].filepaths]
+        self._files = [open(path, "rb", buffering=0) for path in paths]
+        places = [_index(path) for path in paths]
+        numbers = np.repeat(np.arange(len(places)), [len(p) for p in places])
+        # Rows of file, first byte, length.
+        self._places = np.column_stack([numbers, np.concatenate(places)])
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        file, start, length = map(int, self._places[index])
+        record = os.pread(self._files[file].fileno(), length, start)
+        decoders = {"image": tfds.decode.SkipDecoding()}
+        return self._features.deserialize_example_np(record, decoders=decoders)
+
+
+def _index(path: str) -> np.ndarray:
+    """First byte and length of each record: int64 `[n, 2]`."""
+    places = []
+    with open(path, "rb") as file:
+        end = os.fstat(file.fileno()).st_size
+        position = 0
+        while position < end:
+            header = os.pread(file.fileno(), _LENGTH.size, position)
+            length = _LENGTH.unpack(header)[0] if len(header) == _LENGTH.size else end
+            places.append((position + _BEFORE, length))
+            position += _BEFORE + length + _AFTER
+    if position != end:
+        raise UserError(f"{path} is cut off: record {len(places) - 1} is incomplete.")
+    return np.array(places, np.int64).reshape(-1, 2)

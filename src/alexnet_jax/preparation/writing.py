@@ -1,0 +1,224 @@
+"""Writes a tfds dataset in ArrayRecord form, shard by shard, and its statistics.
+
+The dataset grows in a hidden folder beside its place and is moved there when it is
+complete, so half of one is never taken for a whole one.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Generator, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from array_record.python.array_record_module import ArrayRecordWriter
+
+from alexnet_jax import sources, statistics, threads, workdir
+from alexnet_jax.config import Form, UserError
+from alexnet_jax.datasets import stored
+from alexnet_jax.preparation.conversion import Chunk, convert
+from alexnet_jax.preparation.journal import Journal, open_journal, refuse_other
+from alexnet_jax.preparation.originals import Originals, Split
+
+VERSION = "1.0.0"
+REPORT = "preparation.json"
+_SHARD = 5000  # images: some 200 MB at 256 x 256
+_CHUNK = 16  # images that a thread converts at a time
+_SEED = 0
+# One record a group, for random access; a JPEG does not get smaller by compression.
+_RECORDS = "group_size:1,uncompressed"
+
+Count = Callable[[str, int, int], Any]
+
+
+def write_dataset(
+    originals: Originals,
+    name: str,
+    data_dir: Path,
+    form: Form,
+    *,
+    num_workers: int | None,
+    max_unreadable: int,
+    count: Count,
+) -> Path:
+    """Writes the dataset, or goes on with it; returns its directory.
+
+    The training split is shuffled once, the others keep their order.
+
+    Args:
+        count: `count(split, images, done)` gives a counter with `add` and `close`.
+
+    Raises:
+        UserError: another job writes it, it was begun with other settings, or too many
+            images are unreadable.
+    """
+    final = data_dir / name / VERSION
+    working = data_dir / name / f".{VERSION}.partial"
+    settings = _settings(originals, form)
+    if final.exists():
+        refuse_other(final, workdir.read_json(final / REPORT)["settings"], settings)
+        shutil.rmtree(working, ignore_errors=True)  # if killed just before this
+        return final
+    with _locked(working):
+        folder = working / "dataset"
+        folder.mkdir(exist_ok=True)
+        features = stored.image_features(originals.class_names, form.image_size)
+        journal = open_journal(
+            working, settings, list(originals.splits), form.image_size
+        )
+        for split_name, split in originals.splits.items():
+            template = f"{name}-{split_name}.array_record"
+            progress = journal.splits[split_name]
+            counter = count(split_name, split.num_images, progress.num_originals)
+            shards = _shards(
+                split_name, split, journal, form, features, num_workers, counter
+            )
+            with contextlib.closing(counter), contextlib.closing(shards):
+                for shard, chunks in shards:
+                    path = (
+                        folder / f"{template}-{shard:05d}-of-{_num_shards(split):05d}"
+                    )
+                    _write_shard(path, itertools.chain(*(c.examples for c in chunks)))
+                    _note(journal, split_name, chunks, path.stat().st_size)
+                    _refuse_unreadable(journal, max_unreadable)
+                    journal.save(working)
+        _finish(folder, name, originals, features, journal)
+        os.rename(folder, final)
+    shutil.rmtree(working)
+    return final
+
+
+def _settings(originals: Originals, form: Form) -> dict[str, Any]:
+    images = {name: split.num_images for name, split in originals.splits.items()}
+    return dataclasses.asdict(form) | {
+        "source": originals.name,
+        "images": images,
+        "classes": len(originals.class_names),
+        "seed": _SEED,
+    }
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Makes the directory, for one job at a time."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = open(directory / "lock", "w")
+    except OSError as error:
+        raise UserError(
+            f"{directory} cannot be written ({error.strerror}): name another place "
+            "with --data-dir."
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                f"another job is writing {directory}: wait for it, or use another "
+                "--name."
+            ) from error
+        yield
+
+
+def _num_shards(split: Split) -> int:
+    return -(-split.num_images // _SHARD)
+
+
+def _shards(
+    name: str,
+    split: Split,
+    journal: Journal,
+    form: Form,
+    features: Any,
+    num_workers: int | None,
+    counter: Any,
+) -> Generator[tuple[int, list[Chunk]], None, None]:
+    """Number and chunks of each shard that is not there yet, converted ahead."""
+    order = np.arange(split.num_images)
+    if name == "train":
+        order = np.random.Generator(np.random.Philox(_SEED)).permutation(order)
+    shards = np.array_split(order, _num_shards(split))
+    first = len(journal.splits[name].shard_lengths)
+    tasks = (
+        (shard, shards[shard][start : start + _CHUNK])
+        for shard in range(first, len(shards))
+        for start in range(0, len(shards[shard]), _CHUNK)
+    )
+
+    def work(task: tuple[int, np.ndarray]) -> tuple[int, Chunk]:
+        return task[0], convert(split, task[1], form, features)
+
+    workers = threads.count(num_workers)
+    done = threads.in_order(
+        work, tasks, workers=workers, depth=4 * workers, name="convert"
+    )
+    with contextlib.closing(done):
+        for shard, results in itertools.groupby(done, key=lambda result: result[0]):
+            chunks = []
+            for _, chunk in results:
+                counter.add(chunk.num_originals)
+                chunks.append(chunk)
+            yield shard, chunks
+
+
+def _write_shard(path: Path, examples: Iterable[bytes]) -> None:
+    """All of the shard or nothing."""
+    partial = path.with_name(f".{path.name}.partial")
+    writer = ArrayRecordWriter(os.fspath(partial), _RECORDS)
+    for example in examples:
+        writer.write(example)
+    writer.close()
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def _note(journal: Journal, split: str, chunks: list[Chunk], num_bytes: int) -> None:
+    progress = journal.splits[split]
+    progress.shard_lengths.append(sum(len(chunk.examples) for chunk in chunks))
+    progress.num_bytes += num_bytes
+    progress.num_originals += sum(chunk.num_originals for chunk in chunks)
+    for chunk in chunks:
+        progress.unreadable += chunk.unreadable
+        if split == "train":
+            journal.sums += chunk.sums
+
+
+def _refuse_unreadable(journal: Journal, limit: int) -> None:
+    bad = [line for split in journal.splits.values() for line in split.unreadable]
+    if len(bad) > limit:
+        listed = "\n  ".join(bad[:20])
+        raise UserError(
+            f"{len(bad)} images could not be read, more than --max-unreadable {limit}:"
+            f"\n  {listed}\nThe same command with a higher limit goes on."
+        )
+
+
+def _finish(
+    folder: Path, name: str, originals: Originals, features: Any, journal: Journal
+) -> None:
+    """Metadata, statistics and report beside the shards."""
+    for split, progress in journal.splits.items():
+        if not sum(progress.shard_lengths):
+            raise UserError(
+                f"no image of split {split} could be read: {progress.unreadable[:5]}"
+            )
+    lengths = {n: (p.shard_lengths, p.num_bytes) for n, p in journal.splits.items()}
+    info = stored.write_metadata(folder, name, VERSION, features, lengths)
+    if journal.sums.num_images:
+        size = journal.settings["image_size"]
+        statistics.save(
+            folder / statistics.FILE,
+            journal.sums.statistics(),
+            sources.fingerprint(info, "train", journal.sums.num_images, size),
+        )
+    report = {
+        "settings": journal.settings,
+        "remarks": originals.remarks,
+        "unreadable": {n: p.unreadable for n, p in journal.splits.items()},
+    }
+    workdir.write_json(folder / REPORT, report)
