@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from alexnet_jax import checkpoint, evaluate, interruption, job, presets, train
+from alexnet_jax import checkpoint, interruption, job, presets, scores, train
 from alexnet_jax.config import Config, MeshConfig, UserError
 
 
@@ -180,5 +180,5 @@ def test_watchdog_remarks_once(config, tmp_path, capsys):
 )
 def test_top_error(row, label, best, error):
     logits = np.array([row], np.float32)
-    found = evaluate.top_error(logits, np.array([label], np.int32), best)
+    found = scores.top_error(logits, np.array([label], np.int32), best)
     np.testing.assert_allclose(found, [error], rtol=1e-6)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from alexnet_jax.config import AugmentConfig
@@ -158,6 +159,48 @@ def training_views(
     if settings.color_shift_until is None:
         return shifted
     return jnp.where(epoch < settings.color_shift_until, shifted, view)
+
+
+def test_views(
+    size: int, crop_size: int, num_views: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the views of testing lie (paper section 4.1; 2012 code, convdata_jpeg.py).
+
+    1: the centre. 10: the four corners and the centre, then their mirror images.
+
+    Returns:
+        int32 `[num_views, 2]`, top and left, and bool `[num_views]`, mirrored or not.
+    """
+    far = size - crop_size
+    center = (far // 2, far // 2)
+    if num_views == 1:
+        return np.array([center], np.int32), np.array([False])
+    places = [(0, 0), (0, far), (far, 0), (far, far), center]
+    return np.array(places * 2, np.int32), np.repeat([False, True], len(places))
+
+
+def view(
+    image: jax.Array,
+    mean_image: jax.Array,
+    offset: jax.Array,
+    flip: jax.Array,
+    crop_size: int,
+) -> jax.Array:
+    """One view of a batch, the same of each image; the mean's centre is subtracted
+    wherever the view lies, as in 2012.
+
+    Args:
+        image: uint8 `[batch, size, size, 3]`, RGB 0-255.
+        offset: int32 `[2]`, top and left.
+        flip: bool scalar.
+
+    Returns:
+        float32 `[batch, crop_size, crop_size, 3]`.
+    """
+    crop = lax.dynamic_slice_in_dim(image, offset[0], crop_size, axis=1)
+    crop = lax.dynamic_slice_in_dim(crop, offset[1], crop_size, axis=2)
+    crop = jnp.where(flip, crop[:, :, ::-1], crop)
+    return _minus_mean(crop, mean_image, crop_size)
 
 
 def center_view(image: jax.Array, mean_image: jax.Array, crop_size: int) -> jax.Array:

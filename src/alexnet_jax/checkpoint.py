@@ -64,6 +64,40 @@ def newest_metrics(checkpointer: Checkpointer) -> dict[str, float]:
     return dict(newest.metrics or {}) if newest is not None else {}
 
 
+def read_state(
+    directory: Path, abstract: TrainState, which: str
+) -> tuple[int, TrainState]:
+    """Step and state of a checkpoint of a run, which may still be going on.
+
+    Args:
+        which: "newest", "best" (lowest top-1 error) or a step.
+
+    Raises:
+        UserError: there is no such checkpoint.
+    """
+    found = []
+    if directory.is_dir():  # opening makes it
+        with _training.Checkpointer(directory.resolve()) as checkpointer:
+            found = list(checkpointer.checkpoints)
+            chosen = _choose(found, which)
+            if chosen is not None:
+                state = checkpointer.load(chosen, abstract._asdict())
+                return chosen.step, TrainState(**state)
+    steps = ", ".join(str(one.step) for one in found)
+    raise UserError(
+        f"{directory} has no checkpoint {which!r}: there are {steps or 'none'}."
+    )
+
+
+def _choose(found: list[Any], which: str) -> Any:
+    if which == "newest":
+        return max(found, key=lambda one: one.step, default=None)
+    if which == "best":
+        evaluated = [one for one in found if one.metrics]
+        return min(evaluated, key=lambda one: one.metrics["top1_error"], default=None)
+    return next((one for one in found if str(one.step) == which), None)
+
+
 def restore(
     checkpointer: Checkpointer, abstract: TrainState, *, facts: dict[str, Any]
 ) -> TrainState | None:

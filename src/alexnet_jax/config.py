@@ -135,6 +135,8 @@ class DataConfig:
     image_size: int
     """Side of the square uint8 images that go to the device. Others are scaled to it
     (shorter side, then the centre)."""
+    label: str = "label"
+    """The feature with the class."""
     stored: Literal["auto", "records", "raw", "memory"] = "auto"
     """Where pixels come from: encoded records, raw pixels beside them (prepare --raw),
     or memory once decoded; auto: raw, else memory for a small set, else records."""

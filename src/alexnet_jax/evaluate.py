@@ -1,90 +1,211 @@
-"""Exact evaluation on the centre view: sums over every example, none twice."""
+"""The command: python -m alexnet_jax.evaluate --workdir runs/ --views 10
 
-from collections.abc import Iterator
-from typing import Any
+Errors of trained networks, each and together, on exactly all images of a split.
+"""
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from alexnet_jax import augment, model
-from alexnet_jax.config import Config
+import tyro
 
-SUMS = ("loss", "top1_error", "top5_error", "examples")
+from alexnet_jax.config import MeshConfig, UserError
 
+# What is slow to import comes after the options have been read.
+if TYPE_CHECKING:
+    from alexnet_jax.ensembles import Answers
+    from alexnet_jax.evaluation_sets import EvaluationSet
+    from alexnet_jax.predictions import Member
 
-def top_error(logits: jax.Array, label: jax.Array, best: int) -> jax.Array:
-    """Whether the label is not among the `best` highest logits.
+DESCRIPTION = """\
+Loss and errors of trained networks on all images of a split, none twice.
 
-    The label scores if fewer than `best` classes beat it; where classes tie with it for
-    the last places it scores the share of the places (2012 code, layer_kernels.cu).
-
-    Args:
-        logits: float32 `[batch, classes]`.
-        label: int32 `[batch]`.
-
-    Returns:
-        float32 `[batch]`, 0 to 1.
-    """
-    own = jnp.take_along_axis(logits, label[:, None], axis=-1)
-    higher = jnp.sum(logits > own, axis=-1)
-    equal = jnp.sum(logits == own, axis=-1)  # itself included
-    score = jnp.clip((best - higher) / jnp.maximum(equal, 1), 0.0, 1.0)
-    return jnp.where(equal > 0, 1.0 - score, 1.0)  # NaN equals nothing: an error
+Several run directories are an ensemble: their probabilities are averaged, and each is
+reported too. --dataset names another set in the tfds data directory; of ImageNet-V2,
+-ReaL, -A, -R, -Sketch and -C this command knows what is special
+(imagenet2012_corrupted alone means all of ImageNet-C)."""
 
 
-def eval_step(
-    sums: dict[str, jax.Array],
-    params: Any,
-    batch: dict[str, jax.Array],
-    mean_image: jax.Array,
-    *,
-    config: Config,
-) -> dict[str, jax.Array]:
-    """Adds a batch to the sums of loss, errors and examples.
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line says."""
 
-    Args:
-        batch: "image" uint8 `[batch, size, size, 3]`, "label" int32 `[batch]`, "mask"
-            bool `[batch]`, false for padding.
-    """
-    view = augment.center_view(batch["image"], mean_image, config.augment.crop_size)
-    logits = model.logits(config.model, params, view)
-    label = batch["label"]
-    values = {
-        "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),
-        "top1_error": top_error(logits, label, 1),
-        "top5_error": top_error(logits, label, 5),
-        "examples": jnp.ones(label.shape),
-    }
-    return {
-        name: sums[name] + jnp.sum(jnp.where(batch["mask"], value, 0.0))
-        for name, value in values.items()
-    }
+    workdir: tuple[Path, ...]
+    """Run directories, one or more."""
+    views: Literal[1, 10] = 1
+    """1: the centre; 10: corners, centre and their mirror images, as in the paper."""
+    checkpoint: str = "newest"
+    """Which: newest, best (of the evaluations in training), or a step."""
+    damaged: Literal["stop", "skip"] = "stop"
+    """What a damaged record does: ends the evaluation, or is left out and counted."""
+    weights: tuple[float, ...] = ()
+    """Of the members of an ensemble; none: equal."""
+    dataset: str | None = None
+    """tfds name of the set; none: that of the run."""
+    split: str | None = None
+    """Of the set; none: the run's evaluation split, or the usual one of --dataset."""
+    data_dir: str | None = None
+    """The tfds data directory; none: that of the run."""
+    batch_size: int | None = None
+    """Images at a time, on all devices together; none: that of the run."""
+    predictions: Path | None = None
+    """Writes probabilities, labels and file names into this file (.npz)."""
+    submission: Path | None = None
+    """Writes five devkit class numbers a line, best first: the format of ILSVRC."""
+    per_class: Path | None = None
+    """Writes a table of the errors of each class into this file (.csv)."""
+    mesh: MeshConfig = MeshConfig()
+    num_workers: int | None = None
+    """Decoding threads; none: one for each core."""
 
 
-def evaluate(
-    step: Any,
-    params: Any,
-    batches: Iterator[dict[str, jax.Array]],
-    mean_image: jax.Array,
-    zero: dict[str, jax.Array],
-    num_examples: int,
-) -> dict[str, float]:
-    """Mean loss and errors over all batches.
+def run(chosen: Options) -> str:
+    """Evaluates, writes what was asked for, and returns a table."""
+    import jax
 
-    Args:
-        step: `eval_step`, compiled.
-        zero: the sums at the start, on the devices.
-        num_examples: how many examples there must have been.
-    """
-    sums = zero
-    for batch in batches:
-        sums = step(sums, params, batch, mean_image)
-    totals = {name: float(np.asarray(v)) for name, v in jax.device_get(sums).items()}
-    examples = totals.pop("examples")
-    if examples != num_examples:
-        raise RuntimeError(f"evaluated {examples:g} examples of {num_examples}")
-    return {name: value / examples for name, value in totals.items()} | {
-        "examples": num_examples
-    }
+    # Before JAX starts: devices can't be added later. Accelerators are not affected.
+    cpu_devices = chosen.mesh.cpu_devices or min(2, os.cpu_count() or 1)
+    jax.config.update("jax_num_cpu_devices", cpu_devices)
+    from alexnet_jax import ensembles, evaluation_sets, predictions, result_files
+
+    files = chosen.predictions, chosen.submission, chosen.per_class
+    result_files.check_writable(files)
+    weights = _weights(chosen)
+    mesh = ensembles.mesh_for(chosen.workdir, chosen.mesh)
+    with jax.set_mesh(mesh):
+        members = [
+            predictions.load_member(path, chosen.checkpoint, mesh)
+            for path in chosen.workdir
+        ]
+        ask = partial(_ask, chosen=chosen, members=members, mesh=mesh, weights=weights)
+        if chosen.dataset == evaluation_sets.CORRUPTED:
+            return _corruptions(ask)
+        data = members[0].config.data
+        spec = evaluation_sets.find(
+            chosen.dataset or data.name,
+            chosen.split or (None if chosen.dataset else data.eval_split),
+        )
+        answers = ask(spec)
+    if chosen.predictions is not None:
+        result_files.write_predictions(chosen.predictions, answers)
+    if chosen.submission is not None:
+        result_files.write_submission(chosen.submission, answers)
+    if chosen.per_class is not None:
+        result_files.write_per_class(chosen.per_class, answers)
+    return _table(chosen, members, answers, spec)
+
+
+def _weights(chosen: Options) -> tuple[float, ...]:
+    weights = chosen.weights or (1.0,) * len(chosen.workdir)
+    if len(weights) != len(chosen.workdir) or min(weights) < 0 or not sum(weights):
+        raise UserError(
+            f"--weights {' '.join(map(str, weights))}: give one for each of the "
+            f"{len(chosen.workdir)} run directories, none below 0, not all 0."
+        )
+    return weights
+
+
+def _ask(
+    spec: "EvaluationSet",
+    chosen: Options,
+    members: "list[Member]",
+    mesh: Any,
+    weights: tuple[float, ...],
+) -> "Answers":
+    from alexnet_jax import ensembles, result_files
+
+    opened = [
+        ensembles.open_set(member, spec, chosen.data_dir, chosen.damaged)
+        for member in members
+    ]
+    if chosen.submission is not None:
+        result_files.devkit_ids(opened[0].class_names)
+    return ensembles.ask(
+        members,
+        opened,
+        spec,
+        mesh,
+        weights=weights,
+        num_views=chosen.views,
+        batch_size=chosen.batch_size,
+        num_workers=chosen.num_workers,
+    )
+
+
+def _table(
+    chosen: Options, members: "list[Member]", answers: "Answers", spec: "EvaluationSet"
+) -> str:
+    """The errors of each member and of the ensemble."""
+    from alexnet_jax import ensembles
+
+    accepted = spec.accepted and ensembles.accepted_classes(answers, spec.accepted)
+    rows = [
+        (f"{member.directory} step {member.step}", predicted)
+        for member, predicted in zip(members, answers.members, strict=True)
+    ]
+    if len(members) > 1:
+        rows.append((f"ensemble of {len(members)}", answers.together))
+    width = max(len(name) for name, _ in rows)
+    lines = []
+    for name, predicted in rows:
+        found = ensembles.mean_scores(predicted, answers, accepted or None)
+        loss = f"{found['loss']:7.4f}" if "loss" in found else "      -"
+        lines.append(
+            f"{name:{width}}  {loss}  {found['top1_error']:11.2%}  "
+            f"{found['top5_error']:11.2%}"
+        )
+    views = "1 view" if spec.is_crop or chosen.views == 1 else "10 views"
+    skipped = len(answers.source.skipped)
+    head = (
+        f"{answers.source.name} {answers.source.split}, {found['examples']:,} images, "
+        f"{views}" + (f", {skipped} damaged ones left out" if skipped else "")
+    )
+    title = f"{'':{width}}  {'loss':>7}  {'top-1 error':>11}  {'top-5 error':>11}"
+    return "\n".join([head, title, *lines])
+
+
+def _corruptions(ask: "Callable[[EvaluationSet], Answers]") -> str:
+    """Top-1 error by severity and corruption error of each corruption, and mCE."""
+    from alexnet_jax import ensembles, evaluation_sets
+
+    errors, lines = {}, []
+    for key, dataset in evaluation_sets.corrupted_datasets().items():
+        answers = ask(evaluation_sets.find(dataset, None))
+        found = ensembles.mean_scores(answers.together, answers, None)
+        errors[key] = found["top1_error"]
+    ratios = evaluation_sets.corruption_errors(errors)
+    for name, ratio in ratios.items():
+        severities = [
+            f"{errors[name, severity]:7.2%}" if (name, severity) in errors else " " * 7
+            for severity in evaluation_sets.SEVERITIES
+        ]
+        lines.append(f"{name:18}  {'  '.join(severities)}  {ratio:7.2%}")
+    title = f"{'top-1 error':18}  " + "  ".join(
+        f"{severity:7}" for severity in evaluation_sets.SEVERITIES
+    )
+    head = f"{evaluation_sets.CORRUPTED}, {found['examples']:,} images each, 1 view"
+    return "\n".join([head, f"{title}       CE", *lines])
+
+
+def main() -> int:
+    """Returns the exit code: 0 done, 1 a damaged record, 2 a mistake."""
+    chosen = tyro.cli(
+        Options, prog="python -m alexnet_jax.evaluate", description=DESCRIPTION
+    )
+    try:
+        print(run(chosen))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

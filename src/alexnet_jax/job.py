@@ -7,7 +7,15 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from alexnet_jax import augment, columns, sources, statistics, validation, workdir
+from alexnet_jax import (
+    augment,
+    classes,
+    columns,
+    sources,
+    statistics,
+    validation,
+    workdir,
+)
 from alexnet_jax.config import Config
 
 
@@ -62,6 +70,8 @@ def set_up(config: Config, directory: Path) -> Job:
     eval_source = sources.open_source(config.data, config.data.eval_split)
     validation.check_labels(config, train_source.name, train_source.num_classes)
     workdir.open_workdir(directory, config)
+    if train_source.class_names:
+        classes.write(directory, train_source.class_names)
     workdir.write_manifest(
         directory,
         devices=[

@@ -95,18 +95,18 @@ def open_source(data: DataConfig, split: str) -> Source:
     if data.name == "digits":
         digits.prepare(str(data_dir))
     builder = stored.find_builder(data.name, data_dir)
-    stored.check_features(builder.info)
+    stored.check_features(builder.info, data.label)
     records = stored.open_records(builder, split)
     source = Source(
         name=data.name,
         split=split,
         num_examples=len(records),
-        class_names=builder.info.features["label"].names,
+        class_names=builder.info.features[data.label].names,
         image_size=data.image_size,
         fingerprint=fingerprint(builder.info, split, len(records), data.image_size),
         directory=Path(builder.data_path),
         records=records,
-        fetch=_from_records(records, data.image_size),
+        fetch=_from_records(records, data),
         skip_damaged=data.damaged == "skip",
     )
     return dataclasses.replace(source, fetch=_choose_fetch(source, builder, data))
@@ -134,11 +134,11 @@ def _choose_fetch(source: Source, builder: Any, data: DataConfig) -> Fetch:
     return source.fetch
 
 
-def _from_records(records: Sequence[dict[str, Any]], size: int) -> Fetch:
+def _from_records(records: Sequence[dict[str, Any]], data: DataConfig) -> Fetch:
     def fetch(index: int, out: np.ndarray) -> int:
         record = records[index]
-        out[...] = images.fit(images.decode(record["image"]), size)
-        return record["label"]
+        out[...] = images.fit(images.decode(record["image"]), data.image_size)
+        return record[data.label]
 
     return fetch
 

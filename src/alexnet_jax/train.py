@@ -22,11 +22,11 @@ from alexnet_jax import (
     checkpoint,
     columns,
     data,
-    evaluate,
     job,
     metrics,
     model,
     optimizer,
+    scores,
     train_state,
 )
 from alexnet_jax.config import Config
@@ -103,7 +103,7 @@ def train_step(
     state, learning_rate = _update(state, gradients, epoch, config)
     return state, {
         "loss": loss,
-        "top1_error": jnp.mean(evaluate.top_error(logits, batch["label"], 1)),
+        "top1_error": jnp.mean(scores.top_error(logits, batch["label"], 1)),
         "learning_rate": learning_rate,
         "gradient_norm": optax.tree.norm(gradients),
     }
@@ -238,10 +238,10 @@ def _compile_evaluation(
     """Evaluation of parameters on the whole evaluation split."""
     everywhere = columns.replicated(run.mesh)
     step = jax.jit(
-        partial(evaluate.eval_step, config=run.config), out_shardings=everywhere
+        partial(scores.eval_step, config=run.config), out_shardings=everywhere
     )
     zero = jax.device_put(
-        {name: np.zeros((), np.float32) for name in evaluate.SUMS}, everywhere
+        {name: np.zeros((), np.float32) for name in scores.SUMS}, everywhere
     )
 
     def evaluation(params: Any) -> dict[str, float]:
@@ -252,7 +252,7 @@ def _compile_evaluation(
             num_workers=run.config.run.num_workers,
         )
         with contextlib.closing(batches):
-            return evaluate.evaluate(
+            return scores.evaluate(
                 step,
                 params,
                 batches,

@@ -13,8 +13,9 @@ import os
 import platform
 import subprocess
 import sys
+import typing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from alexnet_jax.config import Config, UserError
 
@@ -87,6 +88,34 @@ def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
+
+
+def read_config(workdir: Path) -> Config:
+    """The configuration of a run.
+
+    Raises:
+        UserError: the directory holds no run, or one of another version.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        raise UserError(f"{workdir} holds no run: {path} is not there.")
+    try:
+        return _build(Config, read_json(path))
+    except (TypeError, KeyError) as error:
+        raise UserError(
+            f"{path} was written by another version of this package ({error})."
+        ) from error
+
+
+def _build(kind: Any, value: Any) -> Any:
+    """A dataclass from the dictionary that JSON made of it; lists become tuples."""
+    if dataclasses.is_dataclass(kind):
+        kinds = typing.get_type_hints(kind)
+        fields = {name: _build(kinds[name], v) for name, v in value.items()}
+        return cast(Any, kind)(**fields)
+    if isinstance(value, list):
+        return tuple(_build(None, item) for item in value)
+    return value
 
 
 def write_manifest(workdir: Path, devices: list[str], mesh: dict[str, int]) -> None:

@@ -9,11 +9,6 @@ from tensorflow_datasets.core import constants, read_only_builder
 
 from alexnet_jax.config import UserError
 
-FEATURES = {
-    "image": tfds.features.Image,
-    "label": tfds.features.ClassLabel,
-}
-
 
 def directory_of(data_dir: str | None) -> Path:
     """The tfds data directory of that name; by default tfds's own."""
@@ -41,10 +36,11 @@ def find_builder(name: str, data_dir: Path) -> Any:
         ) from error
 
 
-def check_features(info: Any) -> None:
+def check_features(info: Any, label: str = "label") -> None:
     """Raises UserError unless a dataset has an image and a class."""
+    needed = {"image": tfds.features.Image, label: tfds.features.ClassLabel}
     there = [f"{key} ({type(value).__name__})" for key, value in info.features.items()]
-    for name, kind in FEATURES.items():
+    for name, kind in needed.items():
         if name not in info.features or not isinstance(info.features[name], kind):
             raise UserError(
                 f"dataset {info.full_name} has no feature {name!r} of type "

@@ -1,0 +1,136 @@
+"""Errors: exact sums over every example in training, and of predictions afterwards."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from alexnet_jax import augment, model
+from alexnet_jax.config import Config
+
+SUMS = ("loss", "top1_error", "top5_error", "examples")
+
+
+def top_error(logits: jax.Array, label: jax.Array, best: int) -> jax.Array:
+    """Whether the label is not among the `best` highest logits.
+
+    The label scores if fewer than `best` classes beat it; where classes tie with it for
+    the last places it scores the share of the places (2012 code, layer_kernels.cu).
+
+    Args:
+        logits: float32 `[batch, classes]`.
+        label: int32 `[batch]`.
+
+    Returns:
+        float32 `[batch]`, 0 to 1.
+    """
+    own = jnp.take_along_axis(logits, label[:, None], axis=-1)
+    higher = jnp.sum(logits > own, axis=-1)
+    equal = jnp.sum(logits == own, axis=-1)  # itself included
+    score = jnp.clip((best - higher) / jnp.maximum(equal, 1), 0.0, 1.0)
+    return jnp.where(equal > 0, 1.0 - score, 1.0)  # NaN equals nothing: an error
+
+
+def eval_step(
+    sums: dict[str, jax.Array],
+    params: Any,
+    batch: dict[str, jax.Array],
+    mean_image: jax.Array,
+    *,
+    config: Config,
+) -> dict[str, jax.Array]:
+    """Adds a batch to the sums of loss, errors and examples.
+
+    Args:
+        batch: "image" uint8 `[batch, size, size, 3]`, "label" int32 `[batch]`, "mask"
+            bool `[batch]`, false for padding.
+    """
+    view = augment.center_view(batch["image"], mean_image, config.augment.crop_size)
+    logits = model.logits(config.model, params, view)
+    label = batch["label"]
+    values = {
+        "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),
+        "top1_error": top_error(logits, label, 1),
+        "top5_error": top_error(logits, label, 5),
+        "examples": jnp.ones(label.shape),
+    }
+    return {
+        name: sums[name] + jnp.sum(jnp.where(batch["mask"], value, 0.0))
+        for name, value in values.items()
+    }
+
+
+def evaluate(
+    step: Any,
+    params: Any,
+    batches: Iterator[dict[str, jax.Array]],
+    mean_image: jax.Array,
+    zero: dict[str, jax.Array],
+    num_examples: int,
+) -> dict[str, float]:
+    """Mean loss and errors over all batches.
+
+    Args:
+        step: `eval_step`, compiled.
+        zero: the sums at the start, on the devices.
+        num_examples: how many examples there must have been.
+    """
+    sums = zero
+    for batch in batches:
+        sums = step(sums, params, batch, mean_image)
+    totals = {name: float(np.asarray(v)) for name, v in jax.device_get(sums).items()}
+    examples = totals.pop("examples")
+    if examples != num_examples:
+        raise RuntimeError(f"evaluated {examples:g} examples of {num_examples}")
+    return {name: value / examples for name, value in totals.items()} | {
+        "examples": num_examples
+    }
+
+
+def example_scores(
+    log_probabilities: np.ndarray, label: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Loss and errors of each example.
+
+    Args:
+        log_probabilities: float32 `[examples, classes]`.
+        label: int32 `[examples]`.
+
+    Returns:
+        "loss", "top1_error" and "top5_error", float32 `[examples]`; a mean of errors is
+        an error rate.
+    """
+    predicted = jnp.asarray(log_probabilities)
+    classes = jnp.asarray(label)
+    return {
+        "loss": -np.take_along_axis(log_probabilities, label[:, None], axis=1)[:, 0],
+        "top1_error": np.asarray(top_error(predicted, classes, 1)),
+        "top5_error": np.asarray(top_error(predicted, classes, 5)),
+    }
+
+
+def accepted_scores(
+    log_probabilities: np.ndarray, accepted: list[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Errors where several classes, or none, count as right (ImageNet-ReaL).
+
+    Args:
+        accepted: the right classes of each example; one without any does not count.
+
+    Returns:
+        "top1_error" and "top5_error", float32, of the examples that count.
+    """
+    order = np.argsort(-log_probabilities, axis=1, kind="stable")
+    hits = [
+        np.isin(row[:5], right)
+        for row, right in zip(order, accepted, strict=True)
+        if len(right)
+    ]
+    found = np.array(hits, bool).reshape(-1, min(5, order.shape[1]))
+    return {
+        "top1_error": 1.0 - found[:, 0],
+        "top5_error": 1.0 - found.any(axis=1),
+    }
