@@ -4,6 +4,9 @@ import contextlib
 import dataclasses
 import io
 import shutil
+import socket
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -11,9 +14,9 @@ import jax
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from PIL import Image
+from stand_ins import encoded, write_dataset
 
-from alexnet_jax import columns, data, sources
+from alexnet_jax import columns, data, sources, statistics
 from alexnet_jax.config import DataConfig, MeshConfig, UserError
 
 
@@ -192,32 +195,6 @@ def test_unknown_split(settings):
         sources.open_source(settings, "validation")
 
 
-def write_dataset(folder, class_name, features, examples):
-    """A small tfds dataset of our own, of any features."""
-
-    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-        VERSION = tfds.core.Version("1.0.0")
-        name = class_name
-
-        def _info(self):
-            return tfds.core.DatasetInfo(
-                builder=self,
-                features=tfds.features.FeaturesDict(features),
-                disable_shuffling=True,
-            )
-
-        def _split_generators(self, dl_manager):
-            return {"train": enumerate(examples)}
-
-        def _generate_examples(self):
-            raise NotImplementedError
-
-    tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(io.StringIO()):
-        builder = Builder(data_dir=str(folder), file_format="array_record")
-        builder.download_and_prepare()
-
-
 def test_missing_feature(tmp_path):
     write_dataset(
         tmp_path,
@@ -235,7 +212,7 @@ def test_label_that_is_no_class(tmp_path):
         "image": tfds.features.Image(shape=(8, 8, 3), encoding_format="jpeg"),
         "label": tfds.features.Text(),
     }
-    image = jpeg(np.zeros((8, 8, 3), np.uint8))
+    image = encoded(np.zeros((8, 8, 3), np.uint8))
     write_dataset(
         tmp_path, "captions", features, [{"image": io.BytesIO(image), "label": "a cat"}]
     )
@@ -258,18 +235,12 @@ def test_a_format_without_random_access(tmp_path, digits_dir):
         sources.open_source(settings, "train")
 
 
-def jpeg(pixels):
-    encoded = io.BytesIO()
-    Image.fromarray(pixels).save(encoded, format="JPEG")
-    return encoded.getvalue()
-
-
 def test_a_damaged_record_is_named(tmp_path, sharding):
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    good = jpeg(pixels)
+    good = encoded(pixels)
     examples = [
-        {"image": io.BytesIO(encoded), "label": 0, "file_name": f"{number}.jpg"}
-        for number, encoded in enumerate([good, good, good[:-200], good])
+        {"image": io.BytesIO(content), "label": 0, "file_name": f"{number}.jpg"}
+        for number, content in enumerate([good, good, good[:-200], good])
     ]
     write_dataset(
         tmp_path,
@@ -285,6 +256,97 @@ def test_a_damaged_record_is_named(tmp_path, sharding):
     source = sources.open_source(settings, "train")
     with pytest.raises(ValueError, match=r"photos, split train, record 2 .*2\.jpg"):
         list(data.eval_batches(source, batch_size=4, sharding=sharding, num_workers=2))
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """Twelve pictures of one colour each, of which 2, 3 and 11 are damaged."""
+    examples = []
+    for number in range(12):
+        content = encoded(np.full((8, 8, 3), 20 * number, np.uint8), form="PNG")
+        content = content[:-30] if number in (2, 3, 11) else content
+        examples.append({"image": io.BytesIO(content), "label": number})
+    features = {
+        "image": tfds.features.Image(shape=(8, 8, 3)),
+        "label": tfds.features.ClassLabel(num_classes=12),
+    }
+    write_dataset(tmp_path, "colours", features, examples)
+    settings = DataConfig(
+        name="colours", data_dir=str(tmp_path), image_size=8, damaged="skip"
+    )
+    return sources.open_source(settings, "train")
+
+
+def test_damaged_records_are_skipped_and_counted(damaged, sharding):
+    """In training the next one stands for them: 4 for 2 and 3, 0 for 11."""
+    batch = take(damaged, sharding, 0, 1, batch_size=12)[0]
+    expected = sorted([0, 1, 4, 4, 4, 5, 6, 7, 8, 9, 10, 0])
+    assert sorted(batch["label"]) == expected
+    np.testing.assert_array_equal(batch["image"][:, 3, 3, 1], 20 * batch["label"])
+    assert damaged.skipped == {2, 3, 11}
+
+
+def test_damaged_records_are_not_evaluated(damaged, sharding):
+    batches = data.eval_batches(damaged, batch_size=4, sharding=sharding, num_workers=2)
+    labels = np.concatenate([np.asarray(batch["label"]) for batch in batches])
+    np.testing.assert_array_equal(np.flatnonzero(labels < 0), [2, 3, 11])
+
+
+def test_statistics_leave_damaged_records_out(damaged):
+    found = statistics.compute(damaged, num_workers=2)
+    readable = [n for n in range(12) if n not in (2, 3, 11)]
+    np.testing.assert_allclose(found.mean_image, 20 * np.mean(readable), rtol=1e-6)
+
+
+PROCESS = """
+import contextlib, sys
+import jax, numpy as np
+rank, port, folder, out = int(sys.argv[1]), *sys.argv[2:]
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+jax.config.update("jax_num_cpu_devices", 2)
+jax.distributed.initialize(f"localhost:{port}", num_processes=2, process_id=rank)
+from alexnet_jax import columns, data, sources, statistics
+from alexnet_jax.config import DataConfig, MeshConfig
+settings = DataConfig(name="digits", data_dir=folder, image_size=8)
+source = sources.open_source(settings, "train")
+mesh = columns.make_mesh(MeshConfig(data=4, column=1), 2, jax.devices())
+read = []
+plain = source.fetch
+source = __import__("dataclasses").replace(
+    source, fetch=lambda index, out: read.append(index) or plain(index, out)
+)
+batches = data.train_batches(
+    source, seed=5, batch_size=96, start_step=0,
+    sharding=columns.batch_sharding(mesh), num_workers=2,
+)
+with contextlib.closing(batches):
+    for _ in range(-(-source.num_examples // 96)):
+        next(batches)
+np.save(f"{out}/{rank}.npy", np.array(read))
+"""
+
+
+def test_two_processes_share_an_epoch(digits_dir, tmp_path):
+    """Real processes: together they read each of the 1,437 examples once, and the rest
+    of the last batch belongs to the next epoch; what they read ahead comes after."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = str(probe.getsockname()[1])
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS, str(rank), port, digits_dir, str(tmp_path)]
+        )
+        for rank in range(2)
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    steps = -(-1437 // 96)
+    order = np.concatenate([data.batch_indices(5, k, 96, 1437) for k in range(steps)])
+    shares = [np.load(tmp_path / f"{rank}.npy") for rank in range(2)]
+    # Threads of one process finish in any order, but batches follow one another.
+    in_epoch = np.concatenate([share[: steps * 48] for share in shares])
+    np.testing.assert_array_equal(np.sort(in_epoch), np.sort(order))
+    np.testing.assert_array_equal(np.sort(order[:1437]), np.arange(1437))
+    assert all(len(share) >= steps * 48 for share in shares)
 
 
 def test_cifar10(test_data, sharding):

@@ -3,7 +3,6 @@
 Errors of trained networks, each and together, on exactly all images of a split.
 """
 
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,9 +66,6 @@ def run(chosen: Options) -> str:
     """Evaluates, writes what was asked for, and returns a table."""
     import jax
 
-    # Before JAX starts: devices can't be added later. Accelerators are not affected.
-    cpu_devices = chosen.mesh.cpu_devices or min(2, os.cpu_count() or 1)
-    jax.config.update("jax_num_cpu_devices", cpu_devices)
     from alexnet_jax import ensembles, evaluation_sets, predictions, result_files
 
     files = chosen.predictions, chosen.submission, chosen.per_class
@@ -196,6 +192,9 @@ def main() -> int:
     chosen = tyro.cli(
         Options, prog="python -m alexnet_jax.evaluate", description=DESCRIPTION
     )
+    from alexnet_jax import devices
+
+    devices.request_cpu_devices(chosen.mesh)
     try:
         print(run(chosen))
     except UserError as error:

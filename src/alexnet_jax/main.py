@@ -4,7 +4,6 @@ Kept short, so that notebooks and tests use the functions that it calls. What is
 import comes after the options have been read, so that --help answers at once.
 """
 
-import os
 import sys
 
 from alexnet_jax import interruption, options
@@ -13,12 +12,9 @@ from alexnet_jax.config import Config, UserError
 
 def run(chosen: options.Options) -> str:
     """Trains, and returns a few lines on how it ended."""
-    import jax
+    from alexnet_jax import devices, train
 
-    # Before JAX starts: devices can't be added later. Accelerators are not affected.
-    jax.config.update("jax_num_cpu_devices", _cpu_devices(chosen.config))
-    from alexnet_jax import train
-
+    devices.request_cpu_devices(chosen.config.run.mesh)
     outcome = train.train_and_evaluate(chosen.config, chosen.workdir)
     head = f"{chosen.workdir}: "
     if outcome.was_complete:
@@ -28,11 +24,6 @@ def run(chosen: options.Options) -> str:
         head += f"trained for {outcome.step} steps. "
         remedy = ""
     return head + _errors(outcome.evaluation, chosen.config) + remedy
-
-
-def _cpu_devices(config: Config) -> int:
-    """Virtual devices without accelerator: two, so that the columns are apart."""
-    return config.run.mesh.cpu_devices or min(2, os.cpu_count() or 1)
 
 
 def _errors(evaluation: dict[str, float], config: Config) -> str:

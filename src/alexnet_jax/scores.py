@@ -46,7 +46,7 @@ def eval_step(
 
     Args:
         batch: "image" uint8 `[batch, size, size, 3]`, "label" int32 `[batch]`, "mask"
-            bool `[batch]`, false for padding.
+            bool `[batch]`, false for padding. Examples with label -1 don't count.
     """
     view = augment.center_view(batch["image"], mean_image, config.augment.crop_size)
     logits = model.logits(config.model, params, view)
@@ -57,8 +57,9 @@ def eval_step(
         "top5_error": top_error(logits, label, 5),
         "examples": jnp.ones(label.shape),
     }
+    counts = batch["mask"] & (label >= 0)
     return {
-        name: sums[name] + jnp.sum(jnp.where(batch["mask"], value, 0.0))
+        name: sums[name] + jnp.sum(jnp.where(counts, value, 0.0))
         for name, value in values.items()
     }
 
@@ -70,24 +71,25 @@ def evaluate(
     mean_image: jax.Array,
     zero: dict[str, jax.Array],
     num_examples: int,
+    skip_damaged: bool,
 ) -> dict[str, float]:
     """Mean loss and errors over all batches.
 
     Args:
         step: `eval_step`, compiled.
         zero: the sums at the start, on the devices.
-        num_examples: how many examples there must have been.
+        num_examples: how many examples there must have been, or, where damaged ones
+            are skipped, at most.
     """
     sums = zero
     for batch in batches:
         sums = step(sums, params, batch, mean_image)
     totals = {name: float(np.asarray(v)) for name, v in jax.device_get(sums).items()}
     examples = totals.pop("examples")
-    if examples != num_examples:
+    if examples != num_examples and not (skip_damaged and 0 < examples < num_examples):
         raise RuntimeError(f"evaluated {examples:g} examples of {num_examples}")
-    return {name: value / examples for name, value in totals.items()} | {
-        "examples": num_examples
-    }
+    means = {name: value / examples for name, value in totals.items()}
+    return means | {"examples": int(examples)}
 
 
 def example_scores(
@@ -131,6 +133,6 @@ def accepted_scores(
     ]
     found = np.array(hits, bool).reshape(-1, min(5, order.shape[1]))
     return {
-        "top1_error": 1.0 - found[:, 0],
-        "top5_error": 1.0 - found.any(axis=1),
+        "top1_error": np.where(found[:, 0], 0.0, 1.0),
+        "top5_error": np.where(found.any(axis=1), 0.0, 1.0),
     }

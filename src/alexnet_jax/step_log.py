@@ -7,6 +7,7 @@ that of guessing is remarked on.
 
 import math
 import time
+from collections.abc import Set
 from typing import Any
 
 import jax
@@ -20,11 +21,17 @@ class StepLog:
     """Collects the numbers of steps and writes a record every `log_every_steps`."""
 
     def __init__(
-        self, writer: metrics.MetricsWriter, progress: metrics.Progress, config: Config
+        self,
+        writer: metrics.MetricsWriter,
+        progress: metrics.Progress,
+        config: Config,
+        skipped: Set[int],
     ):
+        """`skipped` are the damaged examples that were left out so far."""
         self._writer = writer
         self._progress = progress
         self._config = config
+        self._skipped = skipped
         self._pending: list[tuple[int, float, dict[str, jax.Array]]] = []
         self._waited = 0.0
         self._since = time.perf_counter()
@@ -79,6 +86,8 @@ class StepLog:
             "images_per_second": images / elapsed,
             "data_wait_fraction": min(self._waited / elapsed, 1.0),
         }
+        if self._skipped:
+            record["damaged_records"] = len(self._skipped)
         self.restart_clock()
         self._writer.write(record)
         self._progress.train(record)

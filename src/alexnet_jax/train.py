@@ -165,7 +165,7 @@ def train_and_evaluate(config: Config, directory: Path) -> Outcome:
         stack.callback(writer.close)
         progress = metrics.Progress(run.num_steps, step, run.steps_per_epoch)
         stack.callback(progress.close)
-        log = StepLog(writer, progress, config)
+        log = StepLog(writer, progress, config, run.train_source.skipped)
         batches = stack.enter_context(contextlib.closing(_train_batches(run, step)))
         stack.enter_context(jax.transfer_guard("disallow"))
         while True:
@@ -259,6 +259,7 @@ def _compile_evaluation(
                 images.mean_image,
                 zero,
                 run.eval_source.num_examples,
+                run.eval_source.skip_damaged,
             )
 
     return evaluation

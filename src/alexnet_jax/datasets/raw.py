@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_jax.random_access import RandomAccessFile
+
 FOLDER = "raw"
 LABEL = np.dtype("<i4")
 
@@ -40,18 +42,17 @@ def open_rows(builder: Any, split: str, size: int) -> Fetch:
 
     def fetch(index: int, out: np.ndarray) -> int:
         shard, row = place[index]
-        if os.preadv(shards[shard].fileno(), [out.data], int(row) * length) != length:
-            raise OSError(f"the raw pixels of example {index} end early")
+        shards[shard].read_into(out, int(row) * length)
         return label[index]
 
     return fetch
 
 
-def _open_shard(path: Path, num_examples: int, size: int) -> Any:
+def _open_shard(path: Path, num_examples: int, size: int) -> RandomAccessFile:
     expected = num_examples * (size**2 * 3 + LABEL.itemsize)
     if not path.is_file() or path.stat().st_size != expected:
         raise FileNotFoundError(f"{path} is not there with pixels of {size} x {size}")
-    return open(path, "rb", buffering=0)  # closed with the last reference to it
+    return RandomAccessFile(path)
 
 
 def _labels(path: Path, num_examples: int) -> np.ndarray:

@@ -1,11 +1,15 @@
 """Prepared tfds datasets: finding one, opening its records. Nothing is downloaded."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core import constants, read_only_builder
+from tensorflow_datasets.core import (
+    constants,
+    example_serializer,
+    read_only_builder,
+)
 
 from alexnet_jax.config import UserError
 
@@ -79,7 +83,7 @@ def package_file(path: str) -> str:
 
 def image_features(class_names: list[str], image_size: int) -> Any:
     """Features of square JPEG images with a class and a file name, as tfds's own
-    ImageNet has them; `serialize_example` turns an example into a record."""
+    ImageNet has them."""
     return tfds.features.FeaturesDict(
         {
             "image": tfds.features.Image(
@@ -89,6 +93,18 @@ def image_features(class_names: list[str], image_size: int) -> Any:
             "file_name": tfds.features.Text(),
         }
     )
+
+
+def serializer(features: Any) -> Callable[[dict[str, Any]], bytes]:
+    """Makes a record of an example, always the same bytes of the same example."""
+    examples = example_serializer.ExampleSerializer(features.get_serialized_info())
+
+    def serialize(example: dict[str, Any]) -> bytes:
+        parsed: Any = examples.get_tf_example(features.encode_example(example))
+        # Without this, the order of the features changes from process to process.
+        return parsed.SerializeToString(deterministic=True)
+
+    return serialize
 
 
 def write_metadata(

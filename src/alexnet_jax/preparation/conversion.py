@@ -1,6 +1,6 @@
 """An image as its owner has it, into the form that is stored (paper section 2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,12 +25,15 @@ class Chunk(NamedTuple):
 
 
 def convert(
-    split: Split, indices: Sequence[int] | np.ndarray, form: Form, features: Any
+    split: Split,
+    indices: Sequence[int] | np.ndarray,
+    form: Form,
+    serialize: Callable[[dict[str, Any]], bytes],
 ) -> Chunk:
     """Reads, scales, crops and encodes images.
 
     Args:
-        features: of the stored dataset, which serialise an example.
+        serialize: makes a record of an example.
     """
     examples, pixels, unreadable = [], [], []
     for index in indices:
@@ -43,7 +46,7 @@ def convert(
             continue
         stored = images.encode_jpeg(square, form.quality, form.subsampling)
         example = {"image": stored, "label": label, "file_name": name}
-        examples.append(features.serialize_example(example))
+        examples.append(serialize(example))
         pixels.append(images.decode(stored))
     sums = statistics.no_images(form.image_size)
     if pixels:

@@ -11,6 +11,7 @@ import numpy as np
 from alexnet_jax.config import UserError
 from alexnet_jax.datasets import ilsvrc2012
 from alexnet_jax.preparation.originals import Original, Originals, Split
+from alexnet_jax.random_access import RandomAccessFile
 
 TRAIN_TAR = "ILSVRC2012_img_train.tar"
 VALIDATION_TAR = "ILSVRC2012_img_val.tar"
@@ -50,15 +51,15 @@ def _train_tar(path: Path, remarks: list[str]) -> Split:
     label_of = {name: label for label, name in enumerate(ilsvrc2012.class_names())}
     places, labels = [], []
     found = dict.fromkeys(label_of, 0)
-    with open(path, "rb") as file:
-        for synset in _files_in(file, path, 0, os.path.getsize(path)):
-            wnid = synset.name.removesuffix(".tar")
-            if wnid not in label_of:
-                raise UserError(f"{path}: {synset.name} is no synset of ILSVRC 2012.")
-            images = list(_files_in(file, path, synset.start, synset.size))
-            places += images
-            labels += [label_of[wnid]] * len(images)
-            found[wnid] += len(images)
+    file = RandomAccessFile(path)
+    for synset in _files_in(file, path, 0, os.path.getsize(path)):
+        wnid = synset.name.removesuffix(".tar")
+        if wnid not in label_of:
+            raise UserError(f"{path}: {synset.name} is no synset of ILSVRC 2012.")
+        images = list(_files_in(file, path, synset.start, synset.size))
+        places += images
+        labels += [label_of[wnid]] * len(images)
+        found[wnid] += len(images)
     remarks += _missing(len(places), found)
     return _tar_split(path, places, np.array(labels, np.int32))
 
@@ -81,8 +82,7 @@ def _missing(num_images: int, found: dict[str, int]) -> list[str]:
 
 
 def _validation_tar(path: Path, labels: np.ndarray, remarks: list[str]) -> Split:
-    with open(path, "rb") as file:
-        places = sorted(_files_in(file, path, 0, os.path.getsize(path)))
+    places = sorted(_files_in(RandomAccessFile(path), path, 0, os.path.getsize(path)))
     numbers = np.array([_validation_number(path, place.name) for place in places])
     if len(places) != ilsvrc2012.VALIDATION_IMAGES:
         absent = np.setdiff1d(np.arange(1, ilsvrc2012.VALIDATION_IMAGES + 1), numbers)
@@ -100,7 +100,9 @@ def _validation_number(path: Path, name: str) -> int:
     return int(digits)
 
 
-def _files_in(file: Any, path: Path, start: int, size: int) -> Iterator[_Place]:
+def _files_in(
+    file: RandomAccessFile, path: Path, start: int, size: int
+) -> Iterator[_Place]:
     """The files of an archive that lies at `start` of the open file.
 
     Raises:
@@ -125,8 +127,8 @@ def _files_in(file: Any, path: Path, start: int, size: int) -> Iterator[_Place]:
 class _Window:
     """Part of an open file, for tarfile to read headers from."""
 
-    def __init__(self, file: Any, start: int, size: int) -> None:
-        self._descriptor = file.fileno()
+    def __init__(self, file: RandomAccessFile, start: int, size: int) -> None:
+        self._file = file
         self._start, self._size, self._position = start, size, 0
 
     def tell(self) -> int:
@@ -137,17 +139,17 @@ class _Window:
 
     def read(self, size: int) -> bytes:
         size = max(0, min(size, self._size - self._position))
-        data = os.pread(self._descriptor, size, self._start + self._position)
+        data = self._file.read(self._start + self._position, size)
         self._position += len(data)
         return data
 
 
 def _tar_split(path: Path, places: list[_Place], labels: np.ndarray) -> Split:
-    file = open(path, "rb", buffering=0)  # closed with the last reference to it
+    file = RandomAccessFile(path)
 
     def read(index: int) -> Original:
         place = places[index]
-        encoded = os.pread(file.fileno(), place.size, place.start)
+        encoded = file.read(place.start, place.size)
         return Original(place.name, int(labels[index]), encoded)
 
     return Split(len(places), read)

@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 from alexnet_jax.config import UserError
 from alexnet_jax.datasets import stored
 from alexnet_jax.preparation.originals import Original, Originals, Split
+from alexnet_jax.random_access import RandomAccessFile
 
 _LENGTH = struct.Struct("<Q")
 _BEFORE, _AFTER = 12, 4  # bytes around a record
@@ -67,7 +68,7 @@ class _Records:
     def __init__(self, info: Any, split: str) -> None:
         self._features = info.features
         paths = [os.fspath(path) for path in info.splits[split].filepaths]
-        self._files = [open(path, "rb", buffering=0) for path in paths]
+        self._files = [RandomAccessFile(path) for path in paths]
         places = [_index(path) for path in paths]
         numbers = np.repeat(np.arange(len(places)), [len(p) for p in places])
         # Rows of file, first byte, length.
@@ -78,7 +79,7 @@ class _Records:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         file, start, length = map(int, self._places[index])
-        record = os.pread(self._files[file].fileno(), length, start)
+        record = self._files[file].read(start, length)
         decoders = {"image": tfds.decode.SkipDecoding()}
         return self._features.deserialize_example_np(record, decoders=decoders)
 
@@ -86,14 +87,13 @@ class _Records:
 def _index(path: str) -> np.ndarray:
     """First byte and length of each record: int64 `[n, 2]`."""
     places = []
-    with open(path, "rb") as file:
-        end = os.fstat(file.fileno()).st_size
-        position = 0
-        while position < end:
-            header = os.pread(file.fileno(), _LENGTH.size, position)
-            length = _LENGTH.unpack(header)[0] if len(header) == _LENGTH.size else end
-            places.append((position + _BEFORE, length))
-            position += _BEFORE + length + _AFTER
+    file, end = RandomAccessFile(path), os.path.getsize(path)
+    position = 0
+    while position < end:
+        header = file.read(position, _LENGTH.size)
+        length = _LENGTH.unpack(header)[0] if len(header) == _LENGTH.size else end
+        places.append((position + _BEFORE, length))
+        position += _BEFORE + length + _AFTER
     if position != end:
         raise UserError(f"{path} is cut off: record {len(places) - 1} is incomplete.")
     return np.array(places, np.int64).reshape(-1, 2)

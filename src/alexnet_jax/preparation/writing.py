@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
@@ -66,30 +66,50 @@ def write_dataset(
     with _locked(working):
         folder = working / "dataset"
         folder.mkdir(exist_ok=True)
-        features = stored.image_features(originals.class_names, form.image_size)
         journal = open_journal(
             working, settings, list(originals.splits), form.image_size
         )
+        features = stored.image_features(originals.class_names, form.image_size)
+        serialize = stored.serializer(features)
+        job = _Job(name, working, form, serialize, journal, num_workers, max_unreadable)
         for split_name, split in originals.splits.items():
-            template = f"{name}-{split_name}.array_record"
-            progress = journal.splits[split_name]
-            counter = count(split_name, split.num_images, progress.num_originals)
-            shards = _shards(
-                split_name, split, journal, form, features, num_workers, counter
-            )
-            with contextlib.closing(counter), contextlib.closing(shards):
-                for shard, chunks in shards:
-                    path = (
-                        folder / f"{template}-{shard:05d}-of-{_num_shards(split):05d}"
-                    )
-                    _write_shard(path, itertools.chain(*(c.examples for c in chunks)))
-                    _note(journal, split_name, chunks, path.stat().st_size)
-                    _refuse_unreadable(journal, max_unreadable)
-                    journal.save(working)
+            done = journal.splits[split_name].num_originals
+            with contextlib.closing(count(split_name, split.num_images, done)) as shown:
+                _write_split(job, split_name, split, shown.add)
         _finish(folder, name, originals, features, journal)
         os.rename(folder, final)
     shutil.rmtree(working)
     return final
+
+
+class _Job(NamedTuple):
+    name: str
+    working: Path
+    form: Form
+    serialize: Callable[[dict[str, Any]], bytes]
+    journal: Journal
+    num_workers: int | None
+    max_unreadable: int
+
+
+def _write_split(
+    job: _Job, split_name: str, split: Split, report: Callable[[int], None]
+) -> None:
+    """Writes the shards that the journal doesn't know."""
+    num_shards = -(-split.num_images // _SHARD)
+    with contextlib.closing(_shards(job, split_name, split, num_shards)) as shards:
+        for shard, results in itertools.groupby(shards, key=lambda result: result[0]):
+            chunks = []
+            for _, chunk in results:
+                report(chunk.num_originals)
+                chunks.append(chunk)
+            number = f"{shard:05d}-of-{num_shards:05d}"
+            file_name = f"{job.name}-{split_name}.array_record-{number}"
+            path = job.working / "dataset" / file_name
+            _write_shard(path, itertools.chain(*(chunk.examples for chunk in chunks)))
+            _note(job.journal, split_name, chunks, path.stat().st_size)
+            _refuse_unreadable(job.journal, job.max_unreadable)
+            job.journal.save(job.working)
 
 
 def _settings(originals: Originals, form: Form) -> dict[str, Any]:
@@ -124,45 +144,28 @@ def _locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def _num_shards(split: Split) -> int:
-    return -(-split.num_images // _SHARD)
-
-
 def _shards(
-    name: str,
-    split: Split,
-    journal: Journal,
-    form: Form,
-    features: Any,
-    num_workers: int | None,
-    counter: Any,
-) -> Generator[tuple[int, list[Chunk]], None, None]:
-    """Number and chunks of each shard that is not there yet, converted ahead."""
+    job: _Job, name: str, split: Split, num_shards: int
+) -> Generator[tuple[int, Chunk], None, None]:
+    """Shard number and next part of its examples, converted ahead by all threads."""
     order = np.arange(split.num_images)
     if name == "train":
         order = np.random.Generator(np.random.Philox(_SEED)).permutation(order)
-    shards = np.array_split(order, _num_shards(split))
-    first = len(journal.splits[name].shard_lengths)
+    shards = np.array_split(order, num_shards)
+    first = len(job.journal.splits[name].shard_lengths)
     tasks = (
         (shard, shards[shard][start : start + _CHUNK])
-        for shard in range(first, len(shards))
+        for shard in range(first, num_shards)
         for start in range(0, len(shards[shard]), _CHUNK)
     )
 
     def work(task: tuple[int, np.ndarray]) -> tuple[int, Chunk]:
-        return task[0], convert(split, task[1], form, features)
+        return task[0], convert(split, task[1], job.form, job.serialize)
 
-    workers = threads.count(num_workers)
-    done = threads.in_order(
+    workers = threads.count(job.num_workers)
+    return threads.in_order(
         work, tasks, workers=workers, depth=4 * workers, name="convert"
     )
-    with contextlib.closing(done):
-        for shard, results in itertools.groupby(done, key=lambda result: result[0]):
-            chunks = []
-            for _, chunk in results:
-                counter.add(chunk.num_originals)
-                chunks.append(chunk)
-            yield shard, chunks
 
 
 def _write_shard(path: Path, examples: Iterable[bytes]) -> None:
