@@ -21,6 +21,10 @@ class UserError(ValueError):
     """A mistake in a configuration or a command: the message names value and remedy."""
 
 
+class DamagedRecord(ValueError):
+    """An example that cannot be read: the message names dataset, split, index and key."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Norm:
     """One response normalisation: y = x / (k + a * sum of x^2 over a window)^beta."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from alexnet_jax.config import MeshConfig, UserError
+from alexnet_jax.config import DamagedRecord, MeshConfig, UserError
 
 # What is slow to import comes after the options have been read.
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ def run(chosen: Options) -> str:
 
 
 def _weights(chosen: Options) -> tuple[float, ...]:
+    if not chosen.workdir:
+        raise UserError("--workdir: name one run directory or more.")
     weights = chosen.weights or (1.0,) * len(chosen.workdir)
     if len(weights) != len(chosen.workdir) or min(weights) < 0 or not sum(weights):
         raise UserError(
@@ -200,7 +202,7 @@ def main() -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except ValueError as error:
+    except DamagedRecord as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

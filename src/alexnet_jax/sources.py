@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_jax import images
-from alexnet_jax.config import DataConfig, UserError
+from alexnet_jax.config import DamagedRecord, DataConfig, UserError
 from alexnet_jax.datasets import digits, raw, stored
 
 _MEMORY_LIMIT = 2**30  # bytes of pixels up to which "auto" keeps a split in memory
@@ -54,14 +54,14 @@ class Source:
         Where damaged examples are skipped, label -1 and a black image stand for them.
 
         Raises:
-            ValueError: an example is damaged; names dataset, split, index and key.
+            DamagedRecord: an example is damaged; names dataset, split, index and key.
         """
         for row, index in enumerate(indices):
             try:
                 label[row] = self.fetch(int(index), image[row])
             except (ValueError, RuntimeError, IndexError, OSError) as error:
                 if not self.skip_damaged:
-                    raise ValueError(self._damage(int(index), error)) from error
+                    raise DamagedRecord(self._damage(int(index), error)) from error
                 self.skipped.add(int(index))
                 image[row], label[row] = 0, -1
 
