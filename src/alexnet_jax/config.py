@@ -22,7 +22,7 @@ class UserError(ValueError):
 
 
 class DamagedRecord(ValueError):
-    """An example that cannot be read: the message names dataset, split, index and key."""
+    """An example that cannot be read: the message names split, index and key."""
 
 
 @dataclass(frozen=True, kw_only=True)
