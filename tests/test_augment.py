@@ -130,7 +130,9 @@ def test_same_views_on_every_layout(data, column):
 
 
 def test_center_view():
-    view = augment.center_view(images(1), STATISTICS.mean_image, 4)
+    view = augment.center_view(
+        images(1), STATISTICS.mean_image, AugmentConfig(crop_size=4)
+    )
     np.testing.assert_array_equal(
         view, images(1)[:, 2:6, 2:6].astype(jnp.float32) - 100
     )

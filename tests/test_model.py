@@ -322,7 +322,9 @@ def test_2012_starts_as_logged(test_data, capsys):
     batch = real_images(test_data, 64)
     label = jnp.asarray(np.random.default_rng(0).integers(0, 1000, 64), jnp.int32)
     view = augment.center_view(
-        jnp.asarray(batch), jnp.asarray(batch.mean(axis=0, dtype=np.float32)), 224
+        jnp.asarray(batch),
+        jnp.asarray(batch.mean(axis=0, dtype=np.float32)),
+        presets.ALEXNET2012.augment,
     )
     config = presets.ALEXNET2012
     net = AlexNet(config.model)

@@ -140,13 +140,14 @@ def training_views(
         epoch: float32 scalar.
 
     Returns:
-        float32 `[batch, crop_size, crop_size, 3]`, 0-255 minus mean.
+        float32 `[batch, crop_size, crop_size, 3]`, 0-255 minus mean (times
+        pixel_scale).
     """
     view_key, color_key = jax.random.split(key)
     crop = random_crop_and_flip(view_key, image, settings)
     view = _minus_mean(crop, statistics.mean_image, settings.crop_size)
     if settings.color_shift == "none":
-        return view
+        return _scaled(view, settings)
     shifted = pca_color_shift(
         color_key,
         view,
@@ -156,9 +157,9 @@ def training_views(
         std=settings.color_shift_std,
         divisor=settings.color_shift_divisor,
     )
-    if settings.color_shift_until is None:
-        return shifted
-    return jnp.where(epoch < settings.color_shift_until, shifted, view)
+    if settings.color_shift_until is not None:
+        shifted = jnp.where(epoch < settings.color_shift_until, shifted, view)
+    return _scaled(shifted, settings)
 
 
 def test_views(
@@ -184,7 +185,7 @@ def view(
     mean_image: jax.Array,
     offset: jax.Array,
     flip: jax.Array,
-    crop_size: int,
+    settings: AugmentConfig,
 ) -> jax.Array:
     """One view of a batch, the same of each image; the mean's centre is subtracted
     wherever the view lies, as in 2012.
@@ -197,13 +198,16 @@ def view(
     Returns:
         float32 `[batch, crop_size, crop_size, 3]`.
     """
-    crop = lax.dynamic_slice_in_dim(image, offset[0], crop_size, axis=1)
-    crop = lax.dynamic_slice_in_dim(crop, offset[1], crop_size, axis=2)
+    size = settings.crop_size
+    crop = lax.dynamic_slice_in_dim(image, offset[0], size, axis=1)
+    crop = lax.dynamic_slice_in_dim(crop, offset[1], size, axis=2)
     crop = jnp.where(flip, crop[:, :, ::-1], crop)
-    return _minus_mean(crop, mean_image, crop_size)
+    return _scaled(_minus_mean(crop, mean_image, size), settings)
 
 
-def center_view(image: jax.Array, mean_image: jax.Array, crop_size: int) -> jax.Array:
+def center_view(
+    image: jax.Array, mean_image: jax.Array, settings: AugmentConfig
+) -> jax.Array:
     """The one view of ordinary testing: the middle of the image minus the mean's.
 
     Args:
@@ -213,9 +217,15 @@ def center_view(image: jax.Array, mean_image: jax.Array, crop_size: int) -> jax.
     Returns:
         float32 `[batch, crop_size, crop_size, 3]`.
     """
-    return _minus_mean(center_crop(image, crop_size), mean_image, crop_size)
+    size = settings.crop_size
+    view = _minus_mean(center_crop(image, size), mean_image, size)
+    return _scaled(view, settings)
 
 
 def _minus_mean(crop: jax.Array, mean_image: jax.Array, crop_size: int) -> jax.Array:
     mean = center_crop(mean_image, crop_size)
     return crop.astype(jnp.float32) - mean[None]
+
+
+def _scaled(view: jax.Array, settings: AugmentConfig) -> jax.Array:
+    return view if settings.pixel_scale == 1 else view * settings.pixel_scale

@@ -166,6 +166,8 @@ class AugmentConfig:
 
     crop_size: int
     """Side of the crop that the network sees."""
+    pixel_scale: float = 1.0
+    """By which the network's input is multiplied; 1: pixels on 0-255, as in 2012."""
     random_crop: bool = True
     """Crops at random places; otherwise the centre."""
     horizontal_flip: bool = True

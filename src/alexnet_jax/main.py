@@ -38,7 +38,7 @@ def _errors(evaluation: dict[str, float], config: Config) -> str:
 
 
 def main() -> int:
-    """Returns the exit code: 0 done, 1 diverged or bad data, 2 a mistake, 75 stopped."""
+    """Returns the exit code: 0 done, 1 diverged or bad data, 2 a mistake, 75 saved."""
     chosen = options.parse(sys.argv[1:])
     try:
         print(run(chosen))

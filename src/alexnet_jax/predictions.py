@@ -70,11 +70,11 @@ def log_probabilities(
     Returns:
         float32 `[batch, classes]`.
     """
-    crop_size = config.augment.crop_size
-    places = augment.test_views(image.shape[1], crop_size, num_views)
+    settings = config.augment
+    places = augment.test_views(image.shape[1], settings.crop_size, num_views)
 
     def of_view(place: tuple[jax.Array, jax.Array]) -> jax.Array:
-        view = augment.view(image, mean_image, *place, crop_size)
+        view = augment.view(image, mean_image, *place, settings)
         return jax.nn.log_softmax(model.logits(config.model, params, view))
 
     each = lax.map(of_view, tuple(map(jnp.asarray, places)))

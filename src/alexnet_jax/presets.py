@@ -1,9 +1,9 @@
 """The named configurations, each constant with its source.
 
 `alexnet2012` is configuration 145 of the 2012 source release, which produced the
-paper's single-network figures; `alexnet_paper` is the paper's text; `digits` and
-`cifar10` are the same eight layers for small images. [P] is the paper, by section, [S]
-the 2012 source release, by file.
+paper's single-network figures; `alexnet_paper` is the paper's text; `digits`, `cifar10`
+and `tiny_imagenet` are the same eight layers for small images. [P] is the paper, by
+section, [S] the 2012 source release, by file.
 """
 
 import dataclasses
@@ -128,7 +128,9 @@ ALEXNET_PAPER = dataclasses.replace(
 # --- the same eight layers for small images -------------------------------------------
 
 
-def _narrow(model: ModelConfig, maps: tuple[int, ...], units: int) -> ModelConfig:
+def _narrow(
+    model: ModelConfig, maps: tuple[int, ...], units: int, classes: int = 10
+) -> ModelConfig:
     """The same network for small images: narrower, with 5x5 kernels at stride 1 in
     conv1, and kernels that start with the standard deviation that keeps the variance
     of 145's layers (0.03 is sqrt(2 / inputs) for conv3 to conv5)."""
@@ -156,7 +158,7 @@ def _narrow(model: ModelConfig, maps: tuple[int, ...], units: int) -> ModelConfi
         ),
         fc6=dataclasses.replace(model.fc6, features=units),
         fc7=dataclasses.replace(model.fc7, features=units, kernel_std=std(units)),
-        fc8=dataclasses.replace(model.fc8, features=10, kernel_std=std(units)),
+        fc8=dataclasses.replace(model.fc8, features=classes, kernel_std=std(units)),
     )
 
 
@@ -181,10 +183,23 @@ CIFAR10 = Config(
     run=RunConfig(log_every_steps=50, watchdog_steps=2000),
 )
 
-PresetName = Literal["digits", "cifar10", "alexnet2012", "alexnet_paper"]
+# For ablations on one GPU: 64x64 images, half of 145's maps, a quarter of its units.
+TINY_IMAGENET = Config(
+    model=_narrow(_MODEL_145, maps=(48, 128, 192, 192, 128), units=1024, classes=100),
+    data=DataConfig(name="tiny_imagenet_100", eval_split="validation", image_size=64),
+    augment=AugmentConfig(crop_size=56),
+    optimizer=OptimizerConfig(schedule="cosine"),
+    num_epochs=60,
+    run=RunConfig(log_every_steps=50, watchdog_steps=2000),
+)
+
+PresetName = Literal[
+    "digits", "cifar10", "tiny_imagenet", "alexnet2012", "alexnet_paper"
+]
 PRESETS: dict[str, Config] = {
     "digits": DIGITS,
     "cifar10": CIFAR10,
+    "tiny_imagenet": TINY_IMAGENET,
     "alexnet2012": ALEXNET2012,
     "alexnet_paper": ALEXNET_PAPER,
 }

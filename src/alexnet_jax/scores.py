@@ -48,7 +48,7 @@ def eval_step(
         batch: "image" uint8 `[batch, size, size, 3]`, "label" int32 `[batch]`, "mask"
             bool `[batch]`, false for padding. Examples with label -1 don't count.
     """
-    view = augment.center_view(batch["image"], mean_image, config.augment.crop_size)
+    view = augment.center_view(batch["image"], mean_image, config.augment)
     logits = model.logits(config.model, params, view)
     label = batch["label"]
     values = {

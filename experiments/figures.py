@@ -1,0 +1,86 @@
+"""Pictures of an experiment: changes of the error as bars, and learning curves."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.plan import Experiment
+from experiments.results import Row, change
+
+_COLORS = {"paper": "#7f7f7f", "authors' logs": "#1f77b4", "ours": "#d62728"}
+
+
+def draw(experiment: Experiment, rows: list[Row], folder: Path) -> list[str]:
+    """Draws what there is to draw; returns the names of the files."""
+    drawn = []
+    for name, picture in (("change", _bars), ("curves", _curves)):
+        figure = picture(experiment, rows)
+        if figure is not None:
+            file_name = f"{experiment.name}-{name}.png"
+            figure.savefig(folder / file_name, dpi=120)
+            drawn.append(file_name)
+    return drawn
+
+
+def _new_figure(width: float, height: float) -> Any:
+    from matplotlib.figure import Figure  # heavy, and only needed here
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _bars(experiment: Experiment, rows: list[Row]) -> Any:
+    """Change of top-1 error of each variant: paper, logs, ours with its deviation."""
+    others = [row for row in rows if row.variant != experiment.baseline]
+    measured = {row.variant: change(row, rows[0]) for row in others}
+    if not any(measured.values()) and not any(row.target for row in others):
+        return None
+    figure = _new_figure(6.4, 0.9 + 0.75 * len(others))
+    axes = figure.add_subplot()
+    for place, row in enumerate(others):
+        target, ours = row.target, measured[row.variant]
+        values = {
+            "paper": target.paper if target else None,
+            "authors' logs": target.log if target else None,
+            "ours": ours[0] if ours else None,
+        }
+        for offset, (name, value) in zip((-0.25, 0, 0.25), values.items(), strict=True):
+            if value is not None:
+                error = ours[1] if name == "ours" and ours else None
+                axes.barh(place + offset, value, 0.22, color=_COLORS[name], xerr=error)
+    for name, color in _COLORS.items():
+        axes.barh(0, 0, color=color, label=name)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(others)), [row.variant for row in others])
+    axes.invert_yaxis()
+    axes.set_xlabel("change of top-1 error, points (right: worse than the baseline)")
+    axes.set_title(experiment.question, fontsize="medium")
+    axes.legend(fontsize="small")
+    return figure
+
+
+def _curves(experiment: Experiment, rows: list[Row]) -> Any:
+    """Top-1 error after each epoch, the mean over seeds."""
+    if not any(row.runs for row in rows):
+        return None
+    figure = _new_figure(6.4, 4)
+    axes = figure.add_subplot()
+    for row in rows:
+        if row.runs:
+            length = min(len(run.evaluations) for run in row.runs)
+            errors = [
+                [100 * record["top1_error"] for record in run.evaluations[:length]]
+                for run in row.runs
+            ]
+            epochs = [record["epoch"] for record in row.runs[0].evaluations[:length]]
+            axes.plot(
+                epochs,
+                np.mean(errors, axis=0),
+                label=row.variant,
+                marker="." if length < 10 else None,
+            )
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("top-1 error, %")
+    axes.set_title(experiment.question, fontsize="medium")
+    axes.legend(fontsize="small")
+    return figure

@@ -1,0 +1,50 @@
+"""Question: what does response normalisation gain?
+
+Paper: section 3.3. It lowers the errors by 1.4 / 1.2 points.
+Fixed: recipe, data, all other layers. Varies: which normalisations stand where.
+Cost: one run of the base for each variant.
+Command: python -m experiments.run --experiment response_norm
+"""
+
+from alexnet_jax.config import Config
+from experiments.variants import Target, changed
+
+BASELINE = "2012"
+TARGETS = {
+    "none": Target(
+        paper=1.4, log=1.370, source="3.3; 148 minus 145, 2012 validation, 10 views"
+    ),
+    "none_in_layer2": Target(
+        log=-0.176, source="167 (another schedule) minus 145, 2012 validation"
+    ),
+    "before_relu": Target(log=0.432, source="166 minus 145, 2012 validation"),
+}
+_WITHOUT_LAYER2 = {
+    "model.conv2.local_norm.place": "off",
+    "model.conv2.spatial_norm.place": "off",
+}
+
+
+def variants(base: Config) -> dict[str, Config]:
+    before = {
+        f"model.conv2.{norm}.place": "before_activation"
+        for norm in ("local_norm", "spatial_norm")
+    }
+    of_text = {
+        "model.conv1.local_norm.place": "after_activation",
+        "model.conv1.local_norm.alpha_divided_by_n": False,
+        "model.conv2.local_norm.alpha_divided_by_n": False,
+        "model.conv2.spatial_norm.place": "off",
+    }
+    return {
+        BASELINE: base,
+        # 148: also without the spatial normalisation of layer 2
+        "none": changed(
+            base, {"model.conv1.local_norm.place": "off"} | _WITHOUT_LAYER2
+        ),
+        # 167
+        "none_in_layer2": changed(base, _WITHOUT_LAYER2),
+        # 166: layer 2 as layer 1, which is normalised before ReLU in 145 already
+        "before_relu": changed(base, before),
+        "paper_text": changed(base, of_text),
+    }
