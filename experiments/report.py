@@ -1,7 +1,7 @@
 """The command: python -m experiments.report --preset cifar10 --out docs/results
 
-Tables (Markdown, CSV) and figures of what `experiments.run` has trained: paper, authors'
-logs and ours side by side. What has not been run is a dash.
+Tables (Markdown, CSV) and figures of what `experiments.run` has trained: paper,
+authors' logs and ours side by side. What has not been run is a dash.
 """
 
 import csv

@@ -95,3 +95,32 @@ def test_an_absurd_size_is_damage():
     data[18:26] = (10**5).to_bytes(4, "little") * 2  # width and height
     with pytest.raises(ValueError, match="exceeds limit"):
         images.decode(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "form, height, width",
+    [
+        ("JPEG", 16, 16),
+        ("JPEG", 40, 30),
+        ("JPEG", 9, 12),
+        ("PNG", 16, 16),
+        ("PNG", 30, 50),
+    ],
+)
+def test_read_into_equals_decode_and_fit(form, height, width):
+    """In place, through memory of the thread, and through new memory."""
+    generator = np.random.default_rng(height)
+    content = io.BytesIO()
+    pixels = generator.integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(content, format=form)
+    out = np.zeros((3, 16, 16, 3), np.uint8)
+    images.read_into(content.getvalue(), out[1])
+    expected = images.fit(images.decode(content.getvalue()), 16)
+    np.testing.assert_array_equal(out[1], expected)
+    assert not out[0].any() and not out[2].any()
+
+
+def test_channel_products_are_exact():
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 41, 3), np.uint8)
+    flat = pixels.reshape(-1, 3).astype(np.int64)
+    np.testing.assert_array_equal(images.channel_products(pixels), flat.T @ flat)

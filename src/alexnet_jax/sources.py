@@ -106,7 +106,7 @@ def open_source(data: DataConfig, split: str) -> Source:
         fingerprint=fingerprint(builder.info, split, len(records), data.image_size),
         directory=Path(builder.data_path),
         records=records,
-        fetch=_from_records(records, data),
+        fetch=_from_records(records, data.label),
         skip_damaged=data.damaged == "skip",
     )
     return dataclasses.replace(source, fetch=_choose_fetch(source, builder, data))
@@ -134,11 +134,11 @@ def _choose_fetch(source: Source, builder: Any, data: DataConfig) -> Fetch:
     return source.fetch
 
 
-def _from_records(records: Sequence[dict[str, Any]], data: DataConfig) -> Fetch:
+def _from_records(records: Sequence[dict[str, Any]], label: str) -> Fetch:
     def fetch(index: int, out: np.ndarray) -> int:
         record = records[index]
-        out[...] = images.fit(images.decode(record["image"]), data.image_size)
-        return record[data.label]
+        images.read_into(record["image"], out)
+        return record[label]
 
     return fetch
 

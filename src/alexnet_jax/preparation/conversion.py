@@ -35,22 +35,25 @@ def convert(
     Args:
         serialize: makes a record of an example.
     """
-    examples, pixels, unreadable = [], [], []
+    size = form.image_size
+    pixels = np.empty((len(indices), size, size, 3), np.uint8)
+    examples, unreadable = [], []
     for index in indices:
         name = f"number {index}"
+        square = pixels[len(examples)]
         try:
             name, label, encoded = split.read(int(index))
-            square = images.fit(images.decode(encoded), form.image_size)
+            images.read_into(encoded, square)
         except (OSError, ValueError) as error:
             unreadable.append(f"{name}: {error}")
             continue
         stored = images.encode_jpeg(square, form.quality, form.subsampling)
         example = {"image": stored, "label": label, "file_name": name}
+        images.read_into(stored, square)
         examples.append(serialize(example))
-        pixels.append(images.decode(stored))
-    sums = statistics.no_images(form.image_size)
-    if pixels:
-        sums += statistics.sums_of(np.stack(pixels))
+    sums = statistics.no_images(size)
+    if examples:
+        sums += statistics.sums_of(pixels[: len(examples)])
     return Chunk(len(indices), examples, sums, unreadable)
 
 

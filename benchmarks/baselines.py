@@ -1,0 +1,112 @@
+"""What people use today to read ImageNet: PyTorch with Pillow, and tf.data.
+
+Both decode the originals, scale the shorter side with antialiasing and crop the centre.
+"""
+
+import importlib.util
+import io
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+def available(
+    encoded: list[bytes], size: int, batch: int
+) -> dict[str, Callable[[], Iterator[int]]]:
+    """Those whose libraries are installed."""
+    found: dict[str, Callable[[], Iterator[int]]] = {}
+    if importlib.util.find_spec("torch"):
+        found["PyTorch DataLoader, Pillow"] = lambda: torch_loader(encoded, size, batch)
+    if importlib.util.find_spec("tensorflow"):
+        found["tf.data, antialiased"] = lambda: tf_data(encoded, size, batch)
+    return found
+
+
+def outputs(encoded: list[bytes], size: int) -> dict[str, list[np.ndarray]]:
+    """The images that each gives."""
+    found = {}
+    if importlib.util.find_spec("torch"):
+        found["Pillow"] = [pillow(one, size) for one in encoded]
+    if importlib.util.find_spec("tensorflow"):
+        import tensorflow as tf
+
+        convert = tf_convert(size)
+        found["tf.data"] = [convert(tf.constant(one)).numpy() for one in encoded]
+    return found
+
+
+def scale_and_crop(image: Image.Image, size: int, filter: Any) -> np.ndarray:
+    """Shorter side to `size`, then the centre: uint8 `[size, size, 3]`."""
+    width, height = image.size
+    scale = size / min(width, height)
+    width, height = round(width * scale), round(height * scale)
+    scaled = image.resize((width, height), filter)
+    left, top = (width - size) // 2, (height - size) // 2
+    return np.asarray(scaled.crop((left, top, left + size, top + size)))
+
+
+def pillow(encoded: bytes, size: int) -> np.ndarray:
+    """As torchvision's Resize and CenterCrop do it on a Pillow image."""
+    with Image.open(io.BytesIO(encoded)) as image:
+        return scale_and_crop(image.convert("RGB"), size, Image.Resampling.BILINEAR)
+
+
+def torch_loader(encoded: list[bytes], size: int, batch: int) -> Iterator[int]:
+    """Worker processes, one for each core, that stay from epoch to epoch."""
+    import torch
+    from torch.utils.data import DataLoader, Dataset
+
+    class Images(Dataset):
+        def __len__(self) -> int:
+            return len(encoded)
+
+        def __getitem__(self, index: int) -> Any:
+            return torch.from_numpy(pillow(encoded[index], size).copy())
+
+    loader = DataLoader(
+        Images(),
+        batch_size=batch,
+        shuffle=True,
+        num_workers=os.cpu_count() or 1,
+        persistent_workers=True,
+        multiprocessing_context="fork",
+    )
+    while True:
+        for images in loader:
+            yield len(images)
+
+
+def tf_convert(size: int) -> Callable[[Any], Any]:
+    """Decodes, scales and crops one image inside tf.data."""
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")
+
+    def convert(encoded: Any) -> Any:
+        image = tf.io.decode_jpeg(encoded, channels=3)
+        shape = tf.cast(tf.shape(image)[:2], tf.float32)
+        target = tf.cast(tf.round(shape * (size / tf.reduce_min(shape))), tf.int32)
+        scaled = tf.image.resize(image, target, antialias=True)
+        offset = (target - size) // 2
+        crop = tf.slice(scaled, tf.concat([offset, [0]], 0), [size, size, 3])
+        return tf.cast(tf.clip_by_value(tf.round(crop), 0, 255), tf.uint8)
+
+    return convert
+
+
+def tf_data(encoded: list[bytes], size: int, batch: int) -> Iterator[int]:
+    """Parallel map, batches, prefetch."""
+    import tensorflow as tf
+
+    dataset = (
+        tf.data.Dataset.from_tensor_slices(encoded)
+        .repeat()
+        .map(tf_convert(size), num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(batch)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    for images in dataset:
+        yield len(images)
