@@ -91,7 +91,7 @@ def test_tars_by_name_label_and_pixels(prepared):
         synset, jpeg = expected[name]
         assert source.class_names[label[row]] == synset
         pixels = images.fit(images.decode(jpeg), SIZE).astype(float)
-        assert np.abs(pixels - image[row]).mean() < 2  # but for the JPEG at 95
+        assert np.abs(pixels - image[row]).mean() < 6  # but for the JPEG
 
 
 def test_validation_images_keep_their_order(prepared):

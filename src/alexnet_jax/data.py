@@ -24,6 +24,7 @@ from alexnet_jax.sources import Source
 Batch = dict[str, jax.Array]
 Batches = Generator[Batch, None, None]
 
+_ALIGNMENT = 64  # bytes
 _PREFETCH = 2  # batches that are ready or under way while a step runs
 
 
@@ -135,13 +136,21 @@ def read_rows(
     The memory is never used again: on CPU an array on a device may be the same memory.
     """
     size = source.image_size
-    image = np.empty((len(indices), size, size, 3), np.uint8)
+    image = _aligned((len(indices), size, size, 3))
     label = np.empty(len(indices), np.int32)
     # A few parts for each thread, since images take unequal time.
     length = max(1, len(indices) // (4 * pool._max_workers))
     rows = [slice(i, i + length) for i in range(0, len(indices), length)]
     list(pool.map(lambda s: source.read(indices[s], image[s], label[s]), rows))
     return image, label
+
+
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """New uint8 memory that begins where XLA's CPU backend can use it as it is."""
+    size = int(np.prod(shape))
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].reshape(shape)
 
 
 def _read_undamaged(

@@ -1,0 +1,258 @@
+"""experiments: every variant builds, counts and trains; the plan; the report."""
+
+import csv
+import dataclasses
+import fcntl
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from alexnet_jax import model, optimizer, presets, train, validation
+from alexnet_jax.config import UserError
+from experiments import plan, report, run
+from experiments.variants import changed, differences, shortened
+
+BASES = ("digits", "cifar10", "tiny_imagenet", "alexnet2012")
+
+
+def all_variants(base):
+    for name in plan.NAMES:
+        for variant, config in plan.open_experiment(name, base).variants.items():
+            yield f"{name}/{variant}", config
+
+
+FULL = dict(all_variants(presets.ALEXNET2012))
+
+
+def parameters(config):
+    size = config.augment.crop_size
+    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    net = model.AlexNet(config.model)
+    return jax.eval_shape(
+        lambda key, x: net.init(key, x, train=False), jax.random.key(0), image
+    )["params"]
+
+
+def count(config):
+    return sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(parameters(config)))
+
+
+@pytest.mark.parametrize("preset", BASES)
+def test_every_variant_is_valid(preset):
+    for _, config in all_variants(plan.base_config(preset)):
+        validation.check_config(config)
+
+
+@pytest.mark.parametrize(
+    "variant, expected",
+    [
+        ("columns/two_columns", 60_965_224),
+        ("columns/one_column", 59_798_312),
+        ("columns/ungrouped", 62_378_344),
+        # Pooling has no parameters, and 147's padding keeps the 6x6 maps.
+        ("pooling/apart", 60_965_224),
+        ("response_norm/none", 60_965_224),
+    ],
+)
+def test_counts(variant, expected):
+    assert count(FULL[variant]) == expected
+
+
+def test_map_sizes_of_147():
+    sizes = validation.map_sizes(FULL["pooling/apart"].model, 224)
+    assert [sizes[f"conv{n}"] for n in (1, 2, 5)] == [(55, 28), (26, 13), (11, 6)]
+
+
+@pytest.mark.parametrize("variant", FULL)
+def test_every_variant_makes_a_training_step(variant):
+    """Shapes and dtypes of loss and gradients; nothing is computed."""
+    config = FULL[variant]
+    params = parameters(config)
+    view = jax.ShapeDtypeStruct((8, 224, 224, 3), jnp.float32)
+    label = jax.ShapeDtypeStruct((8,), jnp.int32)
+
+    def loss(params, view, label, key):
+        return train.loss_fn(params, view, label, key, config=config)[0]
+
+    gradients = jax.eval_shape(jax.grad(loss), params, view, label, jax.random.key(0))
+    assert jax.tree.map(lambda x: x.shape, gradients) == jax.tree.map(
+        lambda x: x.shape, params
+    )
+
+
+@pytest.mark.parametrize("name", plan.NAMES)
+def test_every_experiment_says_what_it_is(name):
+    module = __import__(f"experiments.{name}", fromlist=["variants"])
+    for part in ("Question: ", "Fixed: ", "Varies: ", "Cost: ", "Command: "):
+        assert part in module.__doc__
+    experiment = plan.open_experiment(name, presets.ALEXNET2012)
+    assert next(iter(experiment.variants)) == experiment.baseline
+    assert set(experiment.targets) <= set(experiment.variants)
+    assert len(set(experiment.variants.values())) == len(experiment.variants)
+
+
+def test_targets_are_differences_of_the_logs():
+    """From the logged errors themselves, alexnet-2012's baseline 40.664 (145)."""
+    logged = {
+        ("pooling", "apart"): 41.058 - 40.664,
+        ("response_norm", "none"): 42.034 - 40.664,
+        ("response_norm", "none_in_layer2"): 40.488 - 40.664,
+        ("response_norm", "before_relu"): 41.096 - 40.664,
+        ("columns", "separate_until_fc8"): 41.828 - 40.664,
+        ("columns", "one_column"): 39.168 - 37.4727,
+        ("schedules", "levels_of_170"): 40.528 - 40.664,
+        ("batch_size", "batch_256"): 42.27 - 42.340,
+    }
+    for (name, variant), expected in logged.items():
+        target = plan.open_experiment(name, presets.ALEXNET2012).targets[variant]
+        assert target.log == pytest.approx(expected, abs=1e-3)
+
+
+def test_changes_and_differences():
+    base = presets.ALEXNET2012
+    config = changed(base, {"model.conv1.pool.window": 2, "batch_size": 3})
+    assert differences(base, config) == {
+        "batch_size": (128, 3),
+        "model.conv1.pool.window": (3, 2),
+    }
+
+
+def test_a_shortened_run_has_the_same_schedule_in_proportion():
+    base = presets.ALEXNET2012
+    short = shortened(base, 9.1)
+    for epoch in (0, 24, 26, 50, 60, 70, 80, 90):
+        expected, found = (
+            optimizer.learning_rates(
+                jnp.float32(at),
+                jnp.int32(0),
+                num_epochs=config.num_epochs,
+                settings=config.optimizer,
+            )
+            for at, config in ((epoch, base), (epoch / 10, short))
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert short.augment.color_shift_until == pytest.approx(6.7)
+
+
+def test_equal_configurations_run_once(tmp_path):
+    base = plan.base_config("alexnet2012")
+    runs = plan.plan(base, plan.NAMES, (0, 1), tmp_path, "*")
+    configs = [one.config for one in runs]
+    assert len(set(configs)) == len(configs) == 2 * len(set(FULL.values()))
+    assert len({one.directory for one in runs}) == len(runs)
+
+
+def test_only(tmp_path):
+    base = plan.base_config("digits")
+    runs = plan.plan(base, ["depth"], (0, 1), tmp_path, "depth/*conv?/1")
+    assert [one.name for one in runs] == [f"depth/without_conv{n}" for n in (3, 4, 5)]
+    with pytest.raises(UserError, match="fits no run"):
+        plan.plan(base, ["depth"], (0,), tmp_path, "width/*")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, digits_dir):
+    """The smoke size of one experiment, one of its runs taken by another process."""
+    workdir = tmp_path_factory.mktemp("experiments")
+    options = run.Options(
+        experiment=("pooling", "recipe"),
+        preset="digits",
+        data_dir=digits_dir,
+        workdir=workdir,
+        only="pooling/*",
+        smoke=True,
+    )
+    taken = workdir / "digits-smoke" / "pooling-apart" / "seed0"
+    taken.mkdir(parents=True)
+    with open(taken / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said = run.run(options)
+    assert said.startswith("1 runs done, 1 in other hands")
+    assert not (taken / "metrics.jsonl").exists()
+    assert run.run(options).startswith("2 runs done, in")
+    return options
+
+
+def test_a_run_that_diverged_is_noted(trained, monkeypatch, capsys):
+    def diverge(config, directory):
+        raise FloatingPointError("loss is nan at step 3")
+
+    monkeypatch.setattr(train, "train_and_evaluate", diverge)
+    options = dataclasses.replace(trained, only="recipe/std_of_text/*")
+    run.run(options)
+    assert "diverged: loss is nan" in capsys.readouterr().out
+    run.run(options)
+    assert "left alone: loss is nan" in capsys.readouterr().out
+
+
+def test_dry_run_trains_nothing(tmp_path):
+    options = run.Options(
+        experiment=("pooling",), preset="digits", workdir=tmp_path / "x", dry_run=True
+    )
+    text = run.run(options)
+    assert "pooling/overlapping (is columns/two_columns)" in text
+    assert "model.conv1.pool.window: 3 -> 2" in text
+    assert not (tmp_path / "x").exists()
+
+
+def test_report(trained, tmp_path):
+    """The table has what metrics.jsonl says; other experiments are dashes."""
+    text = report.report(
+        report.Options(
+            preset="digits",
+            workdir=trained.workdir,
+            experiment=("pooling", "depth"),
+            smoke=True,
+            out=tmp_path,
+        )
+    )
+    with (tmp_path / "report.csv").open(newline="") as file:
+        rows = {(r["experiment"], r["variant"]): r for r in csv.DictReader(file)}
+    errors = []
+    for name in ("columns-two_columns", "pooling-apart"):
+        path = trained.workdir / "digits-smoke" / name / "seed0" / "metrics.jsonl"
+        record = json.loads(path.read_text().splitlines()[-1])
+        errors.append(100 * record["top1_error"])
+    apart = rows["pooling", "apart"]
+    assert apart["top-1 error, ours"] == f"{errors[1]:.2f} %"
+    assert apart["change, ours"] == f"{errors[1] - errors[0]:+.2f}"
+    assert (apart["change, paper"], apart["change, authors' logs"]) == (
+        "+0.40",
+        "+0.39",
+    )
+    assert rows["depth", "without_conv4"]["top-1 error, ours"] == "-"
+    assert "![pooling-change.png]" in text
+    assert (tmp_path / "pooling-change.png").stat().st_size > 5000
+    assert (tmp_path / "pooling-curves.png").stat().st_size > 5000
+
+
+def test_report_of_nothing(tmp_path):
+    with pytest.raises(UserError, match="nothing has been run"):
+        report.report(report.Options(workdir=tmp_path, out=tmp_path / "out"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "variant", sorted(plan.run_names(presets.ALEXNET2012).values())
+)
+def test_every_variant_trains_on_the_sample(variant, test_data, tmp_path):
+    """Two steps of the full-size network on real images."""
+    from alexnet_jax import prepare
+
+    folder = tmp_path / "data"
+    source = str(test_data / "ilsvrc2012_sample")
+    prepare.run(prepare.Options(source=source, data_dir=str(folder)))
+    config = changed(
+        FULL[variant],
+        {
+            "data.data_dir": str(folder),
+            "data.eval_split": "validation[:16]",
+            "batch_size": 16,
+            "num_epochs": 0.08,
+        },
+    )
+    outcome = train.train_and_evaluate(config, tmp_path / "run")
+    assert outcome.step == 2 and np.isfinite(outcome.evaluation["loss"])
