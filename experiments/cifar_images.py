@@ -33,8 +33,6 @@ class Cifar10(NamedTuple):
     test: Images
     mean_image: jax.Array
     """float32 `[32, 32, 3]`."""
-    fingerprint: str
-    """Tells these training images from others."""
 
 
 def load_cifar10(data_dir: str | None) -> Cifar10:
@@ -56,7 +54,6 @@ def load_cifar10(data_dir: str | None) -> Cifar10:
         train=Images(*jax.device_put((image, label))),
         test=Images(*jax.device_put(_read(test_source))),
         mean_image=jax.device_put(np.mean(image, axis=0, dtype=np.float64).astype("f")),
-        fingerprint=train_source.fingerprint,
     )
 
 

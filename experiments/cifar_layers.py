@@ -1,58 +1,44 @@
 """Layers of cuda-convnet that the CIFAR-10 nets need: pooling and unshared kernels.
 
-Pooling windows may hang over the right and lower edge, where they count only what is
-inside (cuda-convnet, conv_util.cuh). The sums and maxima are written as shifted slices,
-one axis after the other: on CPU XLA's own gradient of pooling takes several times as
-long.
+Pooling windows are 3x3 at stride 2 and map sizes are rounded up: a map of n pixels, n
+even, gives ceil((n - 3) / 2) + 1 = n / 2, and the last window hangs over the edge,
+where it counts only what is inside (2012 code, layer.py; cuda-convnet, "K1",
+conv_util.cuh). Windows are taken along one axis after the other and as pairs of pixels,
+since on CPU XLA's own gradient of pooling takes several times as long.
 """
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-WINDOW, STRIDE = 3, 2
-"""Of every pooling layer of these nets."""
-
-
-def pooled_size(size: int) -> int:
-    """Outputs along an axis: ceil((size - 3) / 2) + 1 (2012 code, layer.py)."""
-    return -(-(size - WINDOW) // STRIDE) + 1
-
-
-def _thirds(x: jax.Array, axis: int, fill: float) -> list[jax.Array]:
-    """First, middle and last entry of each window of 3 at stride 2 along an axis."""
-    outputs = pooled_size(x.shape[axis])
-    overhang = STRIDE * (outputs - 1) + WINDOW - x.shape[axis]
-    edges = [(0, 0)] * x.ndim
-    edges[axis] = (0, overhang)
-    x = jnp.pad(x, edges, constant_values=fill)
-    return [
-        jax.lax.slice_in_dim(x, i, i + STRIDE * (outputs - 1) + 1, STRIDE, axis)
-        for i in range(WINDOW)
-    ]
+_AXES = (2, 1)  # width, then height, of `[batch, height, width, channels]`
 
 
 @jax.custom_vjp
 def max_pool(x: jax.Array) -> jax.Array:
-    """Maxima of 3x3 windows at stride 2, map sizes rounded up.
+    """Maxima of 3x3 windows at stride 2.
 
     The gradient goes to every pixel that is the maximum of its window, not to one of
-    them (cuda-convnet, kLocalMaxUndo).
+    them (K1, kLocalMaxUndo).
 
     Args:
-        x: `[batch, height, width, channels]`.
+        x: `[batch, height, width, channels]`, height and width even.
     """
-    return _maxima(_maxima(x, 2), 1)
-
-
-def _maxima(x: jax.Array, axis: int) -> jax.Array:
-    first, middle, last = _thirds(x, axis, -jnp.inf)
-    return jnp.maximum(jnp.maximum(first, middle), last)
+    return _max_pool_forward(x)[0]
 
 
 def _max_pool_forward(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    check_even(x)
     rows = _maxima(x, 2)
     y = _maxima(rows, 1)
     return y, (x, rows, y)
+
+
+def _maxima(x: jax.Array, axis: int) -> jax.Array:
+    """y[i] = max(x[2i], x[2i+1], x[2i+2]) along an axis."""
+    window, strides, edges = [1] * 4, [1] * 4, [(0, 0)] * 4
+    window[axis], strides[axis], edges[axis] = 3, 2, (0, 1)
+    return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, edges)
 
 
 def _max_pool_backward(
@@ -63,12 +49,14 @@ def _max_pool_backward(
 
 
 def _to_maxima(x: jax.Array, y: jax.Array, gradient: jax.Array, axis: int) -> jax.Array:
-    """The gradient of `_maxima`, to every maximum."""
-    _, scatter = jax.vjp(lambda x: _thirds(x, axis, -jnp.inf), x)
-    chosen = [
-        jnp.where(third == y, gradient, 0) for third in _thirds(x, axis, -jnp.inf)
-    ]
-    return scatter(chosen)[0]
+    """The gradient of `_maxima`: pixel 2i is in windows i and i - 1, 2i + 1 in i."""
+    even, odd = _pairs(x, axis)
+    before = _shift(y, axis, 1, jnp.inf), _shift(gradient, axis, 1, 0.0)
+    to_even = jnp.where(even == y, gradient, 0) + jnp.where(
+        even == before[0], before[1], 0
+    )
+    to_odd = jnp.where(odd == y, gradient, 0)
+    return jnp.stack([to_even, to_odd], axis + 1).reshape(x.shape)
 
 
 max_pool.defvjp(_max_pool_forward, _max_pool_backward)
@@ -78,21 +66,44 @@ def average_pool(x: jax.Array) -> jax.Array:
     """Means of 3x3 windows at stride 2, over the pixels that are inside the map.
 
     Args:
-        x: `[batch, height, width, channels]`.
+        x: `[batch, height, width, channels]`, height and width even.
     """
-    inside = _sums(jnp.ones((1, *x.shape[1:3], 1), x.dtype))
-    return _sums(x) / inside
+    check_even(x)
+    inside = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
+    return _sums(x) / _sums(inside)
 
 
 def _sums(x: jax.Array) -> jax.Array:
-    for axis in (2, 1):
-        first, middle, last = _thirds(x, axis, 0.0)
-        x = first + middle + last
+    """Sums of x[2i], x[2i+1] and x[2i+2] along both axes."""
+    for axis in _AXES:
+        even, odd = _pairs(x, axis)
+        x = even + odd + _shift(even, axis, -1, 0.0)
     return x
 
 
+def _pairs(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
+    """Entries 0, 2, 4, ... and 1, 3, 5, ... along an axis."""
+    shape = list(x.shape)
+    shape[axis : axis + 1] = [shape[axis] // 2, 2]
+    pairs = x.reshape(shape)
+    even, odd = (lax.index_in_dim(pairs, i, axis + 1, False) for i in (0, 1))
+    return even, odd
+
+
+def _shift(x: jax.Array, axis: int, places: int, fill: float) -> jax.Array:
+    """Moves entries to higher indices; `fill` takes the places that become free."""
+    edges = [(0, 0, 0)] * x.ndim
+    edges[axis] = (places, -places, 0)
+    return lax.pad(x, jnp.asarray(fill, x.dtype), edges)
+
+
+def check_even(x: jax.Array) -> None:
+    if x.shape[1] % 2 or x.shape[2] % 2:
+        raise ValueError(f"pooling needs maps of even size, not {x.shape[1:3]}")
+
+
 def local(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolution with kernels of its own at every pixel: 3x3, one zero around the map.
+    """Convolution with a kernel of its own at every pixel: 3x3, zeros around the map.
 
     y[b, h, w, f] = sum_{i,j,c} x[b, h+i-1, w+j-1, c] * kernel[h, w, i, j, c, f].
 

@@ -1,4 +1,4 @@
-"""The CIFAR-10 nets of cuda-convnet, which AlexNet's paper rests on (sections 3.1, 3.3).
+"""CIFAR-10 nets of cuda-convnet, which AlexNet's paper rests on (sections 3.1, 3.3).
 
 Five nets as data: their layers in the order of the definition files, and the recipe of
 each. The sources are cuda-convnet's example-layers (2011) and the copy of them in the
@@ -6,16 +6,8 @@ each. The sources are cuda-convnet's example-layers (2011) and the copy of them 
 the mean image.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
-
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
-
-from alexnet_jax import layers
-from experiments import cifar_layers
 
 NUM_CLASSES = 10
 IMAGE_SIZE = 32
@@ -131,104 +123,10 @@ class Net:
     recipe: Recipe
 
 
-class CifarNet(nn.Module):
-    """The layers of a net in turn."""
-
-    layers: tuple[Layer, ...]
-    activation: Activation = "relu"
-
-    @nn.compact
-    def __call__(self, image: jax.Array) -> jax.Array:
-        """Logits, `[batch, 10]`.
-
-        Args:
-            image: float32 `[batch, size, size, 3]`, 0-255 minus mean.
-        """
-        activation = nn.relu if self.activation == "relu" else jnp.tanh
-        x = image
-        for layer in self.layers:
-            x = apply(layer, x, activation)
-        return x
-
-
-def apply(
-    layer: Layer, x: jax.Array, activation: Callable[[jax.Array], jax.Array]
-) -> jax.Array:
-    """One layer on `[batch, height, width, channels]`, inside a compact module."""
-    match layer:
-        case Conv():
-            x = nn.Conv(
-                layer.features,
-                (5, 5),
-                padding=2,
-                kernel_init=nn.initializers.normal(layer.std),
-                name=layer.name,
-            )(x)
-            return activation(x) if layer.activate else x
-        case Local():
-            x = LocallyConnected(layer.features, layer.std, name=layer.name)(x)
-            return activation(x)
-        case Dense():
-            x = nn.Dense(
-                layer.features,
-                kernel_init=nn.initializers.normal(layer.std),
-                name=layer.name,
-            )(x.reshape(len(x), -1))
-            return activation(x) if layer.activate else x
-        case MaxPool():
-            x = cifar_layers.max_pool(x)
-            return activation(x) if layer.activate else x
-        case AveragePool():
-            return cifar_layers.average_pool(x)
-        case CrossMapNorm() | SameMapNorm():
-            return normalize(layer, x)
-
-
-def normalize(norm: CrossMapNorm | SameMapNorm, x: jax.Array) -> jax.Array:
-    """y = x / (1 + a * sum of x^2 over the window)^0.75 (2012 code, layer.py)."""
-    if isinstance(norm, CrossMapNorm):
-        return layers.local_response_norm(
-            x,
-            size=norm.size,
-            k=1.0,
-            alpha=norm.alpha,
-            beta=0.75,
-            alpha_divided_by_n=True,
-            num_columns=1,
-        )
-    return layers.spatial_response_norm(
-        x,
-        size=norm.size,
-        k=1.0,
-        alpha=norm.alpha,
-        beta=0.75,
-        alpha_divided_by_n=True,
-    )
-
-
-class LocallyConnected(nn.Module):
-    """`cifar_layers.local` and a bias for every output."""
-
-    features: int
-    std: float
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        _, height, width, channels = x.shape
-        kernel = self.param(
-            "kernel",
-            nn.initializers.normal(self.std),
-            (height, width, 3, 3, channels, self.features),
-        )
-        shape = (height, width, self.features)
-        bias = self.param("bias", nn.initializers.zeros, shape)
-        return cifar_layers.local(x, kernel) + bias[None]
-
-
-def weight_costs(net_layers: tuple[Layer, ...]) -> dict[str, float]:
+def weight_costs(net_layers: tuple[Layer, ...], scale: float = 1) -> dict[str, float]:
     """Weight decay of each layer's kernel."""
     return {
-        layer.name: layer.weight_cost
+        layer.name: scale * layer.weight_cost
         for layer in net_layers
         if isinstance(layer, Conv | Local | Dense)
     }
@@ -286,7 +184,7 @@ _80SEC = Recipe(
         Stage(num_epochs=2, rate_factor=0.1, bias_rate_factor=0.1),
     )
 )
-# "Reduce all learning rates" after 120 epochs and after 10 more (layer-params-18pct.cfg);
+# "Reduce all learning rates" after 120 epochs and after 10 more: layer-params-18pct.cfg;
 # the length of the last stage is a choice. 19pct has no schedule: the same is a choice.
 _20MIN = Recipe(
     stages=(
@@ -313,9 +211,7 @@ NETS: dict[NetName, Net] = {
     "80sec": Net(
         layers=(
             *_convolutions(0.004, norm=()),
-            Dense(
-                name="fc64", features=64, std=0.1, weight_cost=0.03, activate=True
-            ),
+            Dense(name="fc64", features=64, std=0.1, weight_cost=0.03, activate=True),
             Dense(name="fc10", features=10, std=0.1, weight_cost=0.03),
         ),
         recipe=_80SEC,

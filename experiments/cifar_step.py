@@ -13,11 +13,12 @@ import numpy as np
 import optax
 
 from alexnet_jax import evaluate
-from experiments import cifar_images
+from experiments import cifar_images, cifar_nets
 from experiments.cifar_images import Images
-from experiments.cifar_nets import CifarNet, Recipe
+from experiments.cifar_model import CifarNet
+from experiments.cifar_nets import Recipe
 
-Params = dict[str, dict[str, jax.Array]]
+Params = Any  # {layer: {"kernel", "bias"}}, float32
 
 
 class Sums(NamedTuple):
@@ -37,6 +38,8 @@ class State(NamedTuple):
     velocity: Params
     running: Sums
     """Over the batches of this epoch, each before its update."""
+    train_error: jax.Array
+    """Of all training images at the end of the last epoch, if it was asked for."""
 
 
 class Rates(NamedTuple):
@@ -55,7 +58,8 @@ def create_state(net: CifarNet, recipe: Recipe, key: jax.Array) -> State:
     image = jnp.zeros((1, recipe.crop_size, recipe.crop_size, 3))
     params = net.init(key, image)["params"]
     velocity = jax.tree.map(jnp.zeros_like, params)
-    return State(jnp.zeros((), jnp.int32), params, velocity, no_sums())
+    guessing = jnp.float32(1 - 1 / cifar_nets.NUM_CLASSES)
+    return State(jnp.zeros((), jnp.int32), params, velocity, no_sums(), guessing)
 
 
 def update(
@@ -127,7 +131,9 @@ def train_step(
         momentum=recipe.momentum,
     )
     running = jax.tree.map(jnp.add, state.running, sums)
-    return State(state.step + 1, params, velocity, running)
+    return state._replace(
+        step=state.step + 1, params=params, velocity=velocity, running=running
+    )
 
 
 def sums_of(logits: Any, label: jax.Array, mask: jax.Array) -> Sums:
@@ -183,9 +189,8 @@ def eval_step(
 ) -> Sums:
     """Sums over a batch, of the mean softmax of the views."""
     views = cifar_images.test_views(images.image, mean_image, crop_size, num_views)
-    probability = sum(
-        jax.nn.softmax(net.apply({"params": params}, view)) for view in views
-    )
+    logits: list[Any] = [net.apply({"params": params}, view) for view in views]
+    probability = sum(jax.nn.softmax(x) for x in logits)
     mask = jnp.ones(images.label.shape, bool)
     # The logarithm of a probability is its own logit; the sum over views divides out.
     return sums_of(jnp.log(probability), images.label, mask)
@@ -206,7 +211,7 @@ def evaluate_net(
     """Loss and top-1 error over all images: sums, divided once."""
     total = no_sums()
     for start in range(0, len(images.label), _EVAL_BATCH):
-        batch = jax.tree.map(lambda x: x[start : start + _EVAL_BATCH], images)  # noqa: B023
+        batch = Images(*(x[start : start + _EVAL_BATCH] for x in images))
         sums = eval_step(
             params, batch, mean_image, net=net, crop_size=crop_size, num_views=num_views
         )
