@@ -5,6 +5,7 @@ Orbax would do, but these states are at most some 17 MB on one device.
 
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,7 +17,7 @@ def save(path: Path, state: State) -> None:
     """Writes the whole state or, if it is stopped, leaves the old one."""
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
-        np.savez(file, **_by_name(jax.device_get(state)))
+        np.savez(file, allow_pickle=False, **_by_name(jax.device_get(state)))
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
@@ -35,6 +36,6 @@ def restore(path: Path, state: State) -> State:
     return jax.device_put(jax.tree.unflatten(jax.tree.structure(state), leaves))
 
 
-def _by_name(state: State) -> dict[str, np.ndarray]:
+def _by_name(state: State) -> dict[str, Any]:
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}

@@ -184,7 +184,7 @@ _80SEC = Recipe(
         Stage(num_epochs=2, rate_factor=0.1, bias_rate_factor=0.1),
     )
 )
-# "Reduce all learning rates" after 120 epochs and after 10 more: layer-params-18pct.cfg;
+# "Reduce all learning rates" after 120 epochs, again 10 later: layer-params-18pct.cfg;
 # the length of the last stage is a choice. 19pct has no schedule: the same is a choice.
 _20MIN = Recipe(
     stages=(
