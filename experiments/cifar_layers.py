@@ -1,0 +1,121 @@
+"""Layers of cuda-convnet that the CIFAR-10 nets need: pooling and unshared kernels.
+
+Pooling windows are 3x3 at stride 2 and map sizes are rounded up: a map of n pixels, n
+even, gives ceil((n - 3) / 2) + 1 = n / 2, and the last window hangs over the edge,
+where it counts only what is inside (2012 code, layer.py; cuda-convnet, "K1",
+conv_util.cuh). Windows are taken along one axis after the other and as pairs of pixels,
+since on CPU XLA's own gradient of pooling takes several times as long.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+_AXES = (2, 1)  # width, then height, of `[batch, height, width, channels]`
+
+
+@jax.custom_vjp
+def max_pool(x: jax.Array) -> jax.Array:
+    """Maxima of 3x3 windows at stride 2.
+
+    The gradient goes to every pixel that is the maximum of its window, not to one of
+    them (K1, kLocalMaxUndo).
+
+    Args:
+        x: `[batch, height, width, channels]`, height and width even.
+    """
+    return _max_pool_forward(x)[0]
+
+
+def _max_pool_forward(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    check_even(x)
+    rows = _maxima(x, 2)
+    y = _maxima(rows, 1)
+    return y, (x, rows, y)
+
+
+def _maxima(x: jax.Array, axis: int) -> jax.Array:
+    """y[i] = max(x[2i], x[2i+1], x[2i+2]) along an axis."""
+    window, strides, edges = [1] * 4, [1] * 4, [(0, 0)] * 4
+    window[axis], strides[axis], edges[axis] = 3, 2, (0, 1)
+    return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, edges)
+
+
+def _max_pool_backward(
+    saved: tuple[jax.Array, ...], gradient: jax.Array
+) -> tuple[jax.Array]:
+    x, rows, y = saved
+    return (_to_maxima(x, rows, _to_maxima(rows, y, gradient, 1), 2),)
+
+
+def _to_maxima(x: jax.Array, y: jax.Array, gradient: jax.Array, axis: int) -> jax.Array:
+    """The gradient of `_maxima`: pixel 2i is in windows i and i - 1, 2i + 1 in i."""
+    even, odd = _pairs(x, axis)
+    before = _shift(y, axis, 1, jnp.inf), _shift(gradient, axis, 1, 0.0)
+    to_even = jnp.where(even == y, gradient, 0) + jnp.where(
+        even == before[0], before[1], 0
+    )
+    to_odd = jnp.where(odd == y, gradient, 0)
+    return jnp.stack([to_even, to_odd], axis + 1).reshape(x.shape)
+
+
+max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+
+
+def average_pool(x: jax.Array) -> jax.Array:
+    """Means of 3x3 windows at stride 2, over the pixels that are inside the map.
+
+    Args:
+        x: `[batch, height, width, channels]`, height and width even.
+    """
+    check_even(x)
+    inside = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
+    return _sums(x) / _sums(inside)
+
+
+def _sums(x: jax.Array) -> jax.Array:
+    """Sums of x[2i], x[2i+1] and x[2i+2] along both axes."""
+    for axis in _AXES:
+        even, odd = _pairs(x, axis)
+        x = even + odd + _shift(even, axis, -1, 0.0)
+    return x
+
+
+def _pairs(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
+    """Entries 0, 2, 4, ... and 1, 3, 5, ... along an axis."""
+    shape = list(x.shape)
+    shape[axis : axis + 1] = [shape[axis] // 2, 2]
+    pairs = x.reshape(shape)
+    even, odd = (lax.index_in_dim(pairs, i, axis + 1, False) for i in (0, 1))
+    return even, odd
+
+
+def _shift(x: jax.Array, axis: int, places: int, fill: float) -> jax.Array:
+    """Moves entries to higher indices; `fill` takes the places that become free."""
+    edges = [(0, 0, 0)] * x.ndim
+    edges[axis] = (places, -places, 0)
+    return lax.pad(x, jnp.asarray(fill, x.dtype), edges)
+
+
+def check_even(x: jax.Array) -> None:
+    if x.shape[1] % 2 or x.shape[2] % 2:
+        raise ValueError(f"pooling needs maps of even size, not {x.shape[1:3]}")
+
+
+def local(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolution with a kernel of its own at every pixel: 3x3, zeros around the map.
+
+    y[b, h, w, f] = sum_{i,j,c} x[b, h+i-1, w+j-1, c] * kernel[h, w, i, j, c, f].
+
+    Args:
+        x: `[batch, height, width, channels]`.
+        kernel: `[height, width, 3, 3, channels, features]`.
+    """
+    height, width = x.shape[1:3]
+    padded = jnp.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+    patches = jnp.stack(
+        [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)],
+        axis=3,
+    )
+    by_place = kernel.reshape(height, width, 9, *kernel.shape[-2:])
+    return jnp.einsum("bhwpc,hwpcf->bhwf", patches, by_place)

@@ -1,0 +1,115 @@
+"""The Flax module of a CIFAR-10 net: the layers of `cifar_nets` in turn."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from alexnet_jax import layers
+from experiments import cifar_layers
+from experiments.cifar_nets import (
+    Activation,
+    AveragePool,
+    Conv,
+    CrossMapNorm,
+    Dense,
+    Layer,
+    Local,
+    MaxPool,
+    SameMapNorm,
+)
+
+
+class CifarNet(nn.Module):
+    """The layers of a net in turn."""
+
+    layers: tuple[Layer, ...]
+    activation: Activation = "relu"
+
+    @nn.compact
+    def __call__(self, image: jax.Array) -> jax.Array:
+        """Logits, `[batch, 10]`.
+
+        Args:
+            image: float32 `[batch, size, size, 3]`, 0-255 minus mean.
+        """
+        activation = nn.relu if self.activation == "relu" else jnp.tanh
+        x = image
+        for layer in self.layers:
+            x = apply(layer, x, activation)
+        return x
+
+
+def apply(
+    layer: Layer, x: jax.Array, activation: Callable[[jax.Array], jax.Array]
+) -> jax.Array:
+    """One layer on `[batch, height, width, channels]`, inside a compact module."""
+    match layer:
+        case Conv():
+            x = nn.Conv(
+                layer.features,
+                (5, 5),
+                padding=2,
+                kernel_init=nn.initializers.normal(layer.std),
+                name=layer.name,
+            )(x)
+            return activation(x) if layer.activate else x
+        case Local():
+            x = LocallyConnected(layer.features, layer.std, name=layer.name)(x)
+            return activation(x)
+        case Dense():
+            x = nn.Dense(
+                layer.features,
+                kernel_init=nn.initializers.normal(layer.std),
+                name=layer.name,
+            )(x.reshape(len(x), -1))
+            return activation(x) if layer.activate else x
+        case MaxPool():
+            x = cifar_layers.max_pool(x)
+            return activation(x) if layer.activate else x
+        case AveragePool():
+            return cifar_layers.average_pool(x)
+        case CrossMapNorm() | SameMapNorm():
+            return normalize(layer, x)
+
+
+def normalize(norm: CrossMapNorm | SameMapNorm, x: jax.Array) -> jax.Array:
+    """y = x / (1 + a * sum of x^2 over the window)^0.75 (2012 code, layer.py)."""
+    if isinstance(norm, CrossMapNorm):
+        return layers.local_response_norm(
+            x,
+            size=norm.size,
+            k=1.0,
+            alpha=norm.alpha,
+            beta=0.75,
+            alpha_divided_by_n=True,
+            num_columns=1,
+        )
+    return layers.spatial_response_norm(
+        x,
+        size=norm.size,
+        k=1.0,
+        alpha=norm.alpha,
+        beta=0.75,
+        alpha_divided_by_n=True,
+    )
+
+
+class LocallyConnected(nn.Module):
+    """`cifar_layers.local` and a bias for every output."""
+
+    features: int
+    std: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        _, height, width, channels = x.shape
+        kernel = self.param(
+            "kernel",
+            nn.initializers.normal(self.std),
+            (height, width, 3, 3, channels, self.features),
+        )
+        shape = (height, width, self.features)
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        return cifar_layers.local(x, kernel) + bias[None]

@@ -1,0 +1,228 @@
+"""Training and evaluation of a CIFAR-10 net on the device: pure functions.
+
+Many steps make one dispatch, with all the images on the device; nothing is fetched
+between them.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from alexnet_jax import scores
+from experiments import cifar_images, cifar_nets
+from experiments.cifar_images import Images
+from experiments.cifar_model import CifarNet
+from experiments.cifar_nets import Recipe
+
+Params = Any  # {layer: {"kernel", "bias"}}, float32
+
+
+class Sums(NamedTuple):
+    """Sums over images; float32 counts are exact up to 2^24."""
+
+    loss: jax.Array
+    errors: jax.Array
+    examples: jax.Array
+
+
+class State(NamedTuple):
+    """What a step changes."""
+
+    step: jax.Array
+    """Steps done, int32."""
+    params: Params
+    velocity: Params
+    running: Sums
+    """Over the batches of this epoch, each before its update."""
+    train_error: jax.Array
+    """Of all training images at the end of the last epoch, if it was asked for."""
+
+
+class Rates(NamedTuple):
+    """What multiplies the gradients, float32 scalars."""
+
+    kernel: jax.Array
+    bias: jax.Array
+
+
+def no_sums() -> Sums:
+    return Sums(*(jnp.zeros((), jnp.float32) for _ in Sums._fields))
+
+
+def create_state(net: CifarNet, recipe: Recipe, key: jax.Array) -> State:
+    """Gaussian kernels, biases and velocities of zero."""
+    image = jnp.zeros((1, recipe.crop_size, recipe.crop_size, 3))
+    params = net.init(key, image)["params"]
+    velocity = jax.tree.map(jnp.zeros_like, params)
+    guessing = jnp.float32(1 - 1 / cifar_nets.NUM_CLASSES)
+    return State(jnp.zeros((), jnp.int32), params, velocity, no_sums(), guessing)
+
+
+def update(
+    params: Params,
+    velocity: Params,
+    gradients: Params,
+    *,
+    rates: Rates,
+    weight_costs: dict[str, float],
+    momentum: float,
+) -> tuple[Params, Params]:
+    """New parameters and velocities (2012 code, weights.cu).
+
+    v <- momentum * v - rate * (gradient + weight_cost * w);  w <- w + v. Biases have a
+    rate of their own and no weight cost.
+    """
+
+    def new_velocity(
+        path: Any, w: jax.Array, v: jax.Array, gradient: jax.Array
+    ) -> jax.Array:
+        layer, kind = (part.key for part in path)
+        if kind == "bias":
+            return momentum * v - rates.bias * gradient
+        return momentum * v - rates.kernel * (gradient + weight_costs[layer] * w)
+
+    velocity = jax.tree_util.tree_map_with_path(
+        new_velocity, params, velocity, gradients
+    )
+    return jax.tree.map(jnp.add, params, velocity), velocity
+
+
+def train_step(
+    state: State,
+    images: Images,
+    indices: jax.Array,
+    mean_image: jax.Array,
+    rates: Rates,
+    key: jax.Array,
+    *,
+    net: CifarNet,
+    recipe: Recipe,
+    weight_costs: dict[str, float],
+) -> State:
+    """One update by the mean gradient of a batch.
+
+    Args:
+        indices: int32 `[batch]`, examples of `images`; -1 where an epoch's last batch
+            is not full.
+        key: the key of the run; the step is folded in here.
+    """
+    mask = indices >= 0
+    examples = jnp.maximum(indices, 0)
+    view = cifar_images.training_views(
+        jax.random.fold_in(key, state.step), images.image[examples], mean_image, recipe
+    )
+    label = images.label[examples]
+
+    def loss_fn(params: Params) -> tuple[jax.Array, Sums]:
+        sums = sums_of(net.apply({"params": params}, view), label, mask)
+        return sums.loss / sums.examples, sums
+
+    gradients, sums = jax.grad(loss_fn, has_aux=True)(state.params)
+    params, velocity = update(
+        state.params,
+        state.velocity,
+        gradients,
+        rates=rates,
+        weight_costs=weight_costs,
+        momentum=recipe.momentum,
+    )
+    running = jax.tree.map(jnp.add, state.running, sums)
+    return state._replace(
+        step=state.step + 1, params=params, velocity=velocity, running=running
+    )
+
+
+def sums_of(logits: Any, label: jax.Array, mask: jax.Array) -> Sums:
+    """Negative log-likelihood and top-1 errors of the images that count."""
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
+    errors = scores.top_error(logits, label, 1)
+    count = mask.astype(jnp.float32)
+    return Sums(jnp.sum(loss * count), jnp.sum(errors * count), jnp.sum(count))
+
+
+def train_steps(
+    state: State,
+    images: Images,
+    order: jax.Array,
+    start: jax.Array,
+    stop: jax.Array,
+    mean_image: jax.Array,
+    rates: Rates,
+    key: jax.Array,
+    **settings: Any,
+) -> State:
+    """`train_step` for the batches `order[start:stop]`, in one dispatch.
+
+    Args:
+        order: int32 `[batches, batch]`, see `epoch_batches`.
+    """
+
+    def body(batch: jax.Array, state: State) -> State:
+        return train_step(
+            state, images, order[batch], mean_image, rates, key, **settings
+        )
+
+    return jax.lax.fori_loop(start, stop, body, state)
+
+
+def epoch_batches(order: np.ndarray, batch_size: int) -> np.ndarray:
+    """An epoch's order cut into batches, int32 `[batches, batch_size]`; the last one is
+    filled up with -1, and its gradient is the mean over the rest (2012 code)."""
+    missing = -len(order) % batch_size
+    filled = np.concatenate([order, np.full(missing, -1)])
+    return filled.reshape(-1, batch_size).astype(np.int32)
+
+
+@partial(jax.jit, static_argnames=("net", "crop_size", "num_views"))
+def eval_step(
+    params: Params,
+    images: Images,
+    mean_image: jax.Array,
+    *,
+    net: CifarNet,
+    crop_size: int,
+    num_views: int,
+) -> Sums:
+    """Sums over a batch, of the mean softmax of the views."""
+    views = cifar_images.test_views(images.image, mean_image, crop_size, num_views)
+    logits: list[Any] = [net.apply({"params": params}, view) for view in views]
+    probability = sum(jax.nn.softmax(x) for x in logits)
+    mask = jnp.ones(images.label.shape, bool)
+    # The logarithm of a probability is its own logit; the sum over views divides out.
+    return sums_of(jnp.log(probability), images.label, mask)
+
+
+_EVAL_BATCH = 1000
+
+
+def evaluate_net(
+    params: Params,
+    images: Images,
+    mean_image: jax.Array,
+    *,
+    net: CifarNet,
+    crop_size: int,
+    num_views: int,
+) -> dict[str, float]:
+    """Loss and top-1 error over all images: sums, divided once."""
+    total = no_sums()
+    for start in range(0, len(images.label), _EVAL_BATCH):
+        batch = Images(*(x[start : start + _EVAL_BATCH] for x in images))
+        sums = eval_step(
+            params, batch, mean_image, net=net, crop_size=crop_size, num_views=num_views
+        )
+        total = jax.tree.map(jnp.add, total, sums)
+    return means_of(total)
+
+
+def means_of(sums: Sums) -> dict[str, float]:
+    loss, errors, examples = (float(x) for x in jax.device_get(sums))
+    return {
+        "loss": loss / examples,
+        "top1_error": errors / examples,
+        "examples": int(examples),
+    }

@@ -1,0 +1,281 @@
+"""Trains one of cuda-convnet's CIFAR-10 nets (paper, sections 3.1 and 3.3).
+
+    python -m experiments.cifar_train --net 80sec --workdir runs/80sec
+
+The same command again resumes, to the bit on CPU, or says that the run is complete.
+Figure 1 of the paper, once with each activation and the rate that suits it best:
+
+    ... --net 19pct --activation tanh --learning-rate 0.0003 --weight-cost-scale 0
+        --crop none --constant-rate --num-epochs 100 --until-train-error 0.25
+
+On CPU two settings before the command make a step up to three times as fast (jaxlib
+0.10.2, Linux): convolutions that use all cores, and memory in huge pages.
+
+    XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type=
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python -m experiments.cifar_train ...
+"""
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from alexnet_jax import data, interruption, metrics, workdir
+from alexnet_jax.config import UserError
+from experiments import cifar_checkpoint, cifar_images, cifar_settings, cifar_step
+from experiments.cifar_images import Cifar10
+from experiments.cifar_model import CifarNet
+from experiments.cifar_nets import Recipe, weight_costs
+from experiments.cifar_settings import Epoch, Settings
+from experiments.cifar_step import Rates, State
+
+# Streams of random numbers, folded into the key of the run.
+_INIT, _STEPS = 0, 1
+_STEPS_PER_DISPATCH = 50
+
+Advance = Callable[[State, np.ndarray, int, int, Rates], State]
+
+
+class Run(NamedTuple):
+    """What a run works with."""
+
+    settings: Settings
+    net: CifarNet
+    recipe: Recipe
+    cifar10: Cifar10
+    advance: Advance
+    """Steps on `batches[start:stop]`: int32 `[batches, batch_size]`, examples."""
+    checkpoint: Path
+    writer: metrics.MetricsWriter
+    interruption: interruption.Interruption
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    step: int
+    was_complete: bool
+    """Whether there was nothing left to do."""
+
+
+def train_and_evaluate(
+    settings: Settings, directory: Path, cifar10: Cifar10
+) -> Outcome:
+    """Runs, or goes on with, a whole run in its directory.
+
+    Raises:
+        UserError: the directory belongs to a run with other settings.
+        Interrupted: stopped by a signal; the state is saved.
+        FloatingPointError: the loss is NaN or infinite; the last checkpoint is kept.
+    """
+    _open(directory, settings)
+    chosen = cifar_settings.chosen_net(settings)
+    net = CifarNet(layers=chosen.layers, activation=settings.activation)
+    key = jax.random.key(settings.seed)
+    state = cifar_step.create_state(net, chosen.recipe, jax.random.fold_in(key, _INIT))
+    path = directory / "checkpoint.npz"
+    state = cifar_checkpoint.restore(path, state)
+    epochs = cifar_settings.epochs_of(
+        chosen.recipe, settings.num_epochs, len(cifar10.train.label)
+    )
+    step = int(state.step)
+    if step >= epochs[-1].stop_step or _is_reached(state, settings):
+        return Outcome(step, True)
+    with contextlib.ExitStack() as stack:
+        writer = metrics.MetricsWriter(directory, resume_step=step)
+        stack.callback(writer.close)
+        costs = weight_costs(chosen.layers, settings.weight_cost_scale)
+        run = Run(
+            settings=settings,
+            net=net,
+            recipe=chosen.recipe,
+            cifar10=cifar10,
+            advance=_compile(net, chosen.recipe, costs, cifar10, key),
+            checkpoint=path,
+            writer=writer,
+            interruption=stack.enter_context(interruption.Interruption()),
+        )
+        return Outcome(_run_epochs(run, state, epochs), False)
+
+
+def _open(directory: Path, settings: Settings) -> None:
+    any_dataclass: Any = settings
+    workdir.open_workdir(directory, any_dataclass)
+    devices = [f"{d.platform} {d.device_kind}" for d in jax.devices()[:1]]
+    workdir.write_manifest(directory, devices=devices, mesh={})
+
+
+def _run_epochs(run: Run, state: State, epochs: list[Epoch]) -> int:
+    """The epochs that are left; returns the steps done."""
+    for epoch in epochs:
+        if int(state.step) >= epoch.stop_step:
+            continue
+        state = _train_epoch(run, state, epoch)
+        state = _end_epoch(run, state, epoch, last=epoch is epochs[-1])
+        if _is_reached(state, run.settings):
+            break
+    return int(state.step)
+
+
+def _is_reached(state: State, settings: Settings) -> bool:
+    limit = settings.until_train_error
+    return limit is not None and float(state.train_error) <= limit
+
+
+def _train_epoch(run: Run, state: State, epoch: Epoch) -> State:
+    """What is left of an epoch, and its record: the error runs along, each batch
+    counted before its update."""
+    order = data.epoch_order(run.settings.seed, epoch.number, epoch.num_examples)
+    batches = cifar_step.epoch_batches(order, run.recipe.batch_size)
+    first = int(state.step) - epoch.first_step
+    rates = rates_of(run.recipe, epoch)
+    began = time.perf_counter()
+    for start in range(first, len(batches), _STEPS_PER_DISPATCH):
+        stop = min(start + _STEPS_PER_DISPATCH, len(batches))
+        state = run.advance(state, batches, start, stop, rates)
+        if run.interruption.requested:
+            _save(run, state)
+            raise interruption.Interrupted(f"stopped and saved at step {state.step}")
+    record = cifar_step.means_of(state.running)
+    record |= {
+        "learning_rate": float(rates.kernel),
+        "images_per_second": np.sum(batches[first:] >= 0)
+        / (time.perf_counter() - began),
+    }
+    _write(run, "train", epoch, record)
+    return state._replace(running=cifar_step.no_sums())
+
+
+def _end_epoch(run: Run, state: State, epoch: Epoch, last: bool) -> State:
+    """Evaluates and saves: the centre view, all views at the end of the run, and the
+    training images where their error ends the run."""
+    evaluate = partial(
+        cifar_step.evaluate_net,
+        state.params,
+        mean_image=run.cifar10.mean_image,
+        net=run.net,
+        crop_size=run.recipe.crop_size,
+    )
+    limit = run.settings.until_train_error
+    if limit is not None:
+        result = evaluate(run.cifar10.train, num_views=1)
+        before = float(state.train_error)
+        state = state._replace(train_error=jnp.float32(result["top1_error"]))
+        _write(run, "train_end", epoch, result)
+        if last := _is_reached(state, run.settings):
+            at = crossing(limit, epoch.number, before, result["top1_error"])
+            _write(run, "reached", epoch, {"top1_error": limit, "crossing": at})
+    for views in run.recipe.views if last else (1,):
+        result = evaluate(run.cifar10.test, num_views=views)
+        _write(run, "eval", epoch, {"views": views} | result)
+    _save(run, state)
+    return state
+
+
+def crossing(limit: float, epochs: int, before: float, after: float) -> float:
+    """When, in epochs, a training error fell to the limit, on a straight line between
+    its values at the ends of `epochs` and one more epochs. Before the first epoch it is
+    that of guessing."""
+    return epochs + (before - limit) / (before - after)
+
+
+def rates_of(recipe: Recipe, epoch: Epoch) -> Rates:
+    return Rates(
+        kernel=jnp.float32(recipe.learning_rate * epoch.stage.rate_factor),
+        bias=jnp.float32(recipe.bias_learning_rate * epoch.stage.bias_rate_factor),
+    )
+
+
+def _save(run: Run, state: State) -> None:
+    """Saves a state whose numbers are finite."""
+    _refuse_nan(int(state.step), float(state.running.loss))
+    cifar_checkpoint.save(run.checkpoint, state)
+
+
+def _write(run: Run, kind: str, epoch: Epoch, values: dict[str, Any]) -> None:
+    _refuse_nan(epoch.stop_step, values.get("loss", 0.0))
+    place = {"epoch": epoch.number + 1, "step": epoch.stop_step}
+    run.writer.write({"kind": kind} | place | values)
+    numbers = "  ".join(f"{name} {value:.5g}" for name, value in values.items())
+    print(f"epoch {epoch.number + 1}: {kind:9}  {numbers}", flush=True)
+
+
+def _refuse_nan(step: int, loss: float) -> None:
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"the loss is {loss} at step {step}; the last checkpoint is kept. "
+            "Use another --workdir and a lower --learning-rate."
+        )
+
+
+def _compile(
+    net: CifarNet,
+    recipe: Recipe,
+    costs: dict[str, float],
+    cifar10: Cifar10,
+    key: jax.Array,
+) -> Advance:
+    """Steps on the training images; one dispatch for all of them on an accelerator.
+
+    On CPU each step is a dispatch, since XLA runs convolutions in a loop some forty
+    times as slowly there.
+    """
+    settings = {"net": net, "recipe": recipe, "weight_costs": costs}
+    key = jax.random.fold_in(key, _STEPS)
+    one = jax.jit(partial(cifar_step.train_step, **settings), donate_argnums=0)
+    many = jax.jit(partial(cifar_step.train_steps, **settings), donate_argnums=0)
+
+    def advance(
+        state: State, batches: np.ndarray, start: int, stop: int, rates: Rates
+    ) -> State:
+        rest = cifar10.mean_image, rates, key
+        if jax.default_backend() != "cpu":
+            return many(state, cifar10.train, batches, start, stop, *rest)
+        for indices in batches[start:stop]:
+            state = one(state, cifar10.train, indices, *rest)
+        return jax.block_until_ready(state)
+
+    return advance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line says."""
+
+    workdir: Path
+    """Directory of the run: checkpoint and metrics."""
+    data_dir: str | None = None
+    """The tfds data directory with cifar10. None: tfds's own."""
+    settings: Annotated[Settings, tyro.conf.arg(name="")]
+
+
+def main() -> int:
+    """Returns the exit code: 0 done, 1 diverged, 2 a mistake, 75 stopped and saved."""
+    options = tyro.cli(Options, prog="python -m experiments.cifar_train")
+    try:
+        cifar_settings.check(options.settings)
+        cifar10 = cifar_images.load_cifar10(options.data_dir)
+        outcome = train_and_evaluate(options.settings, options.workdir, cifar10)
+    except (UserError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UserError) else 1
+    except interruption.Interrupted as stop:
+        print(f"{stop}; the same command goes on from there", file=sys.stderr)
+        return interruption.EXIT_RESUME
+    what = "the run is complete" if outcome.was_complete else "trained for"
+    print(f"{options.workdir}: {what}, {outcome.step} steps")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
