@@ -11,14 +11,10 @@ machine matter little. torch and tensorflow are needed for their lines only.
 
 import argparse
 import contextlib
-import datetime
-import importlib.metadata
 import io
 import json
 import os
-import platform
 import statistics as descriptive
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import baselines
 import jax
 import numpy as np
+from conditions import conditions
 from PIL import Image
 
 from alexnet_jax import columns, data, images, prepare, sources, threads
@@ -271,23 +268,6 @@ def show(result: dict) -> None:
         print(f"\nanonymous memory while streaming {form}, MiB: {kept}")
 
 
-def conditions() -> dict:
-    """When, where and with what."""
-    packages = "jax numpy simplejpeg opencv-python-headless pillow torch tensorflow"
-    versions = {}
-    for name in packages.split():
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    cpu = Path("/proc/cpuinfo").read_text().split("model name")[1].split("\n")[0]
-    return {
-        "date": datetime.date.today().isoformat(),
-        "command": "python "
-        + " ".join(["benchmarks/input_pipeline.py"] + sys.argv[3:]),
-        "hardware": f"{os.cpu_count()} cores, {cpu.strip(' :' + chr(9))}",
-        "versions": {"python": platform.python_version()} | versions,
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--source", type=Path, required=True, help="official tars")
@@ -299,7 +279,7 @@ def main() -> None:
     result = run(arguments)
     show(result)
     if arguments.json:
-        facts = conditions() | {"rounds": arguments.repeats} | result
+        facts = conditions("input_pipeline.py") | {"rounds": arguments.repeats} | result
         arguments.json.write_text(json.dumps(facts, indent=1) + "\n")
 
 

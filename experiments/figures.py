@@ -23,7 +23,8 @@ def draw(experiment: Experiment, rows: list[Row], folder: Path) -> list[str]:
     return drawn
 
 
-def _new_figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """An empty picture of so many inches, for a file: no window is opened."""
     from matplotlib.figure import Figure  # heavy, and only needed here
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -35,7 +36,7 @@ def _bars(experiment: Experiment, rows: list[Row]) -> Any:
     measured = {row.variant: change(row, rows[0]) for row in others}
     if not any(measured.values()) and not any(row.target for row in others):
         return None
-    figure = _new_figure(6.4, 0.9 + 0.75 * len(others))
+    figure = new_figure(6.4, 0.9 + 0.75 * len(others))
     axes = figure.add_subplot()
     for place, row in enumerate(others):
         target, ours = row.target, measured[row.variant]
@@ -63,7 +64,7 @@ def _curves(experiment: Experiment, rows: list[Row]) -> Any:
     """Top-1 error after each epoch, the mean over seeds."""
     if not any(row.runs for row in rows):
         return None
-    figure = _new_figure(6.4, 4)
+    figure = new_figure(6.4, 4)
     axes = figure.add_subplot()
     for row in rows:
         if row.runs:

@@ -1,0 +1,37 @@
+"""When, where and with what a benchmark was run."""
+
+import contextlib
+import datetime
+import importlib.metadata
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = (
+    "jax",
+    "numpy",
+    "simplejpeg",
+    "opencv-python-headless",
+    "pillow",
+    "torch",
+    "tensorflow",
+)
+
+
+def conditions(script: str) -> dict[str, Any]:
+    """Date, command (options that are paths left out), hardware, versions."""
+    versions = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    model = Path("/proc/cpuinfo").read_text().split("model name")[1].split("\n")[0]
+    arguments = [word if "/" not in word else "..." for word in sys.argv[1:]]
+    return {
+        "date": datetime.date.today().isoformat(),
+        "command": " ".join(["python", f"benchmarks/{script}", *arguments]),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "hardware": f"{os.cpu_count()} cores, {model.strip(' :').strip()}",
+        "versions": {"python": platform.python_version()} | versions,
+    }

@@ -1,0 +1,229 @@
+"""Question: how much sooner does a net of rectified units reach 25 % training error?
+
+Paper: section 3.1 and Figure 1: a four-layer net on CIFAR-10, no regularisation, the
+rate of each activation chosen to learn as fast as it can; six times sooner than tanh.
+The paper does not say which net. Here: 19pct of cuda-convnet, three convolutions and
+one fully connected layer, on whole images, without weight decay, at a constant rate.
+Fixed: net, data, order, initial values. Varies: the activation, and its rate on a grid
+(the rate that has the lowest training error after a few epochs goes on).
+Cost: some 60 to 100 epochs of a small net, 20 to 40 minutes on two CPU cores.
+Command: python -m experiments.figure1 --workdir runs/figure1 --out docs/results
+"""
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tyro
+
+from alexnet_jax import interruption
+from alexnet_jax.config import UserError
+from experiments import cifar_images, cifar_train
+from experiments.cifar_images import Cifar10
+from experiments.cifar_nets import NetName
+from experiments.cifar_settings import Settings
+from experiments.figures import new_figure
+
+LIMIT = 0.25  # training error (paper, Figure 1)
+PAPER_RATIO = 6.0
+FIGURE = "figure1.png"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line says."""
+
+    workdir: Path
+    """A directory for each run lies in it; the same command goes on."""
+    out: Path
+    """Directory for figure and table."""
+    net: NetName = "19pct"
+    relu_rates: tuple[float, ...] = (0.0005, 0.001, 0.002)
+    tanh_rates: tuple[float, ...] = (0.0005, 0.001, 0.002)
+    grid_epochs: int = 3
+    """After which the rate is chosen."""
+    max_epochs: int = 60
+    """The cap: a run that has not reached 25 % by then ends."""
+    seeds: tuple[int, ...] = (0,)
+    data_dir: str | None = None
+    """The tfds data directory with cifar10."""
+
+
+class Curve(NamedTuple):
+    """Training error of one run, all training images at the end of each epoch."""
+
+    activation: str
+    learning_rate: float
+    seed: int
+    errors: list[float]
+    reached: float | None
+    """Epochs to 25 %, between two epochs on a straight line."""
+
+
+def settings_of(
+    net: NetName, activation: str, rate: float, seed: int, num_epochs: int
+) -> Settings:
+    """No regularisation of any kind, and a constant rate."""
+    return Settings(
+        net=net,
+        activation=activation,  # type: ignore[arg-type]
+        learning_rate=rate,
+        weight_cost_scale=0.0,
+        crop="none",
+        constant_rate=True,
+        num_epochs=num_epochs,
+        until_train_error=LIMIT,
+        seed=seed,
+    )
+
+
+def train(settings: Settings, workdir: Path, cifar10: Cifar10) -> Curve:
+    """Runs, or goes on with, one run; a diverged one has no errors."""
+    rate = settings.learning_rate or 0.0
+    name = f"{settings.net}-{settings.activation}-{rate:g}-seed{settings.seed}"
+    print(f"== {name}, {settings.num_epochs} epochs", flush=True)
+    try:
+        cifar_train.train_and_evaluate(settings, workdir / name, cifar10)
+    except FloatingPointError as error:
+        print(f"diverged: {error}")
+        return Curve(settings.activation, rate, settings.seed, [], None)
+    return read(workdir / name, settings)
+
+
+def read(directory: Path, settings: Settings) -> Curve:
+    """The curve in a run directory."""
+    lines = (directory / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    return Curve(
+        settings.activation,
+        settings.learning_rate or 0.0,
+        settings.seed,
+        [one["top1_error"] for one in records if one["kind"] == "train_end"],
+        next((one["crossing"] for one in records if one["kind"] == "reached"), None),
+    )
+
+
+def fastest(curves: list[Curve]) -> Curve:
+    """The curve that reached 25 % first, or else is lowest."""
+    return min(
+        curves,
+        key=lambda curve: (
+            curve.reached if curve.reached is not None else float("inf"),
+            curve.errors[-1] if curve.errors else 1.0,
+        ),
+    )
+
+
+def run(options: Options, cifar10: Cifar10) -> str:
+    """Grid, long runs, figure; returns the table."""
+    grid, chosen = [], []
+    for activation, rates in (
+        ("relu", options.relu_rates),
+        ("tanh", options.tanh_rates),
+    ):
+        tried = [
+            train(
+                settings_of(options.net, activation, rate, 0, options.grid_epochs),
+                options.workdir,
+                cifar10,
+            )
+            for rate in rates
+        ]
+        grid += tried
+        rate = fastest(tried).learning_rate
+        for seed in options.seeds:
+            settings = settings_of(options.net, activation, rate, seed, 0)
+            settings = replace(settings, num_epochs=options.max_epochs)
+            chosen.append(train(settings, options.workdir, cifar10))
+    options.out.mkdir(parents=True, exist_ok=True)
+    _draw(chosen, options.net).savefig(options.out / FIGURE, dpi=120)
+    text = table(options, grid, chosen)
+    (options.out / "figure1.md").write_text(text)
+    return text
+
+
+def table(options: Options, grid: list[Curve], chosen: list[Curve]) -> str:
+    """The grid, the chosen runs, and the ratio where both reached 25 %."""
+    lines = [
+        f"# Figure 1: {options.net}, epochs to 25 % training error\n",
+        f"| activation | rate | after {options.grid_epochs} epochs |",
+        "|---|---|---|",
+    ]
+    for curve in grid:
+        error = f"{curve.errors[-1]:.2%}" if curve.errors else "diverged"
+        lines.append(f"| {curve.activation} | {curve.learning_rate:g} | {error} |")
+    lines += ["", "| activation | rate | seed | epochs to 25 % |", "|---|---|---|---|"]
+    for curve in chosen:
+        lines.append(
+            f"| {curve.activation} | {curve.learning_rate:g} | {curve.seed} | "
+            f"{_epochs(curve)} |"
+        )
+    return "\n".join([*lines, "", _ratio(chosen), "", f"![Figure 1]({FIGURE})", ""])
+
+
+def _epochs(curve: Curve) -> str:
+    if curve.reached is not None:
+        return f"{curve.reached:.2f}"
+    if not curve.errors:
+        return "diverged"
+    return f"not within {len(curve.errors)}: {curve.errors[-1]:.2%}"
+
+
+def _ratio(chosen: list[Curve]) -> str:
+    times = {
+        activation: [c.reached for c in chosen if c.activation == activation]
+        for activation in ("relu", "tanh")
+    }
+    relu, tanh = times["relu"], times["tanh"]
+    if None in relu or not relu:
+        return "ratio: -"
+    mean_relu = sum(t for t in relu if t is not None) / len(relu)
+    if None in tanh or not tanh:
+        least = min(len(c.errors) for c in chosen if c.activation == "tanh")
+        ratio = f"above {least / mean_relu:.1f}"
+    else:
+        ratio = f"{sum(t for t in tanh if t is not None) / len(tanh) / mean_relu:.1f}"
+    return f"ratio tanh / ReLU: {ratio} (paper: {PAPER_RATIO:g}), n = {len(relu)}"
+
+
+def _draw(chosen: list[Curve], net: str) -> Any:
+    """In the style of the paper: ReLU solid, tanh dashed, the limit as a line."""
+    figure = new_figure(5, 4)
+    axes = figure.add_subplot()
+    styles = {"relu": ("-", "ReLU"), "tanh": ("--", "tanh")}
+    for curve in chosen:
+        style, label = styles[curve.activation]
+        first = curve.seed == chosen[0].seed
+        axes.plot(
+            range(1, len(curve.errors) + 1),
+            curve.errors,
+            style,
+            color="black",
+            label=f"{label}, rate {curve.learning_rate:g}" if first else None,
+        )
+    axes.axhline(LIMIT, color="gray", linewidth=0.8)
+    axes.set(xlabel="Epochs", ylabel="Training error rate", ylim=(0, 0.75))
+    axes.set_xlim(left=0)
+    axes.set_title(f"CIFAR-10, {net}, no regularisation", fontsize="medium")
+    axes.legend()
+    return figure
+
+
+def main() -> int:
+    """Returns the exit code: 0 done, 2 a mistake, 75 stopped and saved."""
+    options = tyro.cli(Options, prog="python -m experiments.figure1")
+    try:
+        print(run(options, cifar_images.load_cifar10(options.data_dir)))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except interruption.Interrupted as stop:
+        print(f"{stop}; the same command goes on from there", file=sys.stderr)
+        return interruption.EXIT_RESUME
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
