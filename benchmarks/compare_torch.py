@@ -1,0 +1,217 @@
+"""The AlexNet of 2012 beside the same network in PyTorch, in turns in one run.
+
+python benchmarks/compare_torch.py --batch-size 128 --devices 2 [--json FILE]
+
+`alexnet2012` without its spatial normalisation, which PyTorch has no layer for: grouped
+convolutions, LocalResponseNorm, overlapping pooling, dropout; float32, the same batch,
+all cores. Ours begins with uint8 images of 256 pixels and crops, mirrors and shifts
+their colours in the step; PyTorch is given float32 crops. Median of several rounds.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from conditions import conditions
+
+Steps = Callable[[int], None]
+
+
+def configuration(batch_size: int) -> Any:
+    """alexnet2012 without the normalisation that PyTorch lacks."""
+    from alexnet_jax.config import Norm
+    from alexnet_jax.presets import ALEXNET2012
+
+    net = ALEXNET2012.model
+    plain = dataclasses.replace(net.conv2, spatial_norm=Norm())
+    return dataclasses.replace(
+        ALEXNET2012,
+        batch_size=batch_size,
+        model=dataclasses.replace(net, conv2=plain),
+    )
+
+
+def ours(batch_size: int, stack: contextlib.ExitStack) -> dict[str, Steps]:
+    """The compiled steps of training and evaluation, on all devices there are."""
+    from alexnet_jax import augment, columns, scores, train, train_state
+    from alexnet_jax.config import MeshConfig
+
+    config = configuration(batch_size)
+    mesh = columns.make_mesh(MeshConfig(), 2, jax.devices())
+    stack.enter_context(jax.set_mesh(mesh))
+    state = train_state.create_train_state(config, mesh, jax.random.key(0))
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+    everywhere, split = columns.replicated(mesh), columns.batch_sharding(mesh)
+    generator = np.random.default_rng(0)
+    image = generator.integers(0, 256, (batch_size, 256, 256, 3), dtype=np.uint8)
+    batch = jax.device_put(
+        {
+            "image": image,
+            "label": np.arange(batch_size, dtype=np.int32),
+            "mask": np.ones(batch_size, bool),
+        },
+        split,
+    )
+    images = jax.device_put(
+        augment.ImageStatistics(
+            np.full((256, 256, 3), 120, np.float32),  # type: ignore[arg-type]
+            np.array([122, 37, 20], np.float32),  # type: ignore[arg-type]
+            np.eye(3, dtype=np.float32),  # type: ignore[arg-type]
+        ),
+        everywhere,
+    )
+    key = jax.device_put(jax.random.key(1), everywhere)
+    update = jax.jit(
+        partial(train.train_step, config=config, steps_per_epoch=10_000.0),
+        donate_argnames="state",
+        out_shardings=(shardings, everywhere),
+    )
+    evaluation = jax.jit(
+        partial(scores.eval_step, config=config), out_shardings=everywhere
+    )
+    zero = jax.device_put(
+        {name: np.zeros((), np.float32) for name in scores.SUMS}, everywhere
+    )
+
+    def training(steps: int) -> None:
+        nonlocal state
+        for _ in range(steps):
+            state, _ = update(state, batch, key, images)
+            jax.block_until_ready(state)
+
+    def evaluating(steps: int) -> None:
+        for _ in range(steps):
+            sums = evaluation(zero, state.params, batch, images.mean_image)
+            jax.block_until_ready(sums)
+
+    return {"train": training, "eval": evaluating}
+
+
+def torch_net() -> Any:
+    """The eight layers as PyTorch's own modules."""
+    from torch import nn
+
+    norm = partial(nn.LocalResponseNorm, 5, alpha=1e-4, beta=0.75, k=2.0)
+    return nn.Sequential(
+        nn.ZeroPad2d((0, 3, 0, 3)),
+        nn.Conv2d(3, 96, 11, stride=4),
+        norm(),
+        nn.MaxPool2d(3, 2),
+        nn.ReLU(),
+        nn.Conv2d(96, 256, 5, padding=2, groups=2),
+        nn.ReLU(),
+        norm(),
+        nn.MaxPool2d(3, 2),
+        nn.Conv2d(256, 384, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(384, 384, 3, padding=1, groups=2),
+        nn.ReLU(),
+        nn.Conv2d(384, 256, 3, padding=1, groups=2),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2),
+        nn.Flatten(),
+        nn.Linear(9216, 4096),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(4096, 4096),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(4096, 1000),
+    )
+
+
+def torch_steps(batch_size: int, channels_last: bool) -> dict[str, Steps]:
+    """Ordinary PyTorch: cross entropy, SGD with momentum and weight decay."""
+    import torch
+
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    net = torch_net().to(memory_format=layout)
+    optimizer = torch.optim.SGD(
+        net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4
+    )
+    images = torch.randn(batch_size, 3, 224, 224).to(memory_format=layout)
+    labels = torch.arange(batch_size)
+
+    def training(steps: int) -> None:
+        net.train()
+        for _ in range(steps):
+            optimizer.zero_grad(set_to_none=True)
+            torch.nn.functional.cross_entropy(net(images), labels).backward()
+            optimizer.step()
+
+    def evaluating(steps: int) -> None:
+        net.eval()
+        with torch.inference_mode():
+            for _ in range(steps):
+                net(images)
+
+    return {"train": training, "eval": evaluating}
+
+
+def measure(
+    contenders: dict[str, dict[str, Steps]], rounds: int, steps: int
+) -> dict[str, dict[str, float]]:
+    """Median seconds of a step of each kind, the contenders in turns."""
+    times: dict[str, dict[str, list[float]]] = {
+        name: {kind: [] for kind in kinds} for name, kinds in contenders.items()
+    }
+    for kinds in contenders.values():
+        for run in kinds.values():
+            run(2)  # compiles, warms up
+    for _ in range(rounds):
+        for name, kinds in contenders.items():
+            for kind, run in kinds.items():
+                began = time.perf_counter()
+                run(steps)
+                times[name][kind].append((time.perf_counter() - began) / steps)
+    return {
+        name: {kind: statistics.median(values) for kind, values in kinds.items()}
+        for name, kinds in times.items()
+    }
+
+
+def show(found: dict[str, dict[str, float]], batch_size: int) -> None:
+    for kind in ("train", "eval"):
+        best = min(times[kind] for name, times in found.items() if name != "ours")
+        for name, times in found.items():
+            rate = batch_size / times[kind]
+            print(f"{kind:6} {name:24} {rate:8.1f} images/s")
+        ratio = best / found["ours"][kind]
+        print(f"{kind:6} ours / the better PyTorch: {ratio:.2f}\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--devices", type=int, default=2, help="virtual, on CPU")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=2, help="of a turn")
+    parser.add_argument("--json", type=Path, help="also writes the result there")
+    arguments = parser.parse_args()
+    jax.config.update("jax_num_cpu_devices", arguments.devices)
+    with contextlib.ExitStack() as stack:
+        contenders = {
+            "ours": ours(arguments.batch_size, stack),
+            "PyTorch": torch_steps(arguments.batch_size, channels_last=False),
+            "PyTorch, channels_last": torch_steps(
+                arguments.batch_size, channels_last=True
+            ),
+        }
+        found = measure(contenders, arguments.rounds, arguments.steps)
+    show(found, arguments.batch_size)
+    if arguments.json:
+        facts = conditions("compare_torch.py") | {"rounds": arguments.rounds}
+        arguments.json.write_text(json.dumps(facts | {"seconds": found}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
