@@ -25,25 +25,43 @@ def available(
     return found
 
 
-def outputs(encoded: list[bytes], size: int) -> dict[str, list[np.ndarray]]:
-    """The images that each gives."""
-    found = {}
-    if importlib.util.find_spec("torch"):
-        found["Pillow"] = [pillow(one, size) for one in encoded]
+def scaled(squares: list[np.ndarray], size: int) -> dict[str, list[np.ndarray]]:
+    """The same centre squares, scaled by each. (As delivered, sizes and crops are
+    rounded otherwise, and a shift by a fraction of a pixel would hide the filters.)"""
+    found = {"Pillow": [_pillow_scaled(one, size, _BILINEAR) for one in squares]}
     if importlib.util.find_spec("tensorflow"):
         import tensorflow as tf
 
-        convert = tf_convert(size)
-        found["tf.data"] = [convert(tf.constant(one)).numpy() for one in encoded]
+        found["tf.data"] = [
+            tf.cast(
+                tf.clip_by_value(
+                    tf.round(tf.image.resize(one, (size, size), antialias=True)), 0, 255
+                ),
+                tf.uint8,
+            ).numpy()
+            for one in squares
+        ]
     return found
 
 
-def scale_and_crop(image: Image.Image, size: int, filter: Any) -> np.ndarray:
+def lanczos(squares: list[np.ndarray], size: int) -> list[np.ndarray]:
+    """Pillow's best filter, for reference."""
+    return [_pillow_scaled(one, size, Image.Resampling.LANCZOS) for one in squares]
+
+
+_BILINEAR = Image.Resampling.BILINEAR
+
+
+def _pillow_scaled(square: np.ndarray, size: int, filter: Any) -> np.ndarray:
+    return np.asarray(Image.fromarray(square).resize((size, size), filter))
+
+
+def scale_and_crop(image: Image.Image, size: int) -> np.ndarray:
     """Shorter side to `size`, then the centre: uint8 `[size, size, 3]`."""
     width, height = image.size
     scale = size / min(width, height)
     width, height = round(width * scale), round(height * scale)
-    scaled = image.resize((width, height), filter)
+    scaled = image.resize((width, height), _BILINEAR)
     left, top = (width - size) // 2, (height - size) // 2
     return np.asarray(scaled.crop((left, top, left + size, top + size)))
 
@@ -51,7 +69,7 @@ def scale_and_crop(image: Image.Image, size: int, filter: Any) -> np.ndarray:
 def pillow(encoded: bytes, size: int) -> np.ndarray:
     """As torchvision's Resize and CenterCrop do it on a Pillow image."""
     with Image.open(io.BytesIO(encoded)) as image:
-        return scale_and_crop(image.convert("RGB"), size, Image.Resampling.BILINEAR)
+        return scale_and_crop(image.convert("RGB"), size)
 
 
 def torch_loader(encoded: list[bytes], size: int, batch: int) -> Iterator[int]:

@@ -26,7 +26,6 @@ import baselines
 import jax
 import numpy as np
 from conditions import conditions
-from PIL import Image
 
 from alexnet_jax import columns, data, images, prepare, sources, threads
 from alexnet_jax.config import DataConfig, Form, MeshConfig
@@ -160,14 +159,6 @@ def psnr(a: list[np.ndarray], b: list[np.ndarray]) -> float:
     return float(10 * np.log10(255**2 / max(np.mean(errors), 1e-12)))
 
 
-def reference(encoded: bytes) -> np.ndarray:
-    """Pillow's decoder and its best filter."""
-    with Image.open(io.BytesIO(encoded)) as image:
-        return baselines.scale_and_crop(
-            image.convert("RGB"), SIZE, Image.Resampling.LANCZOS
-        )
-
-
 def quality_table(encoded: list[bytes]) -> list[dict[str, float | str]]:
     """Size and error of each way to store an image."""
     squares = [images.fit(images.decode(one), SIZE) for one in encoded]
@@ -236,15 +227,21 @@ def run(arguments: argparse.Namespace) -> dict:
 
 
 def qualities(encoded: list[bytes]) -> dict[str, float]:
-    """Agreement of the outputs with one another and with Pillow's best filter."""
-    ours = [images.fit(images.decode(one), SIZE) for one in encoded]
-    best = [reference(one) for one in encoded]
-    outputs = {"ours": ours, **baselines.outputs(encoded, SIZE)}
-    found = {f"{name} - Lanczos": psnr(one, best) for name, one in outputs.items()}
-    for name, one in outputs.items():
-        if name != "ours":
-            found[f"ours - {name}"] = psnr(ours, one)
+    """Agreement of the scaled images with one another and with Pillow's best filter."""
+    squares = [np.ascontiguousarray(_square(images.decode(one))) for one in encoded]
+    ours = [images.fit(one, SIZE) for one in squares]
+    best, others = baselines.lanczos(squares, SIZE), baselines.scaled(squares, SIZE)
+    found = {"ours - Lanczos": psnr(ours, best)}
+    for name, one in others.items():
+        found[f"{name} - Lanczos"] = psnr(one, best)
+        found[f"ours - {name}"] = psnr(ours, one)
     return found
+
+
+def _square(image: np.ndarray) -> np.ndarray:
+    side = min(image.shape[:2])
+    top, left = ((length - side) // 2 for length in image.shape[:2])
+    return image[top : top + side, left : left + side]
 
 
 def show(result: dict) -> None:
