@@ -1,4 +1,4 @@
-"""Layers of cuda-convnet that the CIFAR-10 nets need: pooling and unshared kernels.
+"""Layers of cuda-convnet that the CIFAR-10 nets need: average pooling, own kernels.
 
 Pooling windows are 3x3 at stride 2 and map sizes are rounded up: a map of n pixels, n
 even, gives ceil((n - 3) / 2) + 1 = n / 2, and the last window hangs over the edge,
@@ -12,54 +12,6 @@ import jax.numpy as jnp
 from jax import lax
 
 _AXES = (2, 1)  # width, then height, of `[batch, height, width, channels]`
-
-
-@jax.custom_vjp
-def max_pool(x: jax.Array) -> jax.Array:
-    """Maxima of 3x3 windows at stride 2.
-
-    The gradient goes to every pixel that is the maximum of its window, not to one of
-    them (K1, kLocalMaxUndo).
-
-    Args:
-        x: `[batch, height, width, channels]`, height and width even.
-    """
-    return _max_pool_forward(x)[0]
-
-
-def _max_pool_forward(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    check_even(x)
-    rows = _maxima(x, 2)
-    y = _maxima(rows, 1)
-    return y, (x, rows, y)
-
-
-def _maxima(x: jax.Array, axis: int) -> jax.Array:
-    """y[i] = max(x[2i], x[2i+1], x[2i+2]) along an axis."""
-    window, strides, edges = [1] * 4, [1] * 4, [(0, 0)] * 4
-    window[axis], strides[axis], edges[axis] = 3, 2, (0, 1)
-    return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, edges)
-
-
-def _max_pool_backward(
-    saved: tuple[jax.Array, ...], gradient: jax.Array
-) -> tuple[jax.Array]:
-    x, rows, y = saved
-    return (_to_maxima(x, rows, _to_maxima(rows, y, gradient, 1), 2),)
-
-
-def _to_maxima(x: jax.Array, y: jax.Array, gradient: jax.Array, axis: int) -> jax.Array:
-    """The gradient of `_maxima`: pixel 2i is in windows i and i - 1, 2i + 1 in i."""
-    even, odd = _pairs(x, axis)
-    before = _shift(y, axis, 1, jnp.inf), _shift(gradient, axis, 1, 0.0)
-    to_even = jnp.where(even == y, gradient, 0) + jnp.where(
-        even == before[0], before[1], 0
-    )
-    to_odd = jnp.where(odd == y, gradient, 0)
-    return jnp.stack([to_even, to_odd], axis + 1).reshape(x.shape)
-
-
-max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def average_pool(x: jax.Array) -> jax.Array:

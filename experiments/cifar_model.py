@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from alexnet_jax import layers
+from alexnet_jax import layers, pooling
+from alexnet_jax.config import Pool
 from experiments import cifar_layers
 from experiments.cifar_nets import (
     Activation,
@@ -66,7 +67,7 @@ def apply(
             )(x.reshape(len(x), -1))
             return activation(x) if layer.activate else x
         case MaxPool():
-            x = cifar_layers.max_pool(x)
+            x = pooling.max_pool(x, Pool(window=3, stride=2))
             return activation(x) if layer.activate else x
         case AveragePool():
             return cifar_layers.average_pool(x)

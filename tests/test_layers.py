@@ -8,7 +8,7 @@ import numpy as np
 import oracle
 import pytest
 
-from alexnet_jax import layers
+from alexnet_jax import layers, pooling
 from alexnet_jax.config import Pool
 
 
@@ -123,7 +123,26 @@ def test_max_pool_equals_loops(size, window, stride, ceil):
         ]
     )
     pool = Pool(window=window, stride=stride, ceil=ceil)
-    np.testing.assert_array_equal(layers.max_pool(jnp.asarray(x), pool)[0], expected)
+    np.testing.assert_array_equal(pooling.max_pool(jnp.asarray(x), pool)[0], expected)
+
+
+@pytest.mark.parametrize("size", [(8, 6), (7, 9), (4, 5)])
+@pytest.mark.parametrize("window, stride", [(3, 2), (2, 2), (3, 3), (3, 1), (2, 3)])
+@pytest.mark.parametrize("ceil", [True, False])
+def test_gradient_of_max_pool_goes_to_every_maximum(size, window, stride, ceil):
+    """By loops, on few different values, so that many are equal."""
+    generator = np.random.default_rng(0)
+    x = generator.integers(0, 3, (2, *size, 2)).astype(np.float32)
+    pool = Pool(window=window, stride=stride, ceil=ceil)
+    y, pullback = jax.vjp(lambda x: pooling.max_pool(x, pool), x)
+    gradient = generator.normal(size=y.shape).astype(np.float32)
+    expected = np.zeros(x.shape, np.float64)
+    for i, j in np.ndindex(y.shape[1:3]):
+        rows = slice(stride * i, stride * i + window)
+        columns = slice(stride * j, stride * j + window)
+        hit = x[:, rows, columns] == np.asarray(y)[:, i : i + 1, j : j + 1]
+        expected[:, rows, columns] += hit * gradient[:, i : i + 1, j : j + 1]
+    np.testing.assert_allclose(pullback(gradient)[0], expected, rtol=1e-5, atol=1e-6)
 
 
 def dropped(form, *, train, rate=0.5):
@@ -172,4 +191,4 @@ def test_dense_keeps_columns_apart():
 
 def test_pool_of_one_is_identity():
     x = activations(1, 5, 5, 2)
-    assert layers.max_pool(x, dataclasses.replace(Pool(), ceil=False)) is x
+    assert pooling.max_pool(x, dataclasses.replace(Pool(), ceil=False)) is x

@@ -34,6 +34,7 @@ ORDER = [
     "devices",
     "columns",
     "layers",
+    "pooling",
     "model",
     "augment",
     "optimizer",

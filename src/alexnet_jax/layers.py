@@ -1,8 +1,8 @@
 """The layers of 2012 that no library has in this form.
 
 Response normalisation over maps and over pixels (paper section 3.3 and the 2012 code),
-max-pooling with map sizes rounded up, dropout as a plain mask (section 4.2), and a
-fully connected layer that keeps the columns apart. Convolution is Flax's.
+dropout as a plain mask (section 4.2), and a fully connected layer that keeps the
+columns apart. Convolution is Flax's, pooling has a file of its own.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from alexnet_jax import columns
-from alexnet_jax.config import Norm, Place, Pool, Sees
+from alexnet_jax.config import Norm, Place, Sees
 
 
 def local_response_norm(
@@ -114,30 +114,6 @@ def normalize(
             alpha_divided_by_n=spatial.alpha_divided_by_n,
         )
     return x
-
-
-def max_pool(x: jax.Array, pool: Pool) -> jax.Array:
-    """Maxima of windows (paper section 3.4: 3x3 at stride 2, overlapping).
-
-    With `pool.ceil` a map of n pixels gives ceil((n - window) / stride) + 1, the last
-    window clipped at the border (2012 code, layer.py); else the floor of it.
-
-    Args:
-        x: `[batch, height, width, channels]`.
-    """
-    if pool.window == 1 and pool.stride == 1:
-        return x
-    overhang = [
-        -(size - pool.window) % pool.stride if pool.ceil else 0 for size in x.shape[1:3]
-    ]
-    return lax.reduce_window(
-        x,
-        -jnp.inf,
-        lax.max,
-        window_dimensions=(1, pool.window, pool.window, 1),
-        window_strides=(1, pool.stride, pool.stride, 1),
-        padding=[(0, 0), (0, overhang[0]), (0, overhang[1]), (0, 0)],
-    )
 
 
 def dropout(

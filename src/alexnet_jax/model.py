@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from alexnet_jax import columns, layers
+from alexnet_jax import columns, layers, pooling
 from alexnet_jax.config import ConvLayer, DenseLayer, ModelConfig, Place
 
 
@@ -32,8 +32,7 @@ class AlexNet(nn.Module):
 
         Args:
             image: float32 `[batch, height, width, 3]`, RGB on the 0-255 scale, minus
-            the
-                mean image.
+                the mean image.
             train: whether units drop out; needs the random stream "dropout" then.
 
         Returns:
@@ -56,7 +55,7 @@ class AlexNet(nn.Module):
             x = self._normalize(name, layer, "before_activation", x)
             x = self._activation(name, x)
             x = self._normalize(name, layer, "after_activation", x)
-        x = layers.max_pool(x, layer.pool)
+        x = pooling.max_pool(x, layer.pool)
         self.sow("intermediates", f"{name}_pool", x)
         return self._normalize(name, layer, "after_pool", x)
 

@@ -24,7 +24,7 @@ def map_sizes(model: ModelConfig, crop_size: int) -> dict[str, tuple[int, int]]:
     """Side of the maps of each convolutional layer, before and after its pooling.
 
     n pixels give floor((n + padding - kernel) / stride) + 1 under convolution; see
-    `layers.max_pool` for pooling. alexnet2012 at 224: 55/27, 27/13, 13, 13, 13/6.
+    `pooling.max_pool` for pooling. alexnet2012 at 224: 55/27, 27/13, 13, 13, 13/6.
     """
     sizes = {}
     size = crop_size
