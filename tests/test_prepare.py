@@ -470,6 +470,6 @@ def test_the_real_sample(test_data, tmp_path, capsys):
     assert sources.open_source(settings, "validation").num_examples == 300
     found = statistics.load(train.directory / statistics.FILE)
     stddev, direction = statistics.principal_components(found.covariance)
-    # cuda-convnet2's of all images (input_meta), to a sixth: 400 images are not all.
-    np.testing.assert_allclose(stddev, [121.78, 37.09, 19.72], rtol=1 / 6)
+    # cuda-convnet2's of all images (input_meta), to a fifth: 400 images are not all.
+    np.testing.assert_allclose(stddev, [121.78, 37.09, 19.72], rtol=0.2)
     np.testing.assert_allclose(direction[0], 3**-0.5, atol=0.02)  # near grey
