@@ -114,6 +114,9 @@ class ModelConfig:
     """Layers to leave out (their pooling stays)."""
     activation: Literal["relu", "tanh"] = "relu"
     """Of all layers but the last."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """Of the activations and of what the kernels are multiplied in. Parameters,
+    normalisation sums and the loss are float32 in any case."""
     dropout: Literal["2012", "inverted", "none"] = "2012"
     """2012: a plain mask in training and a factor in testing; inverted: the reverse."""
     dropout_rate: float = 0.5

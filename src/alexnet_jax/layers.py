@@ -6,6 +6,7 @@ columns apart. Convolution is Flax's, pooling has a file of its own.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -41,9 +42,11 @@ def local_response_norm(
         An array of the shape and dtype of x.
     """
     grouped = x.reshape(*x.shape[:-1], num_columns, x.shape[-1] // num_columns)
+    grouped = grouped.astype(jnp.float32)  # sums of squares need it
     total = _windowed_sum(jnp.square(grouped), size, axes=(-1,))
     scale = alpha / size if alpha_divided_by_n else alpha
-    return (grouped * _inverse_power(k + scale * total, beta)).reshape(x.shape)
+    y = grouped * _inverse_power(k + scale * total, beta)
+    return y.reshape(x.shape).astype(x.dtype)
 
 
 def spatial_response_norm(
@@ -67,9 +70,10 @@ def spatial_response_norm(
     Returns:
         An array of the shape and dtype of x.
     """
-    total = _windowed_sum(jnp.square(x), size, axes=(-3, -2))
+    precise = x.astype(jnp.float32)  # sums of squares need it
+    total = _windowed_sum(jnp.square(precise), size, axes=(-3, -2))
     scale = alpha / size**2 if alpha_divided_by_n else alpha
-    return x * _inverse_power(k + scale * total, beta)
+    return (precise * _inverse_power(k + scale * total, beta)).astype(x.dtype)
 
 
 def _windowed_sum(x: jax.Array, size: int, axes: tuple[int, ...]) -> jax.Array:
@@ -155,6 +159,8 @@ class Dense(nn.Module):
     num_columns: int
     kernel_init: nn.initializers.Initializer
     bias_init: nn.initializers.Initializer
+    dtype: Any
+    """Of the product; parameters are float32."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -163,6 +169,9 @@ class Dense(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", self.bias_init, (self.features,))
         y = columns.matrix_product(
-            x, kernel, sees=self.sees, num_columns=self.num_columns
+            x,
+            kernel.astype(self.dtype),
+            sees=self.sees,
+            num_columns=self.num_columns,
         )
-        return y + bias[None]
+        return y + bias[None].astype(self.dtype)

@@ -39,15 +39,20 @@ class AlexNet(nn.Module):
             float32 `[batch, classes]`, before the softmax.
         """
         net = self.config
+        x = image.astype(self._dtype)
         #                                       alexnet2012: map sizes and channels
-        x = self._convolve("conv1", net.conv1, image)  # 55 55  96, pooled 27 27  96
+        x = self._convolve("conv1", net.conv1, x)  # 55 55  96, pooled 27 27  96
         x = self._convolve("conv2", net.conv2, x)  #     27 27 256, pooled 13 13 256
         x = self._convolve("conv3", net.conv3, x)  #     13 13 384
         x = self._convolve("conv4", net.conv4, x)  #     13 13 384
         x = self._convolve("conv5", net.conv5, x)  #     13 13 256, pooled  6  6 256
         x = self._hidden("fc6", net.fc6, x, train=train)  # 4096
         x = self._hidden("fc7", net.fc7, x, train=train)  # 4096
-        return self._dense("fc8", net.fc8, x)  #            1000
+        return self._dense("fc8", net.fc8, x).astype(jnp.float32)  # 1000
+
+    @property
+    def _dtype(self) -> Any:
+        return jnp.bfloat16 if self.config.precision == "bfloat16" else jnp.float32
 
     def _convolve(self, name: str, layer: ConvLayer, x: jax.Array) -> jax.Array:
         if name not in self.config.without:
@@ -72,6 +77,7 @@ class AlexNet(nn.Module):
             conv_general_dilated=columns.convolution(
                 sees=layer.sees, num_columns=num_columns
             ),
+            dtype=self._dtype,
             name=name,
         )
         x = convolution(x)
@@ -99,6 +105,7 @@ class AlexNet(nn.Module):
             num_columns=self.config.num_columns,
             kernel_init=nn.initializers.normal(layer.kernel_std),
             bias_init=nn.initializers.constant(layer.bias),
+            dtype=self._dtype,
             name=name,
         )
         x = dense(x)
@@ -138,5 +145,8 @@ def logits(
     """
     train = dropout_key is not None
     rngs = {"dropout": dropout_key} if train else None
-    found = AlexNet(net).apply({"params": params}, view, train=train, rngs=rngs)
+    # On GPUs XLA is free to multiply float32 in less precision unless it is told.
+    product = "tensorfloat32" if net.precision == "tf32" else "float32"
+    with jax.default_matmul_precision(product):
+        found = AlexNet(net).apply({"params": params}, view, train=train, rngs=rngs)
     return cast(jax.Array, found)
