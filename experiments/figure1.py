@@ -40,11 +40,11 @@ class Options:
     out: Path
     """Directory for figure and table."""
     net: NetName = "19pct"
-    relu_rates: tuple[float, ...] = (0.0005, 0.001, 0.002)
-    tanh_rates: tuple[float, ...] = (0.0005, 0.001, 0.002)
+    relu_rates: tuple[float, ...] = (0.001, 0.002, 0.004)
+    tanh_rates: tuple[float, ...] = (0.001, 0.002, 0.004, 0.008)
     grid_epochs: int = 3
     """After which the rate is chosen."""
-    max_epochs: int = 60
+    max_epochs: int = 40
     """The cap: a run that has not reached 25 % by then ends."""
     seeds: tuple[int, ...] = (0,)
     data_dir: str | None = None
