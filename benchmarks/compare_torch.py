@@ -14,23 +14,21 @@ import dataclasses
 import json
 import statistics
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
+import steps
 from conditions import conditions
+from steps import Steps
 
-Steps = Callable[[int], None]
+from alexnet_jax.config import Config, MeshConfig, Norm
+from alexnet_jax.presets import ALEXNET2012
 
 
-def configuration(batch_size: int) -> Any:
+def configuration(batch_size: int) -> Config:
     """alexnet2012 without the normalisation that PyTorch lacks."""
-    from alexnet_jax.config import Norm
-    from alexnet_jax.presets import ALEXNET2012
-
     net = ALEXNET2012.model
     plain = dataclasses.replace(net.conv2, spatial_norm=Norm())
     return dataclasses.replace(
@@ -38,62 +36,6 @@ def configuration(batch_size: int) -> Any:
         batch_size=batch_size,
         model=dataclasses.replace(net, conv2=plain),
     )
-
-
-def ours(batch_size: int, stack: contextlib.ExitStack) -> dict[str, Steps]:
-    """The compiled steps of training and evaluation, on all devices there are."""
-    from alexnet_jax import augment, columns, scores, train, train_state
-    from alexnet_jax.config import MeshConfig
-
-    config = configuration(batch_size)
-    mesh = columns.make_mesh(MeshConfig(), 2, jax.devices())
-    stack.enter_context(jax.set_mesh(mesh))
-    state = train_state.create_train_state(config, mesh, jax.random.key(0))
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    everywhere, split = columns.replicated(mesh), columns.batch_sharding(mesh)
-    generator = np.random.default_rng(0)
-    image = generator.integers(0, 256, (batch_size, 256, 256, 3), dtype=np.uint8)
-    batch = jax.device_put(
-        {
-            "image": image,
-            "label": np.arange(batch_size, dtype=np.int32),
-            "mask": np.ones(batch_size, bool),
-        },
-        split,
-    )
-    images = jax.device_put(
-        augment.ImageStatistics(
-            np.full((256, 256, 3), 120, np.float32),  # type: ignore[arg-type]
-            np.array([122, 37, 20], np.float32),  # type: ignore[arg-type]
-            np.eye(3, dtype=np.float32),  # type: ignore[arg-type]
-        ),
-        everywhere,
-    )
-    key = jax.device_put(jax.random.key(1), everywhere)
-    update = jax.jit(
-        partial(train.train_step, config=config, steps_per_epoch=10_000.0),
-        donate_argnames="state",
-        out_shardings=(shardings, everywhere),
-    )
-    evaluation = jax.jit(
-        partial(scores.eval_step, config=config), out_shardings=everywhere
-    )
-    zero = jax.device_put(
-        {name: np.zeros((), np.float32) for name in scores.SUMS}, everywhere
-    )
-
-    def training(steps: int) -> None:
-        nonlocal state
-        for _ in range(steps):
-            state, _ = update(state, batch, key, images)
-            jax.block_until_ready(state)
-
-    def evaluating(steps: int) -> None:
-        for _ in range(steps):
-            sums = evaluation(zero, state.params, batch, images.mean_image)
-            jax.block_until_ready(sums)
-
-    return {"train": training, "eval": evaluating}
 
 
 def torch_net() -> Any:
@@ -200,7 +142,9 @@ def main() -> None:
     jax.config.update("jax_num_cpu_devices", arguments.devices)
     with contextlib.ExitStack() as stack:
         contenders = {
-            "ours": ours(arguments.batch_size, stack),
+            "ours": steps.compiled(
+                configuration(arguments.batch_size), MeshConfig(), stack
+            ),
             "PyTorch": torch_steps(arguments.batch_size, channels_last=False),
             "PyTorch, channels_last": torch_steps(
                 arguments.batch_size, channels_last=True

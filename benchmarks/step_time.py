@@ -1,0 +1,86 @@
+"""Time of a compiled step, and of compiling it.
+
+python benchmarks/step_time.py --preset alexnet2012 --batch-size 128 [--json FILE]
+
+Median over rounds, images made up in memory and on the devices already; augmentation is
+part of the training step. Several batch sizes and precisions are measured in turn.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import statistics
+import time
+from pathlib import Path
+
+import jax
+import steps
+from conditions import conditions
+
+from alexnet_jax.config import Config, MeshConfig
+from alexnet_jax.presets import PRESETS
+
+
+def configured(preset: str, batch_size: int, precision: str) -> Config:
+    base = PRESETS[preset]
+    model = dataclasses.replace(base.model, precision=precision)
+    return dataclasses.replace(base, batch_size=batch_size, model=model)
+
+
+def measure(
+    config: Config, mesh: MeshConfig, rounds: int, count: int
+) -> dict[str, float]:
+    """Seconds of compiling and of a step, of training and of evaluation."""
+    found = {}
+    with contextlib.ExitStack() as stack:
+        runners = steps.compiled(config, mesh, stack)
+        for kind, run in runners.items():
+            began = time.perf_counter()
+            run(1)
+            first = time.perf_counter() - began
+            times = []
+            for _ in range(rounds):
+                began = time.perf_counter()
+                run(count)
+                times.append((time.perf_counter() - began) / count)
+            found[kind] = statistics.median(times)
+            found[f"{kind}_first"] = first
+    jax.clear_caches()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--preset", default="alexnet2012", choices=sorted(PRESETS))
+    parser.add_argument("--batch-size", type=int, nargs="+", default=[128])
+    parser.add_argument("--precision", nargs="+", default=["float32"])
+    parser.add_argument("--data", type=int, help="devices along the batch")
+    parser.add_argument("--column", type=int, help="devices along the columns")
+    parser.add_argument("--cpu-devices", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=3, help="of a round")
+    parser.add_argument("--json", type=Path, help="also writes the result there")
+    arguments = parser.parse_args()
+    jax.config.update("jax_num_cpu_devices", arguments.cpu_devices)
+    mesh = MeshConfig(data=arguments.data, column=arguments.column)
+    rows = []
+    print("precision  batch   train images/s   eval images/s   first train step, s")
+    for precision in arguments.precision:
+        for batch in arguments.batch_size:
+            config = configured(arguments.preset, batch, precision)
+            found = measure(config, mesh, arguments.rounds, arguments.steps)
+            rows.append({"precision": precision, "batch_size": batch, **found})
+            print(
+                f"{precision:9} {batch:6} {batch / found['train']:16.1f} "
+                f"{batch / found['eval']:15.1f} {found['train_first']:21.1f}",
+                flush=True,
+            )
+    if arguments.json:
+        facts = conditions("step_time.py") | {"rounds": arguments.rounds}
+        facts["devices"] = [device.device_kind for device in jax.devices()]
+        arguments.json.write_text(json.dumps(facts | {"rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

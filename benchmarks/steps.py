@@ -1,0 +1,106 @@
+"""The compiled steps of training and evaluation on images made up in memory."""
+
+import contextlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from alexnet_jax import augment, columns, scores, train, train_state
+from alexnet_jax.config import Config, MeshConfig
+
+Steps = Callable[[int], None]
+"""`run(n)` makes n steps and waits for them."""
+
+
+class Inputs(NamedTuple):
+    """Everything that the steps take, on the devices."""
+
+    state: Any
+    batch: dict[str, jax.Array]
+    key: jax.Array
+    images: augment.ImageStatistics
+
+
+def make_inputs(config: Config, mesh: Any) -> Inputs:
+    """A new state, a batch of noise, statistics like ImageNet's. Call it in a mesh."""
+    size, batch = config.data.image_size, config.batch_size
+    generator = np.random.default_rng(0)
+    everywhere = columns.replicated(mesh)
+    statistics = (
+        np.full((size, size, 3), 120, np.float32),
+        np.array([122, 37, 20], np.float32),
+        np.eye(3, dtype=np.float32),
+    )
+    return Inputs(
+        state=train_state.create_train_state(config, mesh, jax.random.key(0)),
+        batch=jax.device_put(
+            {
+                "image": generator.integers(0, 256, (batch, size, size, 3), np.uint8),
+                "label": (np.arange(batch) % config.model.num_classes).astype(np.int32),
+                "mask": np.ones(batch, bool),
+            },
+            columns.batch_sharding(mesh),
+        ),
+        key=jax.device_put(jax.random.key(1), everywhere),
+        images=augment.ImageStatistics(*jax.device_put(statistics, everywhere)),
+    )
+
+
+def train_program(config: Config, mesh: Any, state: Any) -> Any:
+    """`train_step` of (state, batch, key, images), to be compiled as the loop does."""
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+    return jax.jit(
+        partial(train.train_step, config=config, steps_per_epoch=10_000.0),
+        donate_argnames="state",
+        out_shardings=(shardings, columns.replicated(mesh)),
+    )
+
+
+def eval_program(config: Config, mesh: Any) -> Any:
+    """`eval_step` of (sums, params, batch, mean_image)."""
+    return jax.jit(
+        partial(scores.eval_step, config=config),
+        out_shardings=columns.replicated(mesh),
+    )
+
+
+def compiled(
+    config: Config, mesh: MeshConfig, stack: contextlib.ExitStack
+) -> dict[str, Steps]:
+    """Runners "train" and "eval" on all devices that there are."""
+    grid = columns.make_mesh(mesh, config.model.num_columns, jax.devices())
+    stack.enter_context(jax.set_mesh(grid))
+    inputs = make_inputs(config, grid)
+    state = inputs.state
+    update = train_program(config, grid, state)
+    evaluation = eval_program(config, grid)
+    zero = jax.device_put(
+        {name: np.zeros((), np.float32) for name in scores.SUMS},
+        columns.replicated(grid),
+    )
+
+    # On CPU each step is waited for, as in the loop of training.
+    on_cpu = jax.default_backend() == "cpu"
+
+    def training(count: int) -> None:
+        nonlocal state
+        for _ in range(count):
+            state, _ = update(state, inputs.batch, inputs.key, inputs.images)
+            if on_cpu:
+                jax.block_until_ready(state)
+        jax.block_until_ready(state)
+
+    def evaluating(count: int) -> None:
+        sums = zero
+        for _ in range(count):
+            sums = evaluation(
+                sums, state.params, inputs.batch, inputs.images.mean_image
+            )
+            if on_cpu:
+                jax.block_until_ready(sums)
+        jax.block_until_ready(sums)
+
+    return {"train": training, "eval": evaluating}
