@@ -190,10 +190,11 @@ def eval_step(
     """Sums over a batch, of the mean softmax of the views."""
     views = cifar_images.test_views(images.image, mean_image, crop_size, num_views)
     logits: list[Any] = [net.apply({"params": params}, view) for view in views]
-    probability = sum(jax.nn.softmax(x) for x in logits)
+    # Logarithms, since a small probability would be rounded to 0. The logarithm of a
+    # probability is its own logit; the number of views divides out.
+    each = jnp.stack([jax.nn.log_softmax(x) for x in logits])
     mask = jnp.ones(images.label.shape, bool)
-    # The logarithm of a probability is its own logit; the sum over views divides out.
-    return sums_of(jnp.log(probability), images.label, mask)
+    return sums_of(jax.nn.logsumexp(each, axis=0), images.label, mask)
 
 
 _EVAL_BATCH = 1000
