@@ -67,12 +67,14 @@ class Source:
 
     def _damage(self, index: int, error: Exception) -> str:
         try:
-            key = str(other_fields(self.records[index]) or "")
+            fields = other_fields(self.records[index])
+            key = f" {fields}" if fields else ""
         except (ValueError, RuntimeError, IndexError):
             key = ""  # the record itself is damaged
         return (
-            f"dataset {self.name}, split {self.split}, record {index} {key} cannot be "
-            f"read: {error}. --data.damaged skip leaves such records out."
+            f"dataset {self.name}, split {self.split}, record {index}{key} cannot be "
+            f"read: {error}. To leave such records out: --data.damaged skip in "
+            "training, --damaged skip in evaluation."
         )
 
 
