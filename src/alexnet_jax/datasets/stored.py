@@ -35,9 +35,9 @@ def find_builder(name: str, data_dir: Path) -> Any:
         )
         raise UserError(
             f"there is no prepared dataset {name!r} in {data_dir} (there: "
-            f"{', '.join(there) or 'nothing'}). Name another directory (--data.data-dir "
-            "in training, else --data-dir), or prepare it: python -m "
-            "alexnet_jax.prepare --help."
+            f"{', '.join(there) or 'nothing'}). Name another directory "
+            "(--data.data-dir in training, else --data-dir), or prepare it: "
+            "python -m alexnet_jax.prepare --help."
         ) from error
 
 
