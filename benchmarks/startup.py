@@ -1,0 +1,71 @@
+"""Time from the command to the end of the first training step.
+
+python benchmarks/startup.py [--repeats 3] [--json FILE]
+
+Runs the default job in a new directory until its first record, cold and then with JAX's
+persistent compilation cache filled by the run before. The wall clock starts with the
+process, so imports count.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from conditions import conditions
+
+
+def seconds_to_first_step(folder: Path, cache: Path | None) -> float:
+    """Starts the job and waits for the first line about a step."""
+    environment = os.environ | {"TFDS_DATA_DIR": str(folder.parent / "tfds")}
+    if cache is not None:
+        environment |= {
+            "JAX_COMPILATION_CACHE_DIR": str(cache),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+    command = [sys.executable, "-m", "alexnet_jax.main", "--workdir", str(folder)]
+    command += ["--run.log-every-steps", "1", "--num-epochs", "0.2"]
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    taken = None
+    for line in process.stdout:
+        if line.startswith("step ") and taken is None:
+            taken = time.perf_counter() - began
+    if process.wait() or taken is None:
+        raise SystemExit("error: the job failed")
+    return taken
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="also writes the result there")
+    arguments = parser.parse_args()
+    times: dict[str, list[float]] = {"cold": [], "warm cache": []}
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        seconds_to_first_step(root / "prepares", root / "cache")
+        for number in range(arguments.repeats):
+            times["cold"].append(seconds_to_first_step(root / f"cold{number}", None))
+            times["warm cache"].append(
+                seconds_to_first_step(root / f"warm{number}", root / "cache")
+            )
+    found = {kind: statistics.median(values) for kind, values in times.items()}
+    for kind, seconds in found.items():
+        print(f"{kind:12} {seconds:6.1f} s to the first step")
+    print(f"warm / cold: {found['warm cache'] / found['cold']:.2f}")
+    if arguments.json:
+        facts = conditions("startup.py") | {"repeats": arguments.repeats} | found
+        arguments.json.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
