@@ -4,14 +4,24 @@ import csv
 import dataclasses
 import fcntl
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alexnet_jax import model, optimizer, presets, train, validation
-from alexnet_jax.config import UserError
+from alexnet_jax import (
+    augment,
+    columns,
+    model,
+    optimizer,
+    presets,
+    train,
+    train_state,
+    validation,
+)
+from alexnet_jax.config import MeshConfig, UserError
 from experiments import plan, report, run
 from experiments.variants import changed, differences, shortened
 
@@ -234,25 +244,72 @@ def test_report_of_nothing(tmp_path):
         report.report(report.Options(workdir=tmp_path, out=tmp_path / "out"))
 
 
+@pytest.mark.parametrize("name", plan.NAMES)
+def test_smoke_of_every_experiment(name, digits_dir, tmp_path):
+    """A few steps of its last variant, and the report on it."""
+    last = list(plan.open_experiment(name, presets.DIGITS).variants)[-1]
+    options = run.Options(
+        experiment=(name,),
+        preset="digits",
+        data_dir=digits_dir,
+        workdir=tmp_path,
+        only=f"{name}/{last}/0",
+        smoke=True,
+    )
+    assert run.run(options).startswith("1 runs done")
+    text = report.report(
+        report.Options(
+            preset="digits",
+            workdir=tmp_path,
+            experiment=(name,),
+            smoke=True,
+            out=tmp_path / "out",
+        )
+    )
+    line = next(one for one in text.splitlines() if one.startswith(f"| {last} |"))
+    assert line.endswith("| 1 |")
+
+
+@pytest.fixture(scope="module")
+def real_batch(test_data, tmp_path_factory):
+    """16 images of the ImageNet sample, and statistics of the sample."""
+    from alexnet_jax import prepare, sources, statistics
+    from alexnet_jax.config import DataConfig
+
+    folder = str(tmp_path_factory.mktemp("data"))
+    source = str(test_data / "ilsvrc2012_sample")
+    prepare.run(prepare.Options(source=source, data_dir=folder))
+    settings = DataConfig(name="imagenet2012_256", data_dir=folder, image_size=256)
+    opened = sources.open_source(settings, "train")
+    image = np.empty((16, 256, 256, 3), np.uint8)
+    label = np.empty(16, np.int32)
+    opened.read(np.arange(16), image, label)
+    found = statistics.load(opened.directory / statistics.FILE)
+    stddev, direction = statistics.principal_components(found.covariance)
+    images = augment.ImageStatistics(found.mean_image, stddev, direction)
+    return {"image": image, "label": label}, images
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "variant", sorted(plan.run_names(presets.ALEXNET2012).values())
 )
-def test_every_variant_trains_on_the_sample(variant, test_data, tmp_path):
-    """Two steps of the full-size network on real images."""
-    from alexnet_jax import prepare
-
-    folder = tmp_path / "data"
-    source = str(test_data / "ilsvrc2012_sample")
-    prepare.run(prepare.Options(source=source, data_dir=str(folder)))
-    config = changed(
-        FULL[variant],
-        {
-            "data.data_dir": str(folder),
-            "data.eval_split": "validation[:16]",
-            "batch_size": 16,
-            "num_epochs": 0.08,
-        },
-    )
-    outcome = train.train_and_evaluate(config, tmp_path / "run")
-    assert outcome.step == 2 and np.isfinite(outcome.evaluation["loss"])
+def test_every_variant_trains_on_the_sample(variant, real_batch):
+    """Three steps of the full-size network on real images, on two column devices where
+    it has two columns."""
+    config = FULL[variant]
+    column = config.model.num_columns
+    mesh = columns.make_mesh(MeshConfig(data=1, column=column), column, jax.devices())
+    batch, images = real_batch
+    with jax.set_mesh(mesh):
+        state = train_state.create_train_state(config, mesh, jax.random.key(0))
+        step = jax.jit(
+            partial(train.train_step, config=config, steps_per_epoch=10_000.0),
+            donate_argnames="state",
+        )
+        losses = []
+        for _ in range(3):
+            state, values = step(state, batch, jax.random.key(1), images)
+            losses.append(float(values["loss"]))
+    assert np.isfinite(losses).all() and 6 < losses[0] < 11
+    assert int(state.step) == 3
