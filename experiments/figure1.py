@@ -44,7 +44,7 @@ class Options:
     tanh_rates: tuple[float, ...] = (0.004, 0.008, 0.016, 0.032)
     grid_epochs: int = 3
     """After which the rate is chosen."""
-    max_epochs: int = 40
+    max_epochs: int = 55
     """The cap: a run that has not reached 25 % by then ends."""
     seeds: tuple[int, ...] = (0,)
     data_dir: str | None = None
