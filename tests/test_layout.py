@@ -39,6 +39,8 @@ ORDER = [
     "augment",
     "optimizer",
     "train_state",
+    "seal",
+    "checkpoint_folders",
     "checkpoint",
     "workdir",
     "metrics",

@@ -33,7 +33,7 @@ def config(digits_dir) -> Config:
 def final_state(config, directory):
     """The newest checkpoint as numpy arrays."""
     run = job.set_up(config, directory)
-    with checkpoint.open_checkpoints(directory / "checkpoints", keep=3) as checkpoints:
+    with checkpoint.Checkpoints(directory / "checkpoints", keep=3) as checkpoints:
         state = train._newest_or_new_state(run, checkpoints)
     return jax.tree.map(np.asarray, state)
 

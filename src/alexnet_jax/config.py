@@ -25,6 +25,10 @@ class DamagedRecord(ValueError):
     """An example that cannot be read: the message names split, index and key."""
 
 
+class Fault(RuntimeError):
+    """Something around a run failed, such as a disk: the message says what is kept."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Norm:
     """One response normalisation: y = x / (k + a * sum of x^2 over a window)^beta."""

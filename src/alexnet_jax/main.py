@@ -7,7 +7,7 @@ import comes after the options have been read, so that --help answers at once.
 import sys
 
 from alexnet_jax import interruption, options
-from alexnet_jax.config import Config, DamagedRecord, UserError
+from alexnet_jax.config import Config, DamagedRecord, Fault, UserError
 
 
 def run(chosen: options.Options) -> str:
@@ -38,14 +38,14 @@ def _errors(evaluation: dict[str, float], config: Config) -> str:
 
 
 def main() -> int:
-    """Returns the exit code: 0 done, 1 diverged or bad data, 2 a mistake, 75 saved."""
+    """Returns the exit code: 0 done, 1 diverged or a fault, 2 a mistake, 75 saved."""
     chosen = options.parse(sys.argv[1:])
     try:
         print(run(chosen))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (FloatingPointError, DamagedRecord) as error:
+    except (FloatingPointError, DamagedRecord, Fault) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except interruption.Interrupted as stop:

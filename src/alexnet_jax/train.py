@@ -148,14 +148,14 @@ def train_and_evaluate(config: Config, directory: Path) -> Outcome:
         stack.enter_context(jax.set_mesh(run.mesh))
         interruption = stack.enter_context(Interruption())
         checkpoints = stack.enter_context(
-            checkpoint.open_checkpoints(
+            checkpoint.Checkpoints(
                 directory / "checkpoints", keep=config.run.keep_checkpoints
             )
         )
         state = _newest_or_new_state(run, checkpoints)
         step = int(state.step)
         if step >= run.num_steps:
-            return Outcome(step, checkpoint.newest_metrics(checkpoints), True)
+            return Outcome(step, checkpoints.newest_metrics, True)
 
         images = job.image_statistics(run)
         update = _compile_update(run, state, images)
@@ -185,11 +185,11 @@ def train_and_evaluate(config: Config, directory: Path) -> Outcome:
                 writer.write(record | result)
                 progress.evaluation(record | result)
                 state = state._replace(plateau=count(state.plateau, result))
-                checkpoint.save(checkpoints, state, step, run.facts, result)
+                checkpoints.save(state, step, run.facts, result)
                 log.restart_clock()
             elif interruption.requested:
                 log.flush()
-                checkpoint.save(checkpoints, state, step, run.facts, None)
+                checkpoints.save(state, step, run.facts, None)
             if done:
                 return Outcome(step, result, False)
             if interruption.requested:
@@ -197,10 +197,10 @@ def train_and_evaluate(config: Config, directory: Path) -> Outcome:
 
 
 def _newest_or_new_state(
-    run: job.Job, checkpoints: checkpoint.Checkpointer
+    run: job.Job, checkpoints: checkpoint.Checkpoints
 ) -> TrainState:
     abstract = train_state.abstract_train_state(run.config, run.mesh)
-    state = checkpoint.restore(checkpoints, abstract, facts=run.facts)
+    state = checkpoints.restore(abstract, facts=run.facts)
     if state is None:
         key = jax.random.fold_in(jax.random.key(run.config.seed), _INIT)
         state = train_state.create_train_state(run.config, run.mesh, key)
