@@ -8,14 +8,31 @@ import signal
 import jax
 import numpy as np
 import pytest
+from compilation import compiled_once
 
-from alexnet_jax import checkpoint, interruption, job, presets, scores, train
-from alexnet_jax.config import Config, MeshConfig, UserError
+from alexnet_jax import (
+    bookkeeping,
+    checkpoint,
+    data,
+    interruption,
+    job,
+    lock,
+    presets,
+    scores,
+    train,
+)
+from alexnet_jax.config import Config, DamagedRecord, Fault, MeshConfig, UserError
 
 
-@pytest.fixture
-def config(digits_dir) -> Config:
-    """The digits in short: 23 steps an epoch, the schedule with the most state."""
+@pytest.fixture(scope="module", autouse=True)
+def compilation_cache(tmp_path_factory):
+    """All runs of this file compile the same few programs."""
+    with compiled_once(tmp_path_factory.mktemp("cache")):
+        yield
+
+
+def digits_in_short(digits_dir) -> Config:
+    """23 steps an epoch, the schedule with the most state."""
     digits = presets.DIGITS
     return dataclasses.replace(
         digits,
@@ -28,6 +45,11 @@ def config(digits_dir) -> Config:
             digits.run, mesh=MeshConfig(data=1, column=2), log_every_steps=5
         ),
     )
+
+
+@pytest.fixture
+def config(digits_dir) -> Config:
+    return digits_in_short(digits_dir)
 
 
 def final_state(config, directory):
@@ -45,34 +67,152 @@ def records(directory, kind):
 
 def interrupt_after(monkeypatch, step):
     """Sends SIGINT to this process when that many steps have been dispatched."""
-    add = train.StepLog.add
+    add = bookkeeping.StepLog.add
 
     def add_and_interrupt(self, number, *arguments):
         add(self, number, *arguments)
         if number == step:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(train.StepLog, "add", add_and_interrupt)
+    monkeypatch.setattr(bookkeeping.StepLog, "add", add_and_interrupt)
+
+
+def interrupt_in_evaluation(monkeypatch, number):
+    """Sends SIGINT in the midst of that evaluation of the process."""
+    eval_batches = data.eval_batches
+    evaluations = []
+
+    def batches(*arguments, **options):
+        evaluations.append(None)
+        for place, batch in enumerate(eval_batches(*arguments, **options)):
+            if len(evaluations) == number and place == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield batch
+
+    monkeypatch.setattr(data, "eval_batches", batches)
+
+
+def assert_same_end(config, whole, parts):
+    """Parameters, velocity and schedule bit for bit, and all evaluations."""
+    for expected, found in zip(
+        jax.tree.leaves(final_state(config, whole)),
+        jax.tree.leaves(final_state(config, parts)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
+    assert records(whole, "eval") == records(parts, "eval")
+
+
+@pytest.fixture(scope="module")
+def whole(digits_dir, tmp_path_factory):
+    """The undisturbed run."""
+    folder = tmp_path_factory.mktemp("whole")
+    train.train_and_evaluate(digits_in_short(digits_dir), folder)
+    return folder
 
 
 @pytest.mark.parametrize("step", [7, 23, 29])
-def test_resume_is_exact(config, tmp_path, monkeypatch, step):
-    """Stopped in the first epoch, at its end, or in the second, and resumed: the final
-    parameters, velocity and schedule equal those of the undisturbed run bit for bit."""
-    train.train_and_evaluate(config, tmp_path / "whole")
+def test_resume_is_exact(config, whole, tmp_path, monkeypatch, step):
+    """Stopped in the first epoch, at its end, or in the second, and resumed."""
     with monkeypatch.context() as patch:
         interrupt_after(patch, step)
         with pytest.raises(interruption.Interrupted, match=f"saved at step {step}"):
-            train.train_and_evaluate(config, tmp_path / "parts")
-    outcome = train.train_and_evaluate(config, tmp_path / "parts")
+            train.train_and_evaluate(config, tmp_path)
+    outcome = train.train_and_evaluate(config, tmp_path)
     assert outcome.step == 32 and not outcome.was_complete
-    whole = final_state(config, tmp_path / "whole")
-    parts = final_state(config, tmp_path / "parts")
-    for expected, found in zip(
-        jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True
+    assert_same_end(config, whole, tmp_path)
+
+
+@pytest.mark.parametrize("number, step", [(1, 23), (2, 32)])
+def test_stopped_in_an_evaluation(config, whole, tmp_path, monkeypatch, number, step):
+    """The state is saved without it, and it is made up for, also at the very end."""
+    with monkeypatch.context() as patch:
+        interrupt_in_evaluation(patch, number)
+        with pytest.raises(interruption.Interrupted, match=f"saved at step {step}"):
+            train.train_and_evaluate(config, tmp_path)
+    evaluations = records(tmp_path, "eval")
+    assert [record["step"] for record in evaluations] == [23, 32][: number - 1]
+    outcome = train.train_and_evaluate(config, tmp_path)
+    assert outcome.step == 32 and not outcome.was_complete
+    assert outcome.evaluation
+    assert_same_end(config, whole, tmp_path)
+    assert train.train_and_evaluate(config, tmp_path).was_complete
+
+
+def test_an_evaluation_that_was_logged_but_not_saved(
+    config, whole, tmp_path, monkeypatch
+):
+    """Killed between the record and the checkpoint: the record comes once."""
+    with monkeypatch.context() as patch:
+        interrupt_in_evaluation(patch, 1)
+        with pytest.raises(interruption.Interrupted):
+            train.train_and_evaluate(config, tmp_path)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(records(whole, "eval")[0]) + "\n")
+    train.train_and_evaluate(config, tmp_path)
+    assert_same_end(config, whole, tmp_path)
+
+
+def test_time_that_is_over_saves(config, tmp_path):
+    run = dataclasses.replace(config.run, max_minutes=1e-9)
+    limited = dataclasses.replace(config, run=run)
+    with pytest.raises(
+        interruption.Interrupted, match="max-minutes .* stopped and saved at step 1"
     ):
-        np.testing.assert_array_equal(found, expected)
-    assert records(tmp_path / "whole", "eval") == records(tmp_path / "parts", "eval")
+        train.train_and_evaluate(limited, tmp_path)
+    assert final_state(config, tmp_path).step == 1
+
+
+@pytest.mark.parametrize("where", ["training", "evaluation"])
+def test_damaged_data_saves_first(config, whole, tmp_path, monkeypatch, where):
+    """A record that can no longer be read ends the run, which loses nothing: with the
+    record again it goes on as if nothing had been."""
+    load = data._load
+    batches = []
+
+    def broken(read, indices, *arguments):
+        batches.append(len(indices))
+        if len(batches) > (15 if where == "training" else 25):
+            raise DamagedRecord("dataset digits, record 7 cannot be read")
+        return load(read, indices, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "_load", broken)
+        with pytest.raises(DamagedRecord, match="record 7 .* saved at step"):
+            train.train_and_evaluate(config, tmp_path)
+    saved = int(final_state(config, tmp_path).step)
+    assert saved == 23 if where == "evaluation" else 5 < saved < 23
+    train.train_and_evaluate(config, tmp_path)
+    assert_same_end(config, whole, tmp_path)
+
+
+def test_a_run_that_ended_at_a_damaged_record_may_skip_it(config, tmp_path):
+    """The remedy of the message works in the same directory."""
+    short = dataclasses.replace(config, num_epochs=0.5)
+    train.train_and_evaluate(short, tmp_path)
+    skipping = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, damaged="skip")
+    )
+    assert train.train_and_evaluate(skipping, tmp_path).step == 32
+
+
+def test_a_second_run_is_refused(config, tmp_path):
+    held = lock.Lock(tmp_path)
+    with pytest.raises(lock.Taken, match="another process works on"):
+        train.train_and_evaluate(config, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [lock.FILE]
+    held.release()
+
+
+def test_a_device_without_memory(config, tmp_path, monkeypatch):
+    def no_memory(state, batch, key, images, **options):
+        raise jax.errors.JaxRuntimeError(
+            "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 7 bytes."
+        )
+
+    monkeypatch.setattr(train, "train_step", no_memory)
+    with pytest.raises(Fault, match=r"--batch-size \(now 64\).*precision bfloat16"):
+        train.train_and_evaluate(config, tmp_path)
 
 
 def test_a_complete_run_says_so_and_goes_on_with_more_epochs(config, tmp_path):

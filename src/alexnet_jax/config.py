@@ -255,6 +255,8 @@ class RunConfig:
     """Steps of one line of the log."""
     keep_checkpoints: int = 3
     """Newest checkpoints that are kept, besides the best."""
+    max_minutes: float | None = None
+    """Saves and ends after so many minutes, with exit code 75; none: no limit."""
     watchdog_steps: int = 5000
     """Steps after which a loss still at ln(classes) is remarked on."""
 

@@ -93,6 +93,7 @@ def _check_numbers(config: Config) -> None:
         "--run.mesh.column": config.run.mesh.column,
         "--run.mesh.cpu-devices": config.run.mesh.cpu_devices,
         "--run.num-workers": config.run.num_workers,
+        "--run.max-minutes": config.run.max_minutes,
     }
     positive |= {name: value for name, value in optional.items() if value is not None}
     for name, value in positive.items():

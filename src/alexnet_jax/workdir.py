@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from alexnet_jax.config import Config, UserError
+from alexnet_jax.lock import Lock
 
 _PACKAGES = (
     "jax",
@@ -29,11 +30,15 @@ _PACKAGES = (
 )
 
 
-def open_workdir(workdir: Path, config: Config) -> None:
-    """Makes the directory the home of this configuration.
+def open_workdir(workdir: Path, config: Config) -> Lock:
+    """Makes the directory the home of this configuration, and of this process.
+
+    Returns:
+        The lock, which holds as long as it is there.
 
     Raises:
-        UserError: it cannot be written, or holds another configuration.
+        UserError: it cannot be written, another process works on it, or it holds
+            another configuration.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -45,10 +50,12 @@ def open_workdir(workdir: Path, config: Config) -> None:
             f"--workdir {workdir} cannot be written ({error.strerror}): choose a "
             "directory that you may write to."
         ) from error
+    lock = Lock(workdir)
     path = workdir / "config.json"
     if path.exists():
         _refuse_other(workdir, read_json(path), config)
     write_json(path, dataclasses.asdict(config))
+    return lock
 
 
 def _refuse_other(workdir: Path, old: dict[str, Any], config: Config) -> None:
@@ -72,11 +79,13 @@ def _refuse_other(workdir: Path, old: dict[str, Any], config: Config) -> None:
 
 def _fields_that_matter(config: dict[str, Any]) -> dict[str, Any]:
     """Dotted fields that change the result. Not the length of a run whose schedule does
-    not depend on it: that is how a finished run goes on."""
+    not depend on it: that is how a finished run goes on. Not the way to the same
+    images, so that a run that ended at a damaged one can go on without it."""
     fields = _flatten(config)
     if fields.get("optimizer.schedule") not in ("cosine", "levels"):
         fields.pop("num_epochs", None)
-    fields.pop("data.data_dir", None)
+    for how in ("data_dir", "stored", "damaged"):
+        fields.pop(f"data.{how}", None)
     return {name: v for name, v in fields.items() if not name.startswith("run.")}
 
 
