@@ -177,7 +177,6 @@ def train_and_evaluate(
         stack.callback(books.close)
         batches = stack.enter_context(contextlib.closing(_train_batches(run, step)))
         stack.enter_context(jax.transfer_guard("disallow"))
-        interruption.has_state = True
         try:
             if unevaluated:
                 state, result = books.end_epoch(state, step)
@@ -187,12 +186,15 @@ def train_and_evaluate(
                 waited = time.perf_counter() - began
                 state, values = update(state, batch)
                 step += 1
+                interruption.has_state = True
                 books.log.add(step, step / run.steps_per_epoch, values, waited)
                 if step == run.num_steps or run.ends_epoch(step):
                     state, result = books.end_epoch(state, step)
                 if step < run.num_steps:
                     books.stop_if_asked()
         except (Interrupted, DamagedRecord, Fault) as why:
+            if not interruption.has_state:
+                raise  # all of it is in the last checkpoint
             raise books.saved(why, state, step) from why
         return Outcome(step, result, False)
 
