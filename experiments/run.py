@@ -119,7 +119,7 @@ def main() -> int:
         devices.request_cpu_devices(MeshConfig())
         try:
             print(run(chosen, stop))
-        except (UserError, DamagedRecord, Fault) as error:
+        except (UserError, DamagedRecord, Fault, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2 if isinstance(error, UserError) else 1
         except Interrupted as stopped:

@@ -8,6 +8,7 @@ of it is read, named, and passed over for the one before.
 """
 
 import contextlib
+import logging
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -46,7 +47,8 @@ class Checkpoints:
             folders.put_back(self.directory)
             folders.set_damaged_aside(self.directory)
         _meet("the checkpoints have been looked through")
-        self._orbax = _open(self.directory, keep)
+        with _explained(self.directory):
+            self._orbax = _open(self.directory, keep)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="seal")
         self._under_way: Future[None] | None = None
 
@@ -145,6 +147,8 @@ class Checkpoints:
 
 
 def _open(directory: Path, keep: int) -> Any:
+    # What goes wrong comes as an exception; its threads would log it a dozen times.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     policies = _ocp.training.preservation_policies
     best = policies.BestN(
         get_metric_fn=lambda metrics: metrics["top1_error"],
@@ -182,7 +186,7 @@ def _explained(directory: Path) -> Iterator[None]:
                 if kept is not None
                 else "There is none before it: "
             )
-            + "make room, or whatever the disk wants, and start the same command again."
+            + "make room, and start the same command again."
         ) from error
 
 

@@ -51,6 +51,10 @@ def main() -> int:
         except (FloatingPointError, DamagedRecord, Fault) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
+        except OSError as error:
+            kept = "what has been saved is kept, and the same command goes on"
+            print(f"error: {error}; {kept}", file=sys.stderr)
+            return 1
         except Interrupted as stopped:
             print(f"{stopped}; the same command goes on from there", file=sys.stderr)
             return EXIT_RESUME

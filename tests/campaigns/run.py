@@ -15,7 +15,7 @@ from pathlib import Path
 
 import tyro
 
-from tests.campaigns import jobs, kills
+from tests.campaigns import faults, jobs, kills
 
 # Name, function of (place, tries), tries.
 CAMPAIGNS = {
@@ -25,6 +25,11 @@ CAMPAIGNS = {
     "evaluate": (kills.evaluations, 10),
     "sweep": (kills.sweeps, 10),
     "prepare": (kills.preparations, 20),
+    "full_disk": (faults.full_disks, 10),
+    "filling_disk": (faults.filling_disks, 10),
+    "full_disk_prepare": (faults.full_disk_in_prepare, 10),
+    "broken_shard": (faults.broken_shards, 10),
+    "nan": (faults.planted_nan, 3),
 }
 _FEW = 3
 
