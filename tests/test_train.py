@@ -21,7 +21,15 @@ from alexnet_jax import (
     scores,
     train,
 )
-from alexnet_jax.config import Config, DamagedRecord, Fault, MeshConfig, UserError
+from alexnet_jax.config import (
+    CONV_LAYERS,
+    DENSE_LAYERS,
+    Config,
+    DamagedRecord,
+    Fault,
+    MeshConfig,
+    UserError,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -196,6 +204,15 @@ def test_a_run_that_ended_at_a_damaged_record_may_skip_it(config, tmp_path):
     assert train.train_and_evaluate(skipping, tmp_path).step == 32
 
 
+def test_deterministic_runs_are_equal(config, tmp_path):
+    """In two processes' worth of compilation; --run.deterministic is taken by XLA."""
+    run = dataclasses.replace(config.run, deterministic=True)
+    one = dataclasses.replace(config, run=run, num_epochs=0.5)
+    for name in ("first", "second"):
+        train.train_and_evaluate(one, tmp_path / name)
+    assert_same_end(one, tmp_path / "first", tmp_path / "second")
+
+
 def test_a_second_run_is_refused(config, tmp_path):
     held = lock.Lock(tmp_path)
     with pytest.raises(lock.Taken, match="another process works on"):
@@ -247,9 +264,32 @@ def test_metrics_of_training(config, tmp_path):
     assert 0 <= record["top1_error"] <= 1
     assert record["images_per_second"] > 0
     assert 0 <= record["data_wait_fraction"] <= 1
+    for what in ("gradient_norm", "update_norm"):
+        layers = {n.split("/")[1] for n in record if n.startswith(f"{what}/")}
+        assert layers == set(CONV_LAYERS + DENSE_LAYERS)
     assert list((tmp_path / "tensorboard").iterdir())
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["mesh"] == {"data": 1, "column": 2}
+
+
+def test_norms_of_layers_make_up_the_whole(config, tmp_path):
+    """At each step, and the update of a frozen layer is none."""
+    rates = (("conv1", 0.0, 0.0),)
+    one_by_one = dataclasses.replace(
+        config,
+        num_epochs=0.1,
+        run=dataclasses.replace(config.run, log_every_steps=1),
+        optimizer=dataclasses.replace(config.optimizer, layer_rates=rates),
+    )
+    train.train_and_evaluate(one_by_one, tmp_path)
+    found = records(tmp_path, "train")
+    assert len(found) == 3
+    for record in found:
+        each = [v for name, v in record.items() if name.startswith("gradient_norm/")]
+        whole = np.sqrt(np.sum(np.square(each)))
+        np.testing.assert_allclose(record["gradient_norm"], whole, rtol=1e-5)
+        assert record["gradient_norm/conv1"] > 0 == record["update_norm/conv1"]
+        assert record["update_norm/fc8"] > 0
 
 
 def test_nan_stops_the_run_and_keeps_the_last_checkpoint(config, tmp_path):

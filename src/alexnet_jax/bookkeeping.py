@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from alexnet_jax import augment, columns, data, job, metrics, optimizer, scores
+from alexnet_jax import augment, columns, data, devices, job, metrics, optimizer, scores
 from alexnet_jax.checkpoint import Checkpoints
 from alexnet_jax.config import Fault
 from alexnet_jax.interruption import Interrupted, Interruption
@@ -98,7 +98,9 @@ def _compile_evaluation(
     """Evaluation of parameters on the whole evaluation split."""
     everywhere = columns.replicated(run.mesh)
     step = jax.jit(
-        partial(scores.eval_step, config=run.config), out_shardings=everywhere
+        partial(scores.eval_step, config=run.config),
+        out_shardings=everywhere,
+        compiler_options=devices.compiler_options(run.config.run),
     )
     zero = jax.device_put(
         {name: np.zeros((), np.float32) for name in scores.SUMS}, everywhere

@@ -255,6 +255,9 @@ class RunConfig:
     """Steps of one line of the log."""
     keep_checkpoints: int = 3
     """Newest checkpoints that are kept, besides the best."""
+    deterministic: bool = False
+    """Forbids GPUs operations whose result depends on chance, at a cost in speed: the
+    same hardware then gives the same bits. CPUs do so anyhow."""
     max_minutes: float | None = None
     """Saves and ends after so many minutes, with exit code 75; none: no limit."""
     watchdog_steps: int = 5000

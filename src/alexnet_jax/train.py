@@ -21,6 +21,7 @@ from alexnet_jax import (
     checkpoint,
     columns,
     data,
+    devices,
     job,
     memory,
     model,
@@ -84,7 +85,8 @@ def train_step(
             draws what it would have drawn.
 
     Returns:
-        The new state, and scalars: loss, top1_error, learning_rate, gradient_norm.
+        The new state, and scalars: loss, top1_error, learning_rate, gradient_norm; of
+        each layer float32 `[layers]`, by name: layer_gradient_norm, layer_update_norm.
     """
     augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
     epoch = state.step.astype(jnp.float32) / steps_per_epoch
@@ -99,19 +101,21 @@ def train_step(
     (loss, logits), gradients = gradient_of_loss(
         state.params, view, batch["label"], dropout_key
     )
-    state, learning_rate = _update(state, gradients, epoch, config)
+    state, learning_rate, updates = _update(state, gradients, epoch, config)
     return state, {
         "loss": loss,
         "top1_error": jnp.mean(scores.top_error(logits, batch["label"], 1)),
         "learning_rate": learning_rate,
         "gradient_norm": optax.tree.norm(gradients),
+        "layer_gradient_norm": optimizer.layer_norms(gradients),
+        "layer_update_norm": optimizer.layer_norms(updates),
     }
 
 
 def _update(
     state: TrainState, gradients: Any, epoch: jax.Array, config: Config
-) -> tuple[TrainState, jax.Array]:
-    """The new state, and the rate of kernels by which it was reached."""
+) -> tuple[TrainState, jax.Array, Any]:
+    """The new state, the rate of kernels by which it was reached, and the change."""
     kernel_rate, bias_rate = optimizer.learning_rates(
         epoch,
         state.plateau.num_drops,
@@ -131,7 +135,7 @@ def _update(
         params=optax.apply_updates(state.params, updates),
         opt_state=opt_state,
     )
-    return state, kernel_rate
+    return state, kernel_rate, updates
 
 
 def train_and_evaluate(
@@ -220,7 +224,10 @@ def _compile_update(
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     step = partial(train_step, config=run.config, steps_per_epoch=run.steps_per_epoch)
     compiled = jax.jit(
-        step, donate_argnames="state", out_shardings=(shardings, everywhere)
+        step,
+        donate_argnames="state",
+        out_shardings=(shardings, everywhere),
+        compiler_options=devices.compiler_options(run.config.run),
     )
     key = jax.random.fold_in(jax.random.key(run.config.seed), _STEPS)
     key = jax.device_put(key, everywhere)
