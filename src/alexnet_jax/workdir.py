@@ -17,6 +17,7 @@ import typing
 from pathlib import Path
 from typing import Any, cast
 
+from alexnet_jax import validation
 from alexnet_jax.config import Config, UserError
 from alexnet_jax.lock import Lock
 
@@ -109,22 +110,42 @@ def read_config(workdir: Path) -> Config:
     if not path.exists():
         raise UserError(f"{workdir} holds no run: {path} is not there.")
     try:
-        return _build(Config, read_json(path))
+        config = _build(Config, read_json(path), "")
     except (TypeError, KeyError) as error:
         raise UserError(
-            f"{path} was written by another version of this package ({error})."
+            f"{path} is not of this version of the package, or damaged ({error})."
         ) from error
+    validation.check_config(config)
+    return config
 
 
-def _build(kind: Any, value: Any) -> Any:
-    """A dataclass from the dictionary that JSON made of it; lists become tuples."""
-    if dataclasses.is_dataclass(kind):
+def _build(kind: Any, value: Any, name: str) -> Any:
+    """A value of that type from what JSON made of it; lists become tuples.
+
+    Raises:
+        TypeError: it is of another type; a field is missing or unknown.
+    """
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         kinds = typing.get_type_hints(kind)
-        fields = {name: _build(kinds[name], v) for name, v in value.items()}
+        fields = {n: _build(kinds[n], v, f"{name}.{n}") for n, v in value.items()}
         return cast(Any, kind)(**fields)
-    if isinstance(value, list):
-        return tuple(_build(None, item) for item in value)
-    return value
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is tuple and isinstance(value, list):
+        kinds = arguments
+        if kinds[-1] is ...:
+            kinds = (kinds[0],) * len(value)
+        if len(kinds) == len(value):
+            pairs = zip(kinds, value, strict=True)
+            return tuple(_build(one, item, name) for one, item in pairs)
+    if type(None) in arguments:  # int | None
+        return value if value is None else _build(arguments[0], value, name)
+    if typing.get_origin(kind) is typing.Literal and isinstance(value, str):
+        if value in arguments:
+            return value
+    # Not isinstance: in Python True is an int.
+    if type(value) is kind or (kind is float and type(value) is int):
+        return value
+    raise TypeError(f"{name.lstrip('.') or 'the whole'} is {str(value)[:100]!r}")
 
 
 def write_manifest(workdir: Path, devices: list[str], mesh: dict[str, int]) -> None:
@@ -155,7 +176,7 @@ def _commit() -> str | None:
 def read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}): delete it.") from error
 
 

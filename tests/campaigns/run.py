@@ -15,7 +15,7 @@ from pathlib import Path
 
 import tyro
 
-from tests.campaigns import faults, jobs, kills
+from tests.campaigns import faults, fuzz, jobs, kills
 
 # Name, function of (place, tries), tries.
 CAMPAIGNS = {
@@ -30,6 +30,10 @@ CAMPAIGNS = {
     "full_disk_prepare": (faults.full_disk_in_prepare, 10),
     "broken_shard": (faults.broken_shards, 10),
     "nan": (faults.planted_nan, 3),
+    "configs": (fuzz.configs, 1000),
+    "images": (fuzz.pictures, 500),
+    "archives": (fuzz.archives, 500),
+    "checkpoints": (fuzz.checkpoints, 200),
 }
 _FEW = 3
 
