@@ -16,7 +16,7 @@ from alexnet_jax.config import Config, MeshConfig
 from tests.campaigns import jobs
 
 _MESHES = ((1, 1), (1, 2), (2, 1), (2, 2))
-_EPOCHS = (0.25, 1, 5)  # 6, 23 and 113 steps
+_STEPS = (1, 2, 23, 113)
 
 
 def config_of(mesh: tuple[int, int], num_epochs: float, data_dir: str) -> Config:
@@ -53,13 +53,14 @@ def main() -> None:
         folder = Path(temporary)
         tfds = str(folder / "tfds")
         start = trained(config_of((1, 1), 1e-9, tfds), folder / "start")
-        for epochs in _EPOCHS:
+        for steps in _STEPS:
+            epochs = (steps - 0.5) * presets.DIGITS.batch_size / 1437
             reference = None
             for mesh in _MESHES:
                 config = config_of(mesh, epochs, tfds)
                 name = f"{mesh[0]}x{mesh[1]}"
                 found, again = (
-                    trained(config, folder / f"{name}-{epochs}-{turn}")
+                    trained(config, folder / f"{name}-{steps}-{turn}")
                     for turn in range(2)
                 )
                 reference = found if reference is None else reference
@@ -68,7 +69,7 @@ def main() -> None:
                     reference - start
                 )
                 lines.append(
-                    f"| {name} | {int(np.ceil(epochs * 1437 / 64))} | "
+                    f"| {name} | {steps} | "
                     f"{'yes' if np.array_equal(found, again) else 'no'} | "
                     f"{difference.max():.1e} | {change:.1e} |"
                 )

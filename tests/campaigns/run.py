@@ -15,7 +15,7 @@ from pathlib import Path
 
 import tyro
 
-from tests.campaigns import faults, fuzz, jobs, kills
+from tests.campaigns import faults, fuzz, jobs, kills, soak
 
 # Name, function of (place, tries), tries.
 CAMPAIGNS = {
@@ -34,6 +34,7 @@ CAMPAIGNS = {
     "images": (fuzz.pictures, 500),
     "archives": (fuzz.archives, 500),
     "checkpoints": (fuzz.checkpoints, 200),
+    "soak": (soak.memory, 60),  # minutes
 }
 _FEW = 3
 
