@@ -29,9 +29,9 @@ def memory(place: Place, minutes: int) -> Row:
     slope = 3600 * np.polyfit(later[:, 0], later[:, 1], 1)[0]
     records = (place.folder / "run" / "metrics.jsonl").read_text().count('"eval"')
     remark = (
-        f"{minutes} minutes, {records} epochs and checkpoints, {len(said) / 1e3:.0f} kB "
-        f"of log; resident memory {later[0, 1]:.0f} to {later[-1, 1]:.0f} MiB in the "
-        f"second half, {slope:+.1f} MiB an hour"
+        f"{minutes} minutes, {records} epochs and checkpoints, "
+        f"{len(said) / 1e3:.0f} kB of log; resident memory "
+        f"{later[0, 1]:.0f} to {later[-1, 1]:.0f} MiB in the second half, {slope:+.1f} MiB an hour"
     )
     well = code == 75 and slope < _LIMIT
     return Row("long run", 1, int(well), remark if code == 75 else said[-500:])
