@@ -31,7 +31,8 @@ def memory(place: Place, minutes: int) -> Row:
     remark = (
         f"{minutes} minutes, {records} epochs and checkpoints, "
         f"{len(said) / 1e3:.0f} kB of log; resident memory "
-        f"{later[0, 1]:.0f} to {later[-1, 1]:.0f} MiB in the second half, {slope:+.1f} MiB an hour"
+        f"{later[0, 1]:.0f} to {later[-1, 1]:.0f} MiB in the second half, "
+        f"{slope:+.1f} MiB an hour"
     )
     well = code == 75 and slope < _LIMIT
     return Row("long run", 1, int(well), remark if code == 75 else said[-500:])
