@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from alexnet_jax import data, interruption, metrics, workdir
+from alexnet_jax import data, interruption, lock, metrics, workdir
 from alexnet_jax.config import UserError
 from experiments import cifar_checkpoint, cifar_images, cifar_settings, cifar_step
 from experiments.cifar_images import Cifar10
@@ -78,7 +78,7 @@ def train_and_evaluate(
         Interrupted: stopped by a signal; the state is saved.
         FloatingPointError: the loss is NaN or infinite; the last checkpoint is kept.
     """
-    _open(directory, settings)
+    held = _open(directory, settings)
     chosen = cifar_settings.chosen_net(settings)
     net = CifarNet(layers=chosen.layers, activation=settings.activation)
     key = jax.random.key(settings.seed)
@@ -94,6 +94,7 @@ def train_and_evaluate(
     with contextlib.ExitStack() as stack:
         writer = metrics.MetricsWriter(directory, resume_step=step)
         stack.callback(writer.close)
+        stack.callback(held.release)
         costs = weight_costs(chosen.layers, settings.weight_cost_scale)
         run = Run(
             settings=settings,
@@ -105,14 +106,16 @@ def train_and_evaluate(
             writer=writer,
             interruption=stack.enter_context(interruption.Interruption()),
         )
+        run.interruption.has_state = True
         return Outcome(_run_epochs(run, state, epochs), False)
 
 
-def _open(directory: Path, settings: Settings) -> None:
+def _open(directory: Path, settings: Settings) -> lock.Lock:
     any_dataclass: Any = settings
-    workdir.open_workdir(directory, any_dataclass)
+    held = workdir.open_workdir(directory, any_dataclass)
     devices = [f"{d.platform} {d.device_kind}" for d in jax.devices()[:1]]
     workdir.write_manifest(directory, devices=devices, mesh={})
+    return held
 
 
 def _run_epochs(run: Run, state: State, epochs: list[Epoch]) -> int:
@@ -143,7 +146,8 @@ def _train_epoch(run: Run, state: State, epoch: Epoch) -> State:
     for start in range(first, len(batches), _STEPS_PER_DISPATCH):
         stop = min(start + _STEPS_PER_DISPATCH, len(batches))
         state = run.advance(state, batches, start, stop, rates)
-        if run.interruption.requested:
+        # At the end of the epoch comes its evaluation first.
+        if run.interruption.requested and stop < len(batches):
             _save(run, state)
             raise interruption.Interrupted(f"stopped and saved at step {state.step}")
     record = cifar_step.means_of(state.running)

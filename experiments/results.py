@@ -69,7 +69,9 @@ def _read_run(directory: Path, seed: int, config: Config) -> RunResult | None:
     path = directory / "metrics.jsonl"
     if not path.exists():
         return None
-    records = [json.loads(line) for line in path.read_text().splitlines()]
+    # The last line of a run that was killed may be torn.
+    whole = path.read_bytes().rpartition(b"\n")[0]
+    records = [json.loads(line) for line in whole.splitlines()]
     evaluations = [record for record in records if record["kind"] == "eval"]
     if not evaluations:
         return None

@@ -5,16 +5,15 @@ on where it was; started several times, on one machine or on several that share 
 directory, each takes runs that no other works on.
 """
 
-import contextlib
-import fcntl
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
-from alexnet_jax.config import Config, DamagedRecord, UserError
+from alexnet_jax import lock
+from alexnet_jax.config import Config, DamagedRecord, Fault, MeshConfig, UserError
+from alexnet_jax.interruption import EXIT_RESUME, Interrupted, Interruption
 from alexnet_jax.presets import PresetName
 from experiments import plan
 from experiments.variants import differences
@@ -50,7 +49,7 @@ def root_of(workdir: Path, preset: str, smoke: bool) -> Path:
     return workdir / (f"{preset}-smoke" if smoke else preset)
 
 
-def run(chosen: Options) -> str:
+def run(chosen: Options, stop: Interruption | None = None) -> str:
     """Trains what is not finished yet; returns a line on how it went."""
     base = plan.base_config(
         chosen.preset,
@@ -64,17 +63,17 @@ def run(chosen: Options) -> str:
         return "\n".join(_described(base, chosen))
     left = 0
     for number, one in enumerate(runs, 1):
-        with _taken(one.directory) as free:
-            if not free:
-                left += 1
-                continue
-            print(f"[{number}/{len(runs)}] {one.name}, seed {one.seed}", flush=True)
-            _train(one.config, one.directory)
+        print(f"[{number}/{len(runs)}] {one.name}, seed {one.seed}", flush=True)
+        try:
+            _train(one.config, one.directory, stop)
+        except lock.Taken as error:
+            print(f"  left alone: {error}", flush=True)
+            left += 1
     others = f", {left} in other hands" if left else ""
     return f"{len(runs) - left} runs done{others}, in {root}"
 
 
-def _train(config: Config, directory: Path) -> None:
+def _train(config: Config, directory: Path, stop: Interruption | None) -> None:
     """Trains to the end; a run that diverges is noted and not tried again."""
     import jax
 
@@ -84,24 +83,12 @@ def _train(config: Config, directory: Path) -> None:
         print(f"  left alone: {(directory / FAILED).read_text()}")
         return
     try:
-        train.train_and_evaluate(config, directory)
+        train.train_and_evaluate(config, directory, stop)
     except FloatingPointError as error:
+        directory.mkdir(parents=True, exist_ok=True)
         (directory / FAILED).write_text(str(error))
         print(f"  diverged: {error}")
     jax.clear_caches()  # the next run has another program
-
-
-@contextlib.contextmanager
-def _taken(directory: Path) -> Iterator[bool]:
-    """Whether no other process works on this run; none does within."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
 
 
 def _described(base: Config, chosen: Options) -> list[str]:
@@ -124,20 +111,20 @@ def _described(base: Config, chosen: Options) -> list[str]:
 
 
 def main() -> int:
-    """Returns the exit code: 0 done, 1 bad data, 2 a mistake, 75 stopped and saved."""
+    """Returns the exit code: 0 done, 1 a fault, 2 a mistake, 75 stopped and saved."""
     chosen = tyro.cli(Options, prog="python -m experiments.run", description=__doc__)
-    from alexnet_jax import devices, interruption
-    from alexnet_jax.config import MeshConfig
+    with Interruption(owns_process=True) as stop:
+        from alexnet_jax import devices
 
-    devices.request_cpu_devices(MeshConfig())
-    try:
-        print(run(chosen))
-    except (UserError, DamagedRecord) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 1
-    except interruption.Interrupted as stop:
-        print(f"{stop}; the same command goes on from there", file=sys.stderr)
-        return interruption.EXIT_RESUME
+        devices.request_cpu_devices(MeshConfig())
+        try:
+            print(run(chosen, stop))
+        except (UserError, DamagedRecord, Fault, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2 if isinstance(error, UserError) else 1
+        except Interrupted as stopped:
+            print(f"{stopped}; the same command goes on from there", file=sys.stderr)
+            return EXIT_RESUME
     return 0
 
 

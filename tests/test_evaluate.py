@@ -235,7 +235,7 @@ def test_checkpoints_by_name(runs):
     first = line_of(run(runs[0], checkpoint="3"), runs[0])
     assert first != newest
     run(runs[0], checkpoint="best")
-    with pytest.raises(UserError, match="no checkpoint '4': there are 3, 6"):
+    with pytest.raises(UserError, match="no intact checkpoint '4': there are 3, 6"):
         run(runs[0], checkpoint="4")
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import fcntl
 import json
 from functools import partial
 
@@ -14,6 +13,7 @@ import pytest
 from alexnet_jax import (
     augment,
     columns,
+    lock,
     model,
     optimizer,
     presets,
@@ -177,9 +177,9 @@ def trained(tmp_path_factory, digits_dir):
     )
     taken = workdir / "digits-smoke" / "pooling-apart" / "seed0"
     taken.mkdir(parents=True)
-    with open(taken / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        said = run.run(options)
+    held = lock.Lock(taken)
+    said = run.run(options)
+    held.release()
     assert said.startswith("1 runs done, 1 in other hands")
     assert not (taken / "metrics.jsonl").exists()
     assert run.run(options).startswith("2 runs done, in")
@@ -187,7 +187,7 @@ def trained(tmp_path_factory, digits_dir):
 
 
 def test_a_run_that_diverged_is_noted(trained, monkeypatch, capsys):
-    def diverge(config, directory):
+    def diverge(*arguments):
         raise FloatingPointError("loss is nan at step 3")
 
     monkeypatch.setattr(train, "train_and_evaluate", diverge)

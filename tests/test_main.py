@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from alexnet_jax import job, options, presets, workdir
+from alexnet_jax import job, lock, options, presets, workdir
 from alexnet_jax.config import UserError
 
 COMMAND = [sys.executable, "-m", "alexnet_jax.main"]
@@ -140,6 +140,38 @@ def test_the_length_of_a_cosine_run_is_part_of_it(tmp_path):
     longer = dataclasses.replace(presets.CIFAR10, num_epochs=99)
     with pytest.raises(UserError, match="--num-epochs: 30 there, 99 now"):
         workdir.open_workdir(tmp_path, longer)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5])
+def test_stopped_before_the_first_step(tmp_path, digits_dir, seconds):
+    """While it computes statistics or compiles: at once, with a line and code 75."""
+    arguments = ["--workdir", str(tmp_path / "run"), "--data.data-dir", digits_dir]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("computing the mean image")
+    time.sleep(seconds)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75, errors
+    assert errors == (
+        "\nstopped: nothing had been computed that is not saved; the same command goes "
+        "on\n"
+    )
+
+
+def test_a_second_run_is_refused(tmp_path, digits_dir):
+    (tmp_path / "run").mkdir()
+    held = lock.Lock(tmp_path / "run")
+    result = run("--workdir", tmp_path / "run", "--data.data-dir", digits_dir)
+    held.release()
+    assert result.returncode == 2
+    assert f"(process {os.getpid()} on" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_ctrl_c_saves_and_the_same_command_resumes(tmp_path, digits_dir):

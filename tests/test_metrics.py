@@ -3,6 +3,8 @@
 import contextlib
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 from tensorboardX.proto import event_pb2
@@ -32,9 +34,9 @@ EVAL = {
 
 
 @contextlib.contextmanager
-def writer(directory, resume_step=0):
+def writer(directory, resume_step=0, **options):
     with contextlib.closing(
-        metrics.MetricsWriter(directory, resume_step=resume_step)
+        metrics.MetricsWriter(directory, resume_step=resume_step, **options)
     ) as opened:
         yield opened
 
@@ -78,6 +80,57 @@ def test_resume_drops_later_steps_and_torn_lines(tmp_path, torn):
     with writer(tmp_path, resume_step=20) as opened:
         opened.write(TRAIN | {"step": 25})
     assert [record["step"] for record in lines(tmp_path)] == [10, 20, 25]
+
+
+def test_a_torn_line_in_the_midst_is_dropped(tmp_path):
+    """As a file system may leave it after a crash of the machine."""
+    with writer(tmp_path) as opened:
+        opened.write(TRAIN | {"step": 10})
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(b'\x00\x00{"kind": "tr\n[1]\n"x"\n' + json.dumps(TRAIN).encode())
+    with writer(tmp_path, resume_step=20):
+        assert [record["step"] for record in lines(tmp_path)] == [10, 20]
+
+
+@pytest.mark.parametrize("evaluated, kinds", [(True, 2), (False, 1)])
+def test_an_evaluation_that_comes_again_is_dropped(tmp_path, evaluated, kinds):
+    with writer(tmp_path) as opened:
+        opened.write(TRAIN | {"step": 40})
+        opened.write(EVAL)
+    with writer(tmp_path, resume_step=40, evaluated=evaluated):
+        assert len(lines(tmp_path)) == kinds
+
+
+@pytest.mark.parametrize("room", [0, 1, 150])
+def test_a_full_disk_leaves_whole_lines(tmp_path, room):
+    """A record that does not fit is not begun, and comes when there is room again. In a
+    process of its own, whose files may not grow beyond a size."""
+    code = (
+        "import resource, pathlib\n"
+        "from alexnet_jax import metrics\n"
+        "from alexnet_jax.config import Fault\n"
+        f"record = {TRAIN!r}\n"
+        f"path = pathlib.Path({str(tmp_path)!r})\n"
+        "writer = metrics.MetricsWriter(path, resume_step=0)\n"
+        "writer.write(record)\n"
+        "size = (path / 'metrics.jsonl').stat().st_size\n"
+        "hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, (size + {room}, hard))\n"
+        "try:\n"
+        "    writer.write(record | {'step': 30})\n"
+        "except Fault as error:\n"
+        "    print(error)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))\n"
+        "writer.write(record | {'step': 40})\n"
+        "writer.close()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+    )
+    assert "metrics.jsonl cannot be written" in result.stdout, result.stderr
+    assert [record["step"] for record in lines(tmp_path)] == [20, 40]
 
 
 def test_tensorboard_has_the_same_numbers(tmp_path):

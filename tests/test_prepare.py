@@ -1,9 +1,9 @@
 """prepare: every source and fault, the same bytes after kills, read by tfds alone."""
 
-import fcntl
 import hashlib
 import io
 import json
+import os
 import random
 import re
 import shutil
@@ -19,7 +19,7 @@ import pytest
 import tensorflow_datasets as tfds
 from stand_ins import encoded, picture, train_images, write_dataset, write_tars
 
-from alexnet_jax import images, prepare, sources, statistics
+from alexnet_jax import images, lock, prepare, sources, statistics
 from alexnet_jax.config import DataConfig, Form, UserError
 from alexnet_jax.datasets import ilsvrc2012, stored
 from alexnet_jax.preparation import writing
@@ -268,10 +268,11 @@ def test_the_disk_is_too_small(tars, tmp_path, monkeypatch):
 def test_one_job_at_a_time(tars, tmp_path):
     working = tmp_path / f"imagenet2012_{SIZE}" / f".{writing.VERSION}.partial"
     working.mkdir(parents=True)
-    with open(working / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another job is writing"):
-            run(tars, tmp_path)
+    held = lock.Lock(working)
+    with pytest.raises(lock.Taken, match=f"another process .*process {os.getpid()} on"):
+        run(tars, tmp_path)
+    held.release()
+    run(tars, tmp_path)
 
 
 def test_other_settings_are_refused(prepared, tars, tmp_path):

@@ -8,14 +8,39 @@ import signal
 import jax
 import numpy as np
 import pytest
+from compilation import compiled_once
 
-from alexnet_jax import checkpoint, interruption, job, presets, scores, train
-from alexnet_jax.config import Config, MeshConfig, UserError
+from alexnet_jax import (
+    bookkeeping,
+    checkpoint,
+    data,
+    interruption,
+    job,
+    lock,
+    presets,
+    scores,
+    train,
+)
+from alexnet_jax.config import (
+    CONV_LAYERS,
+    DENSE_LAYERS,
+    Config,
+    DamagedRecord,
+    Fault,
+    MeshConfig,
+    UserError,
+)
 
 
-@pytest.fixture
-def config(digits_dir) -> Config:
-    """The digits in short: 23 steps an epoch, the schedule with the most state."""
+@pytest.fixture(scope="module", autouse=True)
+def compilation_cache(tmp_path_factory):
+    """All runs of this file compile the same few programs."""
+    with compiled_once(tmp_path_factory.mktemp("cache")):
+        yield
+
+
+def digits_in_short(digits_dir) -> Config:
+    """23 steps an epoch, the schedule with the most state."""
     digits = presets.DIGITS
     return dataclasses.replace(
         digits,
@@ -30,10 +55,15 @@ def config(digits_dir) -> Config:
     )
 
 
+@pytest.fixture
+def config(digits_dir) -> Config:
+    return digits_in_short(digits_dir)
+
+
 def final_state(config, directory):
     """The newest checkpoint as numpy arrays."""
     run = job.set_up(config, directory)
-    with checkpoint.open_checkpoints(directory / "checkpoints", keep=3) as checkpoints:
+    with checkpoint.Checkpoints(directory / "checkpoints", keep=3) as checkpoints:
         state = train._newest_or_new_state(run, checkpoints)
     return jax.tree.map(np.asarray, state)
 
@@ -45,34 +75,161 @@ def records(directory, kind):
 
 def interrupt_after(monkeypatch, step):
     """Sends SIGINT to this process when that many steps have been dispatched."""
-    add = train.StepLog.add
+    add = bookkeeping.StepLog.add
 
     def add_and_interrupt(self, number, *arguments):
         add(self, number, *arguments)
         if number == step:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(train.StepLog, "add", add_and_interrupt)
+    monkeypatch.setattr(bookkeeping.StepLog, "add", add_and_interrupt)
+
+
+def interrupt_in_evaluation(monkeypatch, number):
+    """Sends SIGINT in the midst of that evaluation of the process."""
+    eval_batches = data.eval_batches
+    evaluations = []
+
+    def batches(*arguments, **options):
+        evaluations.append(None)
+        for place, batch in enumerate(eval_batches(*arguments, **options)):
+            if len(evaluations) == number and place == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield batch
+
+    monkeypatch.setattr(data, "eval_batches", batches)
+
+
+def assert_same_end(config, whole, parts):
+    """Parameters, velocity and schedule bit for bit, and all evaluations."""
+    for expected, found in zip(
+        jax.tree.leaves(final_state(config, whole)),
+        jax.tree.leaves(final_state(config, parts)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
+    assert records(whole, "eval") == records(parts, "eval")
+
+
+@pytest.fixture(scope="module")
+def whole(digits_dir, tmp_path_factory):
+    """The undisturbed run."""
+    folder = tmp_path_factory.mktemp("whole")
+    train.train_and_evaluate(digits_in_short(digits_dir), folder)
+    return folder
 
 
 @pytest.mark.parametrize("step", [7, 23, 29])
-def test_resume_is_exact(config, tmp_path, monkeypatch, step):
-    """Stopped in the first epoch, at its end, or in the second, and resumed: the final
-    parameters, velocity and schedule equal those of the undisturbed run bit for bit."""
-    train.train_and_evaluate(config, tmp_path / "whole")
+def test_resume_is_exact(config, whole, tmp_path, monkeypatch, step):
+    """Stopped in the first epoch, at its end, or in the second, and resumed."""
     with monkeypatch.context() as patch:
         interrupt_after(patch, step)
         with pytest.raises(interruption.Interrupted, match=f"saved at step {step}"):
-            train.train_and_evaluate(config, tmp_path / "parts")
-    outcome = train.train_and_evaluate(config, tmp_path / "parts")
+            train.train_and_evaluate(config, tmp_path)
+    outcome = train.train_and_evaluate(config, tmp_path)
     assert outcome.step == 32 and not outcome.was_complete
-    whole = final_state(config, tmp_path / "whole")
-    parts = final_state(config, tmp_path / "parts")
-    for expected, found in zip(
-        jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True
+    assert_same_end(config, whole, tmp_path)
+
+
+@pytest.mark.parametrize("number, step", [(1, 23), (2, 32)])
+def test_stopped_in_an_evaluation(config, whole, tmp_path, monkeypatch, number, step):
+    """The state is saved without it, and it is made up for, also at the very end."""
+    with monkeypatch.context() as patch:
+        interrupt_in_evaluation(patch, number)
+        with pytest.raises(interruption.Interrupted, match=f"saved at step {step}"):
+            train.train_and_evaluate(config, tmp_path)
+    evaluations = records(tmp_path, "eval")
+    assert [record["step"] for record in evaluations] == [23, 32][: number - 1]
+    outcome = train.train_and_evaluate(config, tmp_path)
+    assert outcome.step == 32 and not outcome.was_complete
+    assert outcome.evaluation
+    assert_same_end(config, whole, tmp_path)
+    assert train.train_and_evaluate(config, tmp_path).was_complete
+
+
+def test_an_evaluation_that_was_logged_but_not_saved(
+    config, whole, tmp_path, monkeypatch
+):
+    """Killed between the record and the checkpoint: the record comes once."""
+    with monkeypatch.context() as patch:
+        interrupt_in_evaluation(patch, 1)
+        with pytest.raises(interruption.Interrupted):
+            train.train_and_evaluate(config, tmp_path)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(records(whole, "eval")[0]) + "\n")
+    train.train_and_evaluate(config, tmp_path)
+    assert_same_end(config, whole, tmp_path)
+
+
+def test_time_that_is_over_saves(config, tmp_path):
+    run = dataclasses.replace(config.run, max_minutes=1e-9)
+    limited = dataclasses.replace(config, run=run)
+    with pytest.raises(
+        interruption.Interrupted, match="max-minutes .* stopped and saved at step 1"
     ):
-        np.testing.assert_array_equal(found, expected)
-    assert records(tmp_path / "whole", "eval") == records(tmp_path / "parts", "eval")
+        train.train_and_evaluate(limited, tmp_path)
+    assert final_state(config, tmp_path).step == 1
+
+
+@pytest.mark.parametrize("where", ["training", "evaluation"])
+def test_damaged_data_saves_first(config, whole, tmp_path, monkeypatch, where):
+    """A record that can no longer be read ends the run, which loses nothing: with the
+    record again it goes on as if nothing had been."""
+    load = data._load
+    batches = []
+
+    def broken(read, indices, *arguments):
+        batches.append(len(indices))
+        if len(batches) > (15 if where == "training" else 25):
+            raise DamagedRecord("dataset digits, record 7 cannot be read")
+        return load(read, indices, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "_load", broken)
+        with pytest.raises(DamagedRecord, match="record 7 .* saved at step"):
+            train.train_and_evaluate(config, tmp_path)
+    saved = int(final_state(config, tmp_path).step)
+    assert saved == 23 if where == "evaluation" else 5 < saved < 23
+    train.train_and_evaluate(config, tmp_path)
+    assert_same_end(config, whole, tmp_path)
+
+
+def test_a_run_that_ended_at_a_damaged_record_may_skip_it(config, tmp_path):
+    """The remedy of the message works in the same directory."""
+    short = dataclasses.replace(config, num_epochs=0.5)
+    train.train_and_evaluate(short, tmp_path)
+    skipping = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, damaged="skip")
+    )
+    assert train.train_and_evaluate(skipping, tmp_path).step == 32
+
+
+def test_deterministic_runs_are_equal(config, tmp_path):
+    """In two processes' worth of compilation; --run.deterministic is taken by XLA."""
+    run = dataclasses.replace(config.run, deterministic=True)
+    one = dataclasses.replace(config, run=run, num_epochs=0.5)
+    for name in ("first", "second"):
+        train.train_and_evaluate(one, tmp_path / name)
+    assert_same_end(one, tmp_path / "first", tmp_path / "second")
+
+
+def test_a_second_run_is_refused(config, tmp_path):
+    held = lock.Lock(tmp_path)
+    with pytest.raises(lock.Taken, match="another process works on"):
+        train.train_and_evaluate(config, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [lock.FILE]
+    held.release()
+
+
+def test_a_device_without_memory(config, tmp_path, monkeypatch):
+    def no_memory(state, batch, key, images, **options):
+        raise jax.errors.JaxRuntimeError(
+            "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 7 bytes."
+        )
+
+    monkeypatch.setattr(train, "train_step", no_memory)
+    with pytest.raises(Fault, match=r"--batch-size \(now 64\).*precision bfloat16"):
+        train.train_and_evaluate(config, tmp_path)
 
 
 def test_a_complete_run_says_so_and_goes_on_with_more_epochs(config, tmp_path):
@@ -107,9 +264,32 @@ def test_metrics_of_training(config, tmp_path):
     assert 0 <= record["top1_error"] <= 1
     assert record["images_per_second"] > 0
     assert 0 <= record["data_wait_fraction"] <= 1
+    for what in ("gradient_norm", "update_norm"):
+        layers = {n.split("/")[1] for n in record if n.startswith(f"{what}/")}
+        assert layers == set(CONV_LAYERS + DENSE_LAYERS)
     assert list((tmp_path / "tensorboard").iterdir())
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["mesh"] == {"data": 1, "column": 2}
+
+
+def test_norms_of_layers_make_up_the_whole(config, tmp_path):
+    """At each step, and the update of a frozen layer is none."""
+    rates = (("conv1", 0.0, 0.0),)
+    one_by_one = dataclasses.replace(
+        config,
+        num_epochs=0.1,
+        run=dataclasses.replace(config.run, log_every_steps=1),
+        optimizer=dataclasses.replace(config.optimizer, layer_rates=rates),
+    )
+    train.train_and_evaluate(one_by_one, tmp_path)
+    found = records(tmp_path, "train")
+    assert len(found) == 3
+    for record in found:
+        each = [v for name, v in record.items() if name.startswith("gradient_norm/")]
+        whole = np.sqrt(np.sum(np.square(each)))
+        np.testing.assert_allclose(record["gradient_norm"], whole, rtol=1e-5)
+        assert record["gradient_norm/conv1"] > 0 == record["update_norm/conv1"]
+        assert record["update_norm/fc8"] > 0
 
 
 def test_nan_stops_the_run_and_keeps_the_last_checkpoint(config, tmp_path):

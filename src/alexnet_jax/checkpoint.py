@@ -1,37 +1,163 @@
-"""Checkpoints by Orbax, behind three functions: open, save, restore.
+"""Checkpoints by Orbax: written in the background, sealed, and found again.
 
 A checkpoint is the whole train state and, as its metadata, the facts of the run that
 the order of the data depends on; with another order a resumed run would not be the same
-run.
+run. When Orbax has written a checkpoint, it is sealed with the checksums of its files
+(`seal`), and counts from then on. A damaged one is recognised by them before anything
+of it is read, named, and passed over for the one before.
 """
 
+import contextlib
+import logging
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import jax
+from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from alexnet_jax.config import UserError
+from alexnet_jax import checkpoint_folders as folders
+from alexnet_jax import seal
+from alexnet_jax.config import Fault, UserError
 from alexnet_jax.train_state import TrainState
 
 # Orbax annotates its arguments more narrowly than it takes them.
-_training: Any = ocp.training
-Checkpointer = Any
+_ocp: Any = ocp
 
 
-def open_checkpoints(directory: Path, *, keep: int) -> Checkpointer:
-    """Opens a directory of checkpoints that keeps the last `keep` and the best one.
+class Checkpoints:
+    """A directory of checkpoints that keeps the last `keep` and the best one.
 
-    Close it, or use it as a context manager: writing is asynchronous.
+    Close it, or use it as a context manager: writing goes on in the background.
     """
-    policies = _training.preservation_policies
+
+    def __init__(self, directory: Path, *, keep: int) -> None:
+        """Opens the directory of a run that no other process works on.
+
+        Damaged checkpoints are moved to `damaged_checkpoints` beside it.
+
+        Raises:
+            UserError: there are checkpoints, and all are damaged.
+        """
+        self.directory = directory.resolve()
+        if jax.process_index() == 0:
+            folders.put_back(self.directory)
+            folders.set_damaged_aside(self.directory)
+        _meet("the checkpoints have been looked through")
+        with _explained(self.directory):
+            self._orbax = _open(self.directory, keep)
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="seal")
+        self._under_way: Future[None] | None = None
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def newest_step(self) -> int | None:
+        newest = self._orbax.latest
+        return newest.step if newest is not None else None
+
+    @property
+    def newest_metrics(self) -> dict[str, float]:
+        """The evaluation of the newest, empty if it was saved without one."""
+        newest = self._orbax.latest
+        return dict(newest.metrics or {}) if newest is not None else {}
+
+    def save(
+        self,
+        state: TrainState,
+        step: int,
+        facts: dict[str, Any],
+        metrics: dict[str, float] | None,
+    ) -> None:
+        """Begins to write the state; a write before it is waited for.
+
+        A state of the same step, saved without an evaluation, is replaced.
+
+        Args:
+            facts: what a resumed run must agree with.
+            metrics: the evaluation of this state, with "top1_error", if there was one.
+
+        Raises:
+            Fault: this write could not begin, or the one before failed.
+        """
+        self.wait()
+        with _explained(self.directory):
+            if self.newest_step == step:
+                self._move_away(step)
+            # By default Orbax leaves a state out while it writes the one before.
+            written = self._orbax.save_async(
+                step,
+                state._asdict(),
+                custom_metadata=facts,
+                metrics=metrics,
+                force=True,
+            )
+        self._under_way = self._background.submit(self._seal, step, written)
+
+    def _move_away(self, step: int) -> None:
+        if jax.process_index() == 0:
+            folders.move(self.directory / str(step), folders.replaced(self.directory))
+        _meet("a checkpoint makes place for another")
+        self._orbax.reload()
+
+    def _seal(self, step: int, written: Any) -> None:
+        written.result()
+        if jax.process_index() == 0:
+            seal.write(self.directory / str(step))
+            shutil.rmtree(folders.replaced(self.directory), ignore_errors=True)
+
+    def restore(
+        self, abstract: TrainState, *, facts: dict[str, Any]
+    ) -> TrainState | None:
+        """The newest state, placed as `abstract` says; none without a checkpoint.
+
+        Raises:
+            UserError: it was made with other facts or has another architecture.
+        """
+        if self.newest_step is None:
+            return None
+        folder = self.directory / str(self.newest_step)
+        _refuse_other_facts(folder, facts)
+        return _load(folder, abstract)
+
+    def wait(self) -> None:
+        """Waits for what is being written.
+
+        Raises:
+            Fault: it could not be written.
+        """
+        if self._under_way is not None:
+            under_way, self._under_way = self._under_way, None
+            with _explained(self.directory):
+                under_way.result()
+
+    def close(self) -> None:
+        try:
+            self.wait()
+        finally:
+            self._background.shutdown()
+            self._orbax.close()
+
+
+def _open(directory: Path, keep: int) -> Any:
+    # What goes wrong comes as an exception; its threads would log it a dozen times.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    policies = _ocp.training.preservation_policies
     best = policies.BestN(
         get_metric_fn=lambda metrics: metrics["top1_error"],
         reverse=True,  # the lowest error last, which is the best
         n=1,
         keep_checkpoints_without_metrics=False,
     )
-    return _training.Checkpointer(
-        directory.resolve(),
+    return _ocp.training.Checkpointer(
+        directory,
         preservation_policy=policies.AnyPreservationPolicy(
             [policies.LatestN(keep), best]
         ),
@@ -39,29 +165,74 @@ def open_checkpoints(directory: Path, *, keep: int) -> Checkpointer:
     )
 
 
-def save(
-    checkpointer: Checkpointer,
-    state: TrainState,
-    step: int,
-    facts: dict[str, Any],
-    metrics: dict[str, float] | None,
-) -> None:
-    """Begins to write the state; a write before it is waited for.
-
-    Args:
-        facts: what a resumed run must agree with.
-        metrics: the evaluation of this state, with "top1_error", if there was one.
-    """
-    # By default Orbax leaves a state out while it is still writing the one before.
-    checkpointer.save_async(
-        step, state._asdict(), custom_metadata=facts, metrics=metrics, force=True
-    )
+def _meet(where: str) -> None:
+    """Waits for the other processes, if there are any."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(where)
 
 
-def newest_metrics(checkpointer: Checkpointer) -> dict[str, float]:
-    """The evaluation of the newest checkpoint, empty if it was saved without one."""
-    newest = checkpointer.latest
-    return dict(newest.metrics or {}) if newest is not None else {}
+@contextlib.contextmanager
+def _explained(directory: Path) -> Iterator[None]:
+    """Whatever hinders the writing becomes a message that says what is kept."""
+    try:
+        yield
+    except Exception as error:
+        kept = max(folders.steps(directory), default=None)
+        raise Fault(
+            f"a checkpoint could not be written to {directory}: "
+            f"{' '.join(str(error).split())[:300]}. "
+            + (
+                f"That of step {kept} is kept: "
+                if kept is not None
+                else "There is none before it: "
+            )
+            + "make room, and start the same command again."
+        ) from error
+
+
+def _load(folder: Path, abstract: TrainState) -> TrainState:
+    _refuse_other_architecture(folder, abstract)
+    return TrainState(**_ocp.load(folder, abstract._asdict()))
+
+
+def _refuse_other_facts(folder: Path, facts: dict[str, Any]) -> None:
+    saved = _ocp.metadata(folder).custom_metadata or {}
+    for name, value in facts.items():
+        if saved.get(name) != value:
+            raise UserError(
+                f"the checkpoint of step {folder.name} was made with {name} "
+                f"{saved.get(name)}, now it is {value}: the order of the data would "
+                "not be the same. Use another --workdir."
+            )
+
+
+def _refuse_other_architecture(folder: Path, abstract: TrainState) -> None:
+    saved = _shapes(_ocp.metadata(folder).metadata)
+    wanted = _shapes(abstract._asdict())
+    differing = [
+        f"  {name}: {saved.get(name, 'absent')} there, {wanted.get(name, 'absent')} now"
+        for name in sorted(saved.keys() | wanted.keys())
+        if saved.get(name) != wanted.get(name)
+    ]
+    if differing:
+        more = f"\n  and {len(differing) - 20} more" if len(differing) > 20 else ""
+        raise UserError(
+            f"the checkpoint {folder} is of another architecture:\n"
+            + "\n".join(differing[:20])
+            + more
+            + "\nUse the options of that run, or another --workdir."
+        )
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    """ "float32[5,5,48,256]" of each leaf by its path, "params/conv2/kernel"."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): (
+            f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+        )
+        for path, leaf in leaves
+    }
 
 
 def read_state(
@@ -73,47 +244,15 @@ def read_state(
         which: "newest", "best" (lowest top-1 error) or a step.
 
     Raises:
-        UserError: there is no such checkpoint.
+        UserError: there is no such checkpoint, it is damaged, or of another
+            architecture.
     """
-    found = []
-    if directory.is_dir():  # opening makes it
-        with _training.Checkpointer(directory.resolve()) as checkpointer:
-            found = list(checkpointer.checkpoints)
-            chosen = _choose(found, which)
-            if chosen is not None:
-                state = checkpointer.load(chosen, abstract._asdict())
-                return chosen.step, TrainState(**state)
-    steps = ", ".join(str(one.step) for one in found)
+    for folder in folders.candidates(directory, which):
+        fault = seal.find_fault(folder)
+        if fault is None:
+            return int(folder.name), _load(folder, abstract)
+        folders.warn(folder, fault)
+    steps = ", ".join(map(str, sorted(folders.steps(directory))))
     raise UserError(
-        f"{directory} has no checkpoint {which!r}: there are {steps or 'none'}."
+        f"{directory} has no intact checkpoint {which!r}: there are {steps or 'none'}."
     )
-
-
-def _choose(found: list[Any], which: str) -> Any:
-    if which == "newest":
-        return max(found, key=lambda one: one.step, default=None)
-    if which == "best":
-        evaluated = [one for one in found if one.metrics]
-        return min(evaluated, key=lambda one: one.metrics["top1_error"], default=None)
-    return next((one for one in found if str(one.step) == which), None)
-
-
-def restore(
-    checkpointer: Checkpointer, abstract: TrainState, *, facts: dict[str, Any]
-) -> TrainState | None:
-    """The newest state, placed as `abstract` says; none where there is no checkpoint.
-
-    Raises:
-        UserError: the checkpoint was made with other facts.
-    """
-    if checkpointer.latest is None:
-        return None
-    saved = checkpointer.metadata(checkpointer.latest).custom_metadata or {}
-    for name, value in facts.items():
-        if saved.get(name) != value:
-            raise UserError(
-                f"the checkpoint of step {checkpointer.latest.step} was made with "
-                f"{name} {saved.get(name)}, now it is {value}: the order of the data "
-                "would not be the same. Use another --workdir."
-            )
-    return TrainState(**checkpointer.load(checkpointer.latest, abstract._asdict()))

@@ -25,6 +25,10 @@ class DamagedRecord(ValueError):
     """An example that cannot be read: the message names split, index and key."""
 
 
+class Fault(RuntimeError):
+    """Something around a run failed, such as a disk: the message says what is kept."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Norm:
     """One response normalisation: y = x / (k + a * sum of x^2 over a window)^beta."""
@@ -251,6 +255,11 @@ class RunConfig:
     """Steps of one line of the log."""
     keep_checkpoints: int = 3
     """Newest checkpoints that are kept, besides the best."""
+    deterministic: bool = False
+    """Forbids GPUs operations whose result depends on chance, at a cost in speed: the
+    same hardware then gives the same bits. CPUs do so anyhow."""
+    max_minutes: float | None = None
+    """Saves and ends after so many minutes, with exit code 75; none: no limit."""
     watchdog_steps: int = 5000
     """Steps after which a loss still at ln(classes) is remarked on."""
 

@@ -4,7 +4,7 @@ import os
 
 import jax
 
-from alexnet_jax.config import MeshConfig
+from alexnet_jax.config import MeshConfig, RunConfig
 
 
 def request_cpu_devices(mesh: MeshConfig) -> None:
@@ -15,3 +15,12 @@ def request_cpu_devices(mesh: MeshConfig) -> None:
     """
     wanted = mesh.cpu_devices or min(2, os.cpu_count() or 1)
     jax.config.update("jax_num_cpu_devices", wanted)
+
+
+def compiler_options(run: RunConfig) -> dict[str, bool] | None:
+    """What XLA is told beyond its defaults.
+
+    Without `deterministic`, GPUs may add up in any order where many threads add to one
+    place, and choose among algorithms by how long they took.
+    """
+    return {"xla_gpu_deterministic_ops": True} if run.deterministic else None

@@ -190,7 +190,7 @@ def _corruptions(ask: "Callable[[EvaluationSet], Answers]") -> str:
 
 
 def main() -> int:
-    """Returns the exit code: 0 done, 1 a damaged record, 2 a mistake."""
+    """Returns the exit code: 0 done, 1 a damaged record or disk, 2 a mistake."""
     chosen = tyro.cli(
         Options, prog="python -m alexnet_jax.evaluate", description=DESCRIPTION
     )
@@ -202,9 +202,12 @@ def main() -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except DamagedRecord as error:
+    except (DamagedRecord, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nstopped; nothing has been written", file=sys.stderr)
+        return 130
     return 0
 
 

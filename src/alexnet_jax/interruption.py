@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -11,6 +13,8 @@ EXIT_RESUME = 75
 """Exit code of a run that was stopped and saved (EX_TEMPFAIL): start it again."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SAVING = "\nstopping: the step is finished and saved; again to quit at once\n"
+_NOTHING = "nothing had been computed that is not saved"
 
 
 class Interrupted(Exception):
@@ -20,27 +24,94 @@ class Interrupted(Exception):
 class Interruption:
     """A context in which SIGINT and SIGTERM ask to stop instead of stopping.
 
-    Signals reach the main thread only; in another thread, where a notebook may run a
-    job, this context changes nothing.
+    While `has_state` is false there is nothing to save, and the first signal stops the
+    job there and then. Signals reach the main thread only; in another thread, where a
+    notebook may run a job, this context changes nothing.
     """
 
-    def __init__(self) -> None:
-        self.requested = False
+    def __init__(
+        self, max_minutes: float | None = None, *, owns_process: bool = False
+    ) -> None:
+        """Stopping is asked for by a signal, or `max_minutes` from now on.
+
+        Args:
+            owns_process: whether to end the process where it must stop at once, even in
+                the midst of a long compilation, and not to raise an exception.
+        """
+        self.has_state = False
+        self._max_minutes = max_minutes
+        self._began = time.monotonic()
+        self._owns_process = owns_process
+        self._signalled = False
         self._previous: dict[signal.Signals, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether to save and stop after this step."""
+        return self._signalled or self._is_over
+
+    @property
+    def reason(self) -> str:
+        if self._signalled:
+            return "stopped"
+        return f"--run.max-minutes {self._max_minutes:g} are over: stopped"
+
+    @property
+    def _is_over(self) -> bool:
+        minutes = (time.monotonic() - self._began) / 60
+        return self._max_minutes is not None and minutes > self._max_minutes
 
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():
             self._previous = {s: signal.signal(s, self._ask) for s in _SIGNALS}
+            if self._owns_process:
+                self._start_watch()
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._previous and self._owns_process:
+            signal.set_wakeup_fd(-1)
+            self._wake.close()  # ends the thread
         for name, handler in self._previous.items():
             signal.signal(name, handler)
 
     def _ask(self, number: int, _frame: FrameType | None) -> None:
-        if self.requested:
-            os._exit(128 + number)
-        self.requested = True
-        # os.write: print is not safe in a signal handler that may interrupt a print.
-        message = "\nstopping: the step is finished and saved; again to quit at once\n"
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, message.encode())
+        """Called in the main thread, as soon as Python has the word."""
+        if self._owns_process:
+            self._signalled = True
+        elif not self.has_state:
+            raise Interrupted(f"stopped: {_NOTHING}")
+        elif self._signalled:
+            raise KeyboardInterrupt
+        else:
+            self._note()
+
+    def _start_watch(self) -> None:
+        received, self._wake = socket.socketpair()
+        self._wake.setblocking(False)
+        signal.set_wakeup_fd(self._wake.fileno())
+        threading.Thread(
+            target=self._watch, args=(received,), name="signals", daemon=True
+        ).start()
+
+    def _watch(self, received: socket.socket) -> None:
+        """Each signal comes as a byte with its number, at once."""
+        is_first = True
+        with received:
+            while number := received.recv(1):
+                if not self.has_state:
+                    _say(f"\nstopped: {_NOTHING}; the same command goes on\n")
+                    os._exit(EXIT_RESUME)
+                if not is_first:
+                    os._exit(128 + number[0])
+                self._note()
+                is_first = False
+
+    def _note(self) -> None:
+        self._signalled = True
+        _say(_SAVING)
+
+
+def _say(message: str) -> None:
+    # os.write: print is not safe in a signal handler that may interrupt a print.
+    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, message.encode())

@@ -17,6 +17,7 @@ from alexnet_jax import (
     workdir,
 )
 from alexnet_jax.config import Config
+from alexnet_jax.lock import Lock
 
 
 class Job(NamedTuple):
@@ -27,6 +28,8 @@ class Job(NamedTuple):
     mesh: Mesh
     train_source: sources.Source
     eval_source: sources.Source
+    lock: Lock
+    """Keeps other processes from the directory while the job is there."""
 
     @property
     def steps_per_epoch(self) -> float:
@@ -69,7 +72,7 @@ def set_up(config: Config, directory: Path) -> Job:
     train_source = sources.open_source(config.data, config.data.train_split)
     eval_source = sources.open_source(config.data, config.data.eval_split)
     validation.check_labels(config, train_source.name, train_source.num_classes)
-    workdir.open_workdir(directory, config)
+    lock = workdir.open_workdir(directory, config)
     if train_source.class_names:
         classes.write(directory, train_source.class_names)
     workdir.write_manifest(
@@ -79,7 +82,7 @@ def set_up(config: Config, directory: Path) -> Job:
         ],
         mesh=dict(mesh.shape),
     )
-    return Job(config, directory, mesh, train_source, eval_source)
+    return Job(config, directory, mesh, train_source, eval_source, lock)
 
 
 def image_statistics(job: Job) -> augment.ImageStatistics:

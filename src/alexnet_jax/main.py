@@ -6,16 +6,17 @@ import comes after the options have been read, so that --help answers at once.
 
 import sys
 
-from alexnet_jax import interruption, options
-from alexnet_jax.config import Config, DamagedRecord, UserError
+from alexnet_jax import options
+from alexnet_jax.config import Config, DamagedRecord, Fault, UserError
+from alexnet_jax.interruption import EXIT_RESUME, Interrupted, Interruption
 
 
-def run(chosen: options.Options) -> str:
+def run(chosen: options.Options, interruption: Interruption) -> str:
     """Trains, and returns a few lines on how it ended."""
     from alexnet_jax import devices, train
 
     devices.request_cpu_devices(chosen.config.run.mesh)
-    outcome = train.train_and_evaluate(chosen.config, chosen.workdir)
+    outcome = train.train_and_evaluate(chosen.config, chosen.workdir, interruption)
     head = f"{chosen.workdir}: "
     if outcome.was_complete:
         head += f"the run is complete, {outcome.step} steps. "
@@ -38,19 +39,25 @@ def _errors(evaluation: dict[str, float], config: Config) -> str:
 
 
 def main() -> int:
-    """Returns the exit code: 0 done, 1 diverged or bad data, 2 a mistake, 75 saved."""
+    """Returns the exit code: 0 done, 1 diverged or a fault, 2 a mistake, 75 saved."""
     chosen = options.parse(sys.argv[1:])
-    try:
-        print(run(chosen))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (FloatingPointError, DamagedRecord) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except interruption.Interrupted as stop:
-        print(f"{stop}; the same command goes on from there", file=sys.stderr)
-        return interruption.EXIT_RESUME
+    minutes = chosen.config.run.max_minutes
+    with Interruption(minutes, owns_process=True) as interruption:
+        try:
+            print(run(chosen, interruption))
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except (FloatingPointError, DamagedRecord, Fault) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except OSError as error:
+            kept = "what has been saved is kept, and the same command goes on"
+            print(f"error: {error}; {kept}", file=sys.stderr)
+            return 1
+        except Interrupted as stopped:
+            print(f"{stopped}; the same command goes on from there", file=sys.stderr)
+            return EXIT_RESUME
     return 0
 
 

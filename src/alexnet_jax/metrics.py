@@ -5,6 +5,8 @@ errors are fractions. One file, `metrics.jsonl`, is the record of a run; the res
 eyes.
 """
 
+import contextlib
+import errno
 import json
 import math
 import os
@@ -15,37 +17,56 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from alexnet_jax.config import Fault
+from alexnet_jax.tensorboard import EventFile
+
 Record = dict[str, Any]
 
 
 class MetricsWriter:
     """Appends records to `metrics.jsonl` and to TensorBoard's event files."""
 
-    def __init__(self, directory: Path, *, resume_step: int) -> None:
+    def __init__(
+        self, directory: Path, *, resume_step: int, evaluated: bool = True
+    ) -> None:
         """Opens the files of a run that goes on after `resume_step` steps.
 
-        Records of later steps, which will come again, and a last line torn by a kill
-        are dropped.
-        """
-        from tensorboardX import SummaryWriter  # slow, and only needed here
+        Records of later steps, which will come again, and lines torn by a kill are
+        dropped.
 
+        Args:
+            evaluated: whether the evaluation after these steps is done; else its record
+                will come again too.
+        """
         path = directory / "metrics.jsonl"
         if path.exists():
-            _drop_after(path, resume_step)
-        self._lines = path.open("a", encoding="utf-8")
-        self._events = SummaryWriter(
-            str(directory / "tensorboard"), purge_step=resume_step + 1
-        )
+            _keep_until(path, resume_step, evaluated)
+        # Without a buffer: a record is in the file, or it is not.
+        self._lines = path.open("ab", buffering=0)
+        self._events = EventFile(directory / "tensorboard", first_step=resume_step + 1)
 
     def write(self, record: Record) -> None:
-        """Writes a record; NaN and infinity become null, which JSON has not."""
-        self._lines.write(json.dumps(_finite(record), allow_nan=False) + "\n")
-        self._lines.flush()
-        for name, value in record.items():
-            if name not in ("kind", "step"):
-                self._events.add_scalar(
-                    f"{record['kind']}/{name}", value, record["step"]
-                )
+        """Writes a record; NaN and infinity become null, which JSON has not.
+
+        Raises:
+            Fault: the disk is full, or can't be written for another reason.
+        """
+        self._append(json.dumps(_finite(record), allow_nan=False).encode() + b"\n")
+        self._events.write(record)
+
+    def _append(self, line: bytes) -> None:
+        """The whole line or nothing."""
+        end = self._lines.seek(0, os.SEEK_END)
+        try:
+            if self._lines.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._lines.truncate(end)
+            raise Fault(
+                f"{self._lines.name} cannot be written ({error.strerror}): make room, "
+                "and start the same command again."
+            ) from error
 
     def close(self) -> None:
         self._lines.close()
@@ -59,16 +80,22 @@ def _finite(record: Record) -> Record:
     }
 
 
-def _drop_after(path: Path, step: int) -> None:
-    kept = [line for line in path.read_bytes().splitlines() if _is_until(line, step)]
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(b"".join(line + b"\n" for line in kept))
-    os.replace(partial, path)
+def _keep_until(path: Path, step: int, evaluated: bool) -> None:
+    """Replaces the file as a whole, and not at all where all of it stays."""
+    content = path.read_bytes()
+    lines = content.splitlines()
+    kept = b"".join(line + b"\n" for line in lines if _is_until(line, step, evaluated))
+    if kept != content:
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(kept)
+        os.replace(partial, path)
 
 
-def _is_until(line: bytes, step: int) -> bool:
+def _is_until(line: bytes, step: int, evaluated: bool) -> bool:
     try:
-        return json.loads(line)["step"] <= step
+        record = json.loads(line)
+        is_evaluation = record["kind"] == "eval"
+        return (record["step"], is_evaluation) <= (step, evaluated)
     except (ValueError, KeyError, TypeError):
         return False
 

@@ -159,3 +159,9 @@ def _with_rates(function: Any) -> optax.GradientTransformationExtraArgs:
         return jax.tree.map(function, updates, rates), state
 
     return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+
+
+def layer_norms(tree: Params) -> jax.Array:
+    """Square root of the sum of squares over kernel and bias of each layer: float32
+    `[layers]`, in the order of the layers' names."""
+    return jnp.stack([optax.tree.norm(arrays) for _, arrays in sorted(tree.items())])

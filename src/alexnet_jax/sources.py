@@ -139,6 +139,9 @@ def _choose_fetch(source: Source, builder: Any, data: DataConfig) -> Fetch:
 def _from_records(records: Sequence[dict[str, Any]], label: str) -> Fetch:
     def fetch(index: int, out: np.ndarray) -> int:
         record = records[index]
+        if not record["image"] or record[label] is None:
+            # What ArrayRecord gives where a file has lost its end.
+            raise ValueError("the record is empty")
         images.read_into(record["image"], out)
         return record[label]
 

@@ -7,14 +7,14 @@ that of guessing is remarked on.
 
 import math
 import time
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from typing import Any
 
 import jax
 import numpy as np
 
 from alexnet_jax import metrics
-from alexnet_jax.config import Config
+from alexnet_jax.config import CONV_LAYERS, DENSE_LAYERS, Config
 
 
 class StepLog:
@@ -32,6 +32,9 @@ class StepLog:
         self._progress = progress
         self._config = config
         self._skipped = skipped
+        self._layers = sorted(
+            set(CONV_LAYERS + DENSE_LAYERS) - set(config.model.without)
+        )
         self._pending: list[tuple[int, float, dict[str, jax.Array]]] = []
         self._waited = 0.0
         self._since = time.perf_counter()
@@ -76,7 +79,7 @@ class StepLog:
     def _write(self, step: int, epoch: float, host: list[dict[str, Any]]) -> None:
         elapsed = max(time.perf_counter() - self._since, 1e-9)
         images = self._timed_steps * self._config.batch_size
-        mean = {name: float(np.mean([v[name] for v in host])) for name in host[0]}
+        mean = _means(host, self._layers)
         record = {
             "kind": "train",
             "step": step,
@@ -113,9 +116,24 @@ class StepLog:
             )
 
 
+def _means(host: list[dict[str, Any]], layers: Sequence[str]) -> dict[str, float]:
+    """The mean of each number over steps; "name/conv1" where there is one a layer."""
+    means = {}
+    for name in host[0]:
+        mean = np.mean([values[name] for values in host], axis=0)
+        if mean.ndim == 0:
+            means[name] = float(mean)
+        else:
+            means |= {
+                f"{name.removeprefix('layer_')}/{layer}": float(one)
+                for layer, one in zip(layers, mean, strict=True)
+            }
+    return means
+
+
 def refuse_nan(step: int, values: dict[str, Any]) -> None:
     for name, value in values.items():
-        if not np.isfinite(value):
+        if not np.all(np.isfinite(value)):
             raise FloatingPointError(
                 f"{name} is {value} at step {step}; the last checkpoint before it is "
                 "kept. A lower --optimizer.learning-rate is the usual remedy."

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from alexnet_jax import (
@@ -22,16 +21,17 @@ from alexnet_jax import (
     checkpoint,
     columns,
     data,
+    devices,
     job,
-    metrics,
+    memory,
     model,
     optimizer,
     scores,
     train_state,
 )
-from alexnet_jax.config import Config
+from alexnet_jax.bookkeeping import Bookkeeper
+from alexnet_jax.config import Config, DamagedRecord, Fault
 from alexnet_jax.interruption import Interrupted, Interruption
-from alexnet_jax.step_log import StepLog, refuse_nan
 from alexnet_jax.train_state import TrainState
 
 # Streams of random numbers, folded into the key of the run.
@@ -85,7 +85,8 @@ def train_step(
             draws what it would have drawn.
 
     Returns:
-        The new state, and scalars: loss, top1_error, learning_rate, gradient_norm.
+        The new state, and scalars: loss, top1_error, learning_rate, gradient_norm; of
+        each layer float32 `[layers]`, by name: layer_gradient_norm, layer_update_norm.
     """
     augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
     epoch = state.step.astype(jnp.float32) / steps_per_epoch
@@ -100,19 +101,21 @@ def train_step(
     (loss, logits), gradients = gradient_of_loss(
         state.params, view, batch["label"], dropout_key
     )
-    state, learning_rate = _update(state, gradients, epoch, config)
+    state, learning_rate, updates = _update(state, gradients, epoch, config)
     return state, {
         "loss": loss,
         "top1_error": jnp.mean(scores.top_error(logits, batch["label"], 1)),
         "learning_rate": learning_rate,
         "gradient_norm": optax.tree.norm(gradients),
+        "layer_gradient_norm": optimizer.layer_norms(gradients),
+        "layer_update_norm": optimizer.layer_norms(updates),
     }
 
 
 def _update(
     state: TrainState, gradients: Any, epoch: jax.Array, config: Config
-) -> tuple[TrainState, jax.Array]:
-    """The new state, and the rate of kernels by which it was reached."""
+) -> tuple[TrainState, jax.Array, Any]:
+    """The new state, the rate of kernels by which it was reached, and the change."""
     kernel_rate, bias_rate = optimizer.learning_rates(
         epoch,
         state.plateau.num_drops,
@@ -132,75 +135,79 @@ def _update(
         params=optax.apply_updates(state.params, updates),
         opt_state=opt_state,
     )
-    return state, kernel_rate
+    return state, kernel_rate, updates
 
 
-def train_and_evaluate(config: Config, directory: Path) -> Outcome:
+def train_and_evaluate(
+    config: Config, directory: Path, interruption: Interruption | None = None
+) -> Outcome:
     """Runs, or goes on with, the whole job in a run directory.
+
+    Args:
+        interruption: the one that the caller has entered; none: one of its own.
 
     Raises:
         UserError: something does not fit; raised before any work.
         Interrupted: stopped by a signal; the state is saved.
+        DamagedRecord, Fault: data, disk or memory failed; the message says what is
+            saved.
         FloatingPointError: a step gave NaN or infinity; the last checkpoint is kept.
     """
-    run = job.set_up(config, directory)
     with contextlib.ExitStack() as stack:
+        if interruption is None:
+            interruption = stack.enter_context(Interruption(config.run.max_minutes))
+        stack.enter_context(memory.explained(config))
+        run = job.set_up(config, directory)
+        stack.callback(run.lock.release)
         stack.enter_context(jax.set_mesh(run.mesh))
-        interruption = stack.enter_context(Interruption())
+        # Not before the last checkpoint is written.
+        stack.callback(setattr, interruption, "has_state", False)
         checkpoints = stack.enter_context(
-            checkpoint.open_checkpoints(
+            checkpoint.Checkpoints(
                 directory / "checkpoints", keep=config.run.keep_checkpoints
             )
         )
         state = _newest_or_new_state(run, checkpoints)
         step = int(state.step)
-        if step >= run.num_steps:
-            return Outcome(step, checkpoint.newest_metrics(checkpoints), True)
+        result = checkpoints.newest_metrics
+        ends_here = step == run.num_steps or run.ends_epoch(step)
+        unevaluated = step > 0 and ends_here and not result
+        if step >= run.num_steps and not unevaluated:
+            return Outcome(step, result, True)
 
         images = job.image_statistics(run)
         update = _compile_update(run, state, images)
-        evaluation = _compile_evaluation(run, images)
-        count = _compile_plateau(run)
-        writer = metrics.MetricsWriter(directory, resume_step=step)
-        stack.callback(writer.close)
-        progress = metrics.Progress(run.num_steps, step, run.steps_per_epoch)
-        stack.callback(progress.close)
-        log = StepLog(writer, progress, config, run.train_source.skipped)
+        books = Bookkeeper(run, checkpoints, images, interruption, step)
+        stack.callback(books.close)
         batches = stack.enter_context(contextlib.closing(_train_batches(run, step)))
         stack.enter_context(jax.transfer_guard("disallow"))
-        while True:
-            began = time.perf_counter()
-            batch = next(batches)
-            waited = time.perf_counter() - began
-            state, values = update(state, batch)
-            step += 1
-            log.add(step, step / run.steps_per_epoch, values, waited)
-            done = step == run.num_steps
-            if done or run.ends_epoch(step):
-                log.flush()
-                result = evaluation(state.params)
-                refuse_nan(step, result)
-                epoch = round(step / run.steps_per_epoch, 4)
-                record = {"kind": "eval", "step": step, "epoch": epoch, "views": 1}
-                writer.write(record | result)
-                progress.evaluation(record | result)
-                state = state._replace(plateau=count(state.plateau, result))
-                checkpoint.save(checkpoints, state, step, run.facts, result)
-                log.restart_clock()
-            elif interruption.requested:
-                log.flush()
-                checkpoint.save(checkpoints, state, step, run.facts, None)
-            if done:
-                return Outcome(step, result, False)
-            if interruption.requested:
-                raise Interrupted(f"stopped and saved at step {step}")
+        try:
+            if unevaluated:
+                state, result = books.end_epoch(state, step)
+            while step < run.num_steps:
+                began = time.perf_counter()
+                batch = next(batches)
+                waited = time.perf_counter() - began
+                state, values = update(state, batch)
+                step += 1
+                interruption.has_state = True
+                books.log.add(step, step / run.steps_per_epoch, values, waited)
+                if step == run.num_steps or run.ends_epoch(step):
+                    state, result = books.end_epoch(state, step)
+                if step < run.num_steps:
+                    books.stop_if_asked()
+        except (Interrupted, DamagedRecord, Fault) as why:
+            if not interruption.has_state:
+                raise  # all of it is in the last checkpoint
+            raise books.saved(why, state, step) from why
+        return Outcome(step, result, False)
 
 
 def _newest_or_new_state(
-    run: job.Job, checkpoints: checkpoint.Checkpointer
+    run: job.Job, checkpoints: checkpoint.Checkpoints
 ) -> TrainState:
     abstract = train_state.abstract_train_state(run.config, run.mesh)
-    state = checkpoint.restore(checkpoints, abstract, facts=run.facts)
+    state = checkpoints.restore(abstract, facts=run.facts)
     if state is None:
         key = jax.random.fold_in(jax.random.key(run.config.seed), _INIT)
         state = train_state.create_train_state(run.config, run.mesh, key)
@@ -217,7 +224,10 @@ def _compile_update(
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     step = partial(train_step, config=run.config, steps_per_epoch=run.steps_per_epoch)
     compiled = jax.jit(
-        step, donate_argnames="state", out_shardings=(shardings, everywhere)
+        step,
+        donate_argnames="state",
+        out_shardings=(shardings, everywhere),
+        compiler_options=devices.compiler_options(run.config.run),
     )
     key = jax.random.fold_in(jax.random.key(run.config.seed), _STEPS)
     key = jax.device_put(key, everywhere)
@@ -230,56 +240,6 @@ def _compile_update(
         return jax.block_until_ready(result) if on_cpu else result
 
     return update
-
-
-def _compile_evaluation(
-    run: job.Job, images: augment.ImageStatistics
-) -> Callable[[Any], dict[str, float]]:
-    """Evaluation of parameters on the whole evaluation split."""
-    everywhere = columns.replicated(run.mesh)
-    step = jax.jit(
-        partial(scores.eval_step, config=run.config), out_shardings=everywhere
-    )
-    zero = jax.device_put(
-        {name: np.zeros((), np.float32) for name in scores.SUMS}, everywhere
-    )
-
-    def evaluation(params: Any) -> dict[str, float]:
-        batches = data.eval_batches(
-            run.eval_source,
-            batch_size=run.config.batch_size,
-            sharding=columns.batch_sharding(run.mesh),
-            num_workers=run.config.run.num_workers,
-        )
-        with contextlib.closing(batches):
-            return scores.evaluate(
-                step,
-                params,
-                batches,
-                images.mean_image,
-                zero,
-                run.eval_source.num_examples,
-                run.eval_source.skip_damaged,
-            )
-
-    return evaluation
-
-
-def _compile_plateau(
-    run: job.Job,
-) -> Callable[[optimizer.Plateau, dict[str, float]], optimizer.Plateau]:
-    """The schedule's count of an evaluation."""
-    everywhere = columns.replicated(run.mesh)
-    count = jax.jit(
-        partial(optimizer.after_evaluation, settings=run.config.optimizer),
-        out_shardings=everywhere,
-    )
-
-    def after(plateau: optimizer.Plateau, result: dict[str, float]) -> Any:
-        error = jax.device_put(np.float32(result["top1_error"]), everywhere)
-        return count(plateau, error)
-
-    return after
 
 
 def _train_batches(run: job.Job, step: int) -> data.Batches:

@@ -8,16 +8,25 @@ from alexnet_jax.config import (
     DENSE_LAYERS,
     Config,
     ConvLayer,
+    DenseLayer,
     ModelConfig,
     Pool,
     UserError,
 )
+
+_MOST = 1_000_000  # of anything: more is a slip, or an attack on the memory
 
 
 def conv_layers(model: ModelConfig) -> dict[str, ConvLayer]:
     """The convolutional layers by name, from the image up, absent ones included."""
     layers = (model.conv1, model.conv2, model.conv3, model.conv4, model.conv5)
     return dict(zip(CONV_LAYERS, layers, strict=True))
+
+
+def dense_layers(model: ModelConfig) -> dict[str, DenseLayer]:
+    """The fully connected layers by name, absent ones included."""
+    layers = (model.fc6, model.fc7, model.fc8)
+    return dict(zip(DENSE_LAYERS, layers, strict=True))
 
 
 def map_sizes(model: ModelConfig, crop_size: int) -> dict[str, tuple[int, int]]:
@@ -73,6 +82,7 @@ def _check_numbers(config: Config) -> None:
         "--batch-size": config.batch_size,
         "--num-epochs": config.num_epochs,
         "--model.num-columns": config.model.num_columns,
+        "--data.image-size": config.data.image_size,
         "--augment.crop-size": config.augment.crop_size,
         "--augment.shared-by": config.augment.shared_by,
         "--run.log-every-steps": config.run.log_every_steps,
@@ -82,29 +92,40 @@ def _check_numbers(config: Config) -> None:
         "--optimizer.drop-factor": config.optimizer.drop_factor,
     }
     for name, layer in conv_layers(config.model).items():
+        positive[f"--model.{name}.features"] = layer.features
         positive[f"--model.{name}.stride"] = layer.stride
         positive[f"--model.{name}.kernel-size"] = layer.kernel_size
         positive[f"--model.{name}.pool.window"] = layer.pool.window
         positive[f"--model.{name}.pool.stride"] = layer.pool.stride
         positive[f"--model.{name}.local-norm.size"] = layer.local_norm.size
         positive[f"--model.{name}.spatial-norm.size"] = layer.spatial_norm.size
+        if not 0 <= min(layer.padding) <= max(layer.padding) < _MOST:
+            raise UserError(
+                f"--model.{name}.padding {layer.padding[0]} {layer.padding[1]} must be "
+                "0 or more."
+            )
+    for name, dense in dense_layers(config.model).items():
+        positive[f"--model.{name}.features"] = dense.features
     optional = {
         "--run.mesh.data": config.run.mesh.data,
         "--run.mesh.column": config.run.mesh.column,
         "--run.mesh.cpu-devices": config.run.mesh.cpu_devices,
         "--run.num-workers": config.run.num_workers,
+        "--run.max-minutes": config.run.max_minutes,
     }
     positive |= {name: value for name, value in optional.items() if value is not None}
     for name, value in positive.items():
         if not value > 0:
             raise UserError(f"{name} {value} must be greater than 0.")
+        if value > _MOST:
+            raise UserError(f"{name} {value:.4g} is more than {_MOST:,}.")
     if not 0 <= config.model.dropout_rate < 1:
         rate = config.model.dropout_rate
         raise UserError(f"--model.dropout-rate {rate} must be from 0 to below 1.")
 
 
 def _check_columns(model: ModelConfig) -> None:
-    dense = dict(zip(DENSE_LAYERS, (model.fc6, model.fc7, model.fc8), strict=True))
+    dense = dense_layers(model)
     for name, layer in (conv_layers(model) | dense).items():
         must_split = name != "fc8" or layer.sees == "own"
         if layer.features < 1 or (must_split and layer.features % model.num_columns):

@@ -17,7 +17,9 @@ import typing
 from pathlib import Path
 from typing import Any, cast
 
+from alexnet_jax import validation
 from alexnet_jax.config import Config, UserError
+from alexnet_jax.lock import Lock
 
 _PACKAGES = (
     "jax",
@@ -29,11 +31,15 @@ _PACKAGES = (
 )
 
 
-def open_workdir(workdir: Path, config: Config) -> None:
-    """Makes the directory the home of this configuration.
+def open_workdir(workdir: Path, config: Config) -> Lock:
+    """Makes the directory the home of this configuration, and of this process.
+
+    Returns:
+        The lock, which holds as long as it is there.
 
     Raises:
-        UserError: it cannot be written, or holds another configuration.
+        UserError: it cannot be written, another process works on it, or it holds
+            another configuration.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -45,10 +51,12 @@ def open_workdir(workdir: Path, config: Config) -> None:
             f"--workdir {workdir} cannot be written ({error.strerror}): choose a "
             "directory that you may write to."
         ) from error
+    lock = Lock(workdir)
     path = workdir / "config.json"
     if path.exists():
         _refuse_other(workdir, read_json(path), config)
     write_json(path, dataclasses.asdict(config))
+    return lock
 
 
 def _refuse_other(workdir: Path, old: dict[str, Any], config: Config) -> None:
@@ -72,11 +80,13 @@ def _refuse_other(workdir: Path, old: dict[str, Any], config: Config) -> None:
 
 def _fields_that_matter(config: dict[str, Any]) -> dict[str, Any]:
     """Dotted fields that change the result. Not the length of a run whose schedule does
-    not depend on it: that is how a finished run goes on."""
+    not depend on it: that is how a finished run goes on. Not the way to the same
+    images, so that a run that ended at a damaged one can go on without it."""
     fields = _flatten(config)
     if fields.get("optimizer.schedule") not in ("cosine", "levels"):
         fields.pop("num_epochs", None)
-    fields.pop("data.data_dir", None)
+    for how in ("data_dir", "stored", "damaged"):
+        fields.pop(f"data.{how}", None)
     return {name: v for name, v in fields.items() if not name.startswith("run.")}
 
 
@@ -100,22 +110,42 @@ def read_config(workdir: Path) -> Config:
     if not path.exists():
         raise UserError(f"{workdir} holds no run: {path} is not there.")
     try:
-        return _build(Config, read_json(path))
+        config = _build(Config, read_json(path), "")
     except (TypeError, KeyError) as error:
         raise UserError(
-            f"{path} was written by another version of this package ({error})."
+            f"{path} is not of this version of the package, or damaged ({error})."
         ) from error
+    validation.check_config(config)
+    return config
 
 
-def _build(kind: Any, value: Any) -> Any:
-    """A dataclass from the dictionary that JSON made of it; lists become tuples."""
-    if dataclasses.is_dataclass(kind):
+def _build(kind: Any, value: Any, name: str) -> Any:
+    """A value of that type from what JSON made of it; lists become tuples.
+
+    Raises:
+        TypeError: it is of another type; a field is missing or unknown.
+    """
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         kinds = typing.get_type_hints(kind)
-        fields = {name: _build(kinds[name], v) for name, v in value.items()}
+        fields = {n: _build(kinds[n], v, f"{name}.{n}") for n, v in value.items()}
         return cast(Any, kind)(**fields)
-    if isinstance(value, list):
-        return tuple(_build(None, item) for item in value)
-    return value
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is tuple and isinstance(value, list):
+        kinds = arguments
+        if kinds[-1] is ...:
+            kinds = (kinds[0],) * len(value)
+        if len(kinds) == len(value):
+            pairs = zip(kinds, value, strict=True)
+            return tuple(_build(one, item, name) for one, item in pairs)
+    if type(None) in arguments:  # int | None
+        return value if value is None else _build(arguments[0], value, name)
+    if typing.get_origin(kind) is typing.Literal and isinstance(value, str):
+        if value in arguments:
+            return value
+    # Not isinstance: in Python True is an int.
+    if type(value) is kind or (kind is float and type(value) is int):
+        return value
+    raise TypeError(f"{name.lstrip('.') or 'the whole'} is {str(value)[:100]!r}")
 
 
 def write_manifest(workdir: Path, devices: list[str], mesh: dict[str, int]) -> None:
@@ -146,7 +176,7 @@ def _commit() -> str | None:
 def read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}): delete it.") from error
 
 

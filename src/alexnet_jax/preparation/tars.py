@@ -3,7 +3,7 @@
 import os
 import tarfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,16 +112,27 @@ def _files_in(
         window: Any = _Window(file, start, size)
         with tarfile.open(fileobj=window, mode="r:") as archive:
             for member in archive:
+                _refuse_hostile(member)
                 if member.isfile():
-                    if member.offset_data + member.size > size:
+                    if member.size < 0 or member.offset_data + member.size > size:
                         raise tarfile.ReadError("unexpected end of data")
                     place = start + member.offset_data
                     yield _Place(Path(member.name).name, place, member.size)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
         raise UserError(
             f"{path} is damaged or cut off ({error}): compare its checksum with the "
             "one on image-net.org, and fetch it again."
         ) from error
+
+
+def _refuse_hostile(member: tarfile.TarInfo) -> None:
+    """Nothing is unpacked, so these could do no harm; but no official archive has them,
+    and who finds one should know."""
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts:
+        raise tarfile.ReadError(f"member {member.name!r} lies outside the archive")
+    if not (member.isfile() or member.isdir()):
+        raise tarfile.ReadError(f"member {member.name!r} is a link or a device")
 
 
 class _Window:

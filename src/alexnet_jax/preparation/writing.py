@@ -6,7 +6,6 @@ complete, so half of one is never taken for a whole one.
 
 import contextlib
 import dataclasses
-import fcntl
 import itertools
 import os
 import shutil
@@ -20,6 +19,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from alexnet_jax import sources, statistics, threads, workdir
 from alexnet_jax.config import Form, UserError
 from alexnet_jax.datasets import stored
+from alexnet_jax.lock import Lock
 from alexnet_jax.preparation.conversion import Chunk, convert
 from alexnet_jax.preparation.journal import Journal, open_journal, refuse_other
 from alexnet_jax.preparation.originals import Originals, Split
@@ -127,21 +127,14 @@ def _locked(directory: Path) -> Iterator[None]:
     """Makes the directory, for one job at a time."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        lock = open(directory / "lock", "w")
+        lock = Lock(directory)
     except OSError as error:
         raise UserError(
             f"{directory} cannot be written ({error.strerror}): name another place "
             "with --data-dir."
         ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f"another job is writing {directory}: wait for it, or use another "
-                "--name."
-            ) from error
-        yield
+    yield
+    lock.release()
 
 
 def _shards(

@@ -1,0 +1,151 @@
+"""What a run leaves behind: evaluations at the ends of epochs, records, checkpoints.
+
+However a run is stopped, it saves the state after its last step. A state saved before
+its epoch was evaluated has no metrics, and is evaluated when the run goes on.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from alexnet_jax import augment, columns, data, devices, job, metrics, optimizer, scores
+from alexnet_jax.checkpoint import Checkpoints
+from alexnet_jax.config import Fault
+from alexnet_jax.interruption import Interrupted, Interruption
+from alexnet_jax.step_log import StepLog, refuse_nan
+from alexnet_jax.train_state import TrainState
+
+
+class Bookkeeper:
+    """The files of a run while it trains."""
+
+    def __init__(
+        self,
+        run: job.Job,
+        checkpoints: Checkpoints,
+        images: augment.ImageStatistics,
+        interruption: Interruption,
+        first_step: int,
+    ) -> None:
+        self._run = run
+        self._checkpoints = checkpoints
+        self._interruption = interruption
+        self._evaluate = _compile_evaluation(run, images, interruption)
+        self._count = _compile_plateau(run)
+        self._writer = metrics.MetricsWriter(
+            run.directory,
+            resume_step=first_step,
+            evaluated=bool(checkpoints.newest_metrics),
+        )
+        self._progress = metrics.Progress(
+            run.num_steps, first_step, run.steps_per_epoch
+        )
+        self.log = StepLog(
+            self._writer, self._progress, run.config, run.train_source.skipped
+        )
+
+    def close(self) -> None:
+        self._writer.close()
+        self._progress.close()
+
+    def end_epoch(
+        self, state: TrainState, step: int
+    ) -> tuple[TrainState, dict[str, float]]:
+        """Evaluates, lets the schedule count, saves; returns state and evaluation.
+
+        Raises:
+            Interrupted: stopped in the midst of the evaluation; nothing is saved yet.
+        """
+        self.log.flush()
+        result = self._evaluate(state.params)
+        refuse_nan(step, result)
+        epoch = round(step / self._run.steps_per_epoch, 4)
+        record = {"kind": "eval", "step": step, "epoch": epoch, "views": 1} | result
+        self._writer.write(record)
+        self._progress.evaluation(record)
+        state = state._replace(plateau=self._count(state.plateau, result))
+        self._checkpoints.save(state, step, self._run.facts, result)
+        self.log.restart_clock()
+        return state, result
+
+    def stop_if_asked(self) -> None:
+        """Raises Interrupted if somebody asked."""
+        if self._interruption.requested:
+            raise Interrupted(self._interruption.reason)
+
+    def saved(self, why: Exception, state: TrainState, step: int) -> Exception:
+        """Saves the state after `step` and returns the reason, with that added.
+
+        Raises:
+            FloatingPointError: the state is not worth saving.
+            Fault: it could not be saved.
+        """
+        with contextlib.suppress(Fault):  # the records are less than the state
+            self.log.flush()
+        if self._checkpoints.newest_step != step:
+            self._checkpoints.save(state, step, self._run.facts, None)
+        self._checkpoints.wait()
+        return type(why)(f"{why} and saved at step {step}")
+
+
+def _compile_evaluation(
+    run: job.Job, images: augment.ImageStatistics, interruption: Interruption
+) -> Callable[[Any], dict[str, float]]:
+    """Evaluation of parameters on the whole evaluation split."""
+    everywhere = columns.replicated(run.mesh)
+    step = jax.jit(
+        partial(scores.eval_step, config=run.config),
+        out_shardings=everywhere,
+        compiler_options=devices.compiler_options(run.config.run),
+    )
+    zero = jax.device_put(
+        {name: np.zeros((), np.float32) for name in scores.SUMS}, everywhere
+    )
+
+    def evaluation(params: Any) -> dict[str, float]:
+        batches = data.eval_batches(
+            run.eval_source,
+            batch_size=run.config.batch_size,
+            sharding=columns.batch_sharding(run.mesh),
+            num_workers=run.config.run.num_workers,
+        )
+        with contextlib.closing(batches):
+            return scores.evaluate(
+                step,
+                params,
+                _until(interruption, batches),
+                images.mean_image,
+                zero,
+                run.eval_source.num_examples,
+                run.eval_source.skip_damaged,
+            )
+
+    return evaluation
+
+
+def _until(interruption: Interruption, batches: data.Batches) -> Iterator[data.Batch]:
+    for batch in batches:
+        if interruption.requested:
+            raise Interrupted(interruption.reason)
+        yield batch
+
+
+def _compile_plateau(
+    run: job.Job,
+) -> Callable[[optimizer.Plateau, dict[str, float]], optimizer.Plateau]:
+    """The schedule's count of an evaluation."""
+    everywhere = columns.replicated(run.mesh)
+    count = jax.jit(
+        partial(optimizer.after_evaluation, settings=run.config.optimizer),
+        out_shardings=everywhere,
+    )
+
+    def after(plateau: optimizer.Plateau, result: dict[str, float]) -> Any:
+        error = jax.device_put(np.float32(result["top1_error"]), everywhere)
+        return count(plateau, error)
+
+    return after

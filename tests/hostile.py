@@ -1,0 +1,192 @@
+"""What others may hand in: configurations, archives, checkpoints and images, altered at
+random. Each property holds for as many examples as one asks for."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stand_ins import archive, encoded, picture
+
+from alexnet_jax import checkpoint, images, presets, workdir
+from alexnet_jax.config import Config, UserError
+from alexnet_jax.preparation import tars
+
+_WORD = st.text(st.characters(codec="ascii"), max_size=12)
+_VALUES = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**70), 2**70),
+        st.floats(),
+        _WORD,
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(_WORD, inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+def _often(examples: int) -> Any:
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def _paths(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The ways to all values in a JSON tree."""
+    found = [path] if path else []
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            found += _paths(value, (*path, name))
+    return found
+
+
+def configs(examples: int, folder: Path) -> None:
+    """A run directory's config.json with a value, or all of it, replaced is read as a
+    configuration that can be trained with, or refused with a message."""
+    whole = json.dumps(_plain(presets.DIGITS))
+    places = _paths(json.loads(whole))
+
+    @_often(examples)
+    @given(st.sampled_from(places), _VALUES, st.binary(max_size=40), st.integers(0, 9))
+    def check(place: tuple[Any, ...], value: Any, garbage: bytes, kind: int) -> None:
+        content = json.loads(whole)
+        inner = content
+        for name in place[:-1]:
+            inner = inner[name]
+        inner[place[-1]] = value
+        text = json.dumps(content if kind else value).encode()
+        if kind == 1:
+            text = text[: len(text) // 2] + garbage
+        (folder / "config.json").write_bytes(text)
+        try:
+            assert isinstance(workdir.read_config(folder), Config)
+        except UserError as error:
+            assert "config.json" in str(error) or "--" in str(error)
+
+    check()
+
+
+def _plain(config: Config) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        workdir.open_workdir(Path(folder), config)
+        return json.loads((Path(folder) / "config.json").read_text())
+
+
+_SPANS = st.lists(
+    st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=12)),
+    min_size=1,
+    max_size=6,
+)
+
+
+def _altered(content: bytes, spans: list[tuple[float, bytes]], keep: float) -> bytes:
+    """Bytes replaced in some places, and cut off."""
+    altered = bytearray(content)
+    for place, patch in spans:
+        start = int(place * len(altered))
+        altered[start : start + len(patch)] = patch[: len(altered) - start]
+    return bytes(altered[: max(1, int(keep * len(altered)))])
+
+
+_MEMBERS = (b"../../x.JPEG\0", b"/etc/passwd\0", b"a/../../b\0")
+
+
+def _repair_checksum(archive: bytearray, start: int) -> None:
+    """That of a tar header, so that the reader looks at what it says."""
+    header = bytearray(archive[start : start + 512])
+    header[148:156] = b" " * 8
+    archive[start + 148 : start + 156] = b"%06o\0 " % sum(header)
+
+
+def archives(examples: int, folder: Path) -> None:
+    """An official archive that has been altered gives images, whatever they hold, or is
+    refused with a message. Nothing is unpacked anywhere."""
+    path = folder / tars.VALIDATION_TAR
+    files = [(f"ILSVRC2012_val_{n:08d}.JPEG", encoded(picture(n))) for n in (1, 2, 3)]
+    archive(path, files)
+    whole = path.read_bytes()
+
+    headers = [i for i in range(0, len(whole), 512) if whole[i : i + 6] == b"ILSVRC"]
+    patches = st.lists(
+        st.tuples(
+            st.sampled_from(headers),
+            st.integers(0, 511),
+            st.one_of(st.binary(min_size=1, max_size=12), st.sampled_from(_MEMBERS)),
+        ),
+        max_size=4,
+    )
+
+    @_often(examples)
+    @given(patches, st.floats(0.01, 1), st.booleans())
+    def check(changes: list[tuple[int, int, bytes]], keep: float, cut: bool) -> None:
+        altered = bytearray(whole)
+        for start, place, patch in changes:
+            place = 0 if patch in _MEMBERS else place
+            altered[start + place : start + place + len(patch)] = patch
+            _repair_checksum(altered, start)
+        path.write_bytes(altered[: int(keep * len(altered))] if cut else altered)
+        try:
+            opened = tars.open_tars(folder, None)
+            split = opened.splits["validation"]
+            for index in range(split.num_images):
+                split.read(index)
+        except UserError as error:
+            assert path.name in str(error)
+        assert sorted(one.name for one in folder.iterdir()) == [path.name]
+
+    check()
+
+
+def checkpoints(examples: int, written: Path, abstract: Any) -> None:
+    """An altered file of the newest checkpoint is found: the one before is given."""
+    names = [p.relative_to(written) for p in sorted(written.rglob("*")) if p.is_file()]
+    newest = max(written.iterdir(), key=lambda p: int(p.name))
+    names = [n for n in names if n.parts[0] == newest.name]
+
+    @_often(examples)
+    @given(st.sampled_from(names), _SPANS, st.floats(0, 1))
+    def check(name: Path, spans: list[tuple[float, bytes]], keep: float) -> None:
+        before = (written / name).read_bytes()
+        (written / name).write_bytes(_altered(before, spans, keep))
+        same = (written / name).read_bytes() == before
+        step, _ = checkpoint.read_state(written, abstract, "newest")
+        (written / name).write_bytes(before)
+        assert (step == int(newest.name)) == same
+
+    check()
+
+
+# What a source of examples takes for a damaged one (sources.py).
+_REFUSALS = (ValueError, RuntimeError, IndexError, OSError)
+
+
+def pictures(examples: int) -> None:
+    """An altered image gives pixels or a refusal that a source understands."""
+    pixels = picture(0, 40, 50)
+    forms = [encoded(pixels, form) for form in ("JPEG", "PNG", "BMP", "GIF", "WEBP")]
+    forms.append(encoded(pixels, "JPEG", "CMYK"))
+
+    @_often(examples)
+    @given(st.sampled_from(forms), _SPANS, st.floats(0, 1), st.booleans())
+    def check(
+        form: bytes, spans: list[tuple[float, bytes]], keep: float, early: bool
+    ) -> None:
+        if early:  # headers are the more delicate part
+            spans = [(place * 60 / len(form), patch) for place, patch in spans]
+        out = np.empty((32, 32, 3), np.uint8)
+        try:
+            images.read_into(_altered(form, spans, max(keep, 0.2)), out)
+        except _REFUSALS:
+            pass
+
+    check()
