@@ -61,6 +61,8 @@ ORDER = [
     "preparation.raw_pixels",
     "preparation.checking",
     "prepare",
+    "trained",
+    "inference",
     "predictions",
     "evaluation_sets",
     "ensembles",
