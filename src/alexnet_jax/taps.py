@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from alexnet_jax import augment, model
-from alexnet_jax.config import CONV_LAYERS, Config, UserError
+from alexnet_jax.config import CONV_LAYERS, DENSE_LAYERS, Config, UserError
 
 # The same place in torchvision's network, which has other widths and no normalisation.
 TORCHVISION = {
@@ -42,6 +42,11 @@ CAFFE = {
     for short, stage in (("relu", "activation"), ("norm", "norm"), ("pool", "pool"))
 }
 ALIASES = TORCHVISION | CAFFE
+
+
+def is_name(text: str) -> bool:
+    """Whether it is the name of a layer, be it in the network or not."""
+    return text in ALIASES or text.split(".")[0] in (*CONV_LAYERS, *DENSE_LAYERS)
 
 
 def find(name: str, stages: dict[str, tuple[int, ...]]) -> str:
