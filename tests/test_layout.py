@@ -78,6 +78,15 @@ ORDER = [
     "neighbours",
     "linear_probe",
     "features",
+    "figures",
+    "figures.drawing",
+    "figures.shown_images",
+    "figures.kernels",
+    "figures.best_labels",
+    "figures.nearest_images",
+    "figures.curves",
+    "figures.maps",
+    "visualize",
 ]
 
 OWNERS = {
@@ -89,7 +98,7 @@ OWNERS = {
         "datasets.stored",
         "preparation.tfrecord",
     },
-    "tyro": {"options", "prepare", "evaluate", "predict", "features"},
+    "tyro": {"options", "prepare", "evaluate", "predict", "features", "visualize"},
     "tensorboardX": {"metrics"},
     "tqdm": {"metrics"},
     "array_record": {"preparation.writing"},
@@ -100,7 +109,7 @@ OWNERS = {
     "h5py": {"feature_files"},
     "tensorflow": set(),
     "torch": set(),
-    "matplotlib": set(),
+    "matplotlib": {"figures.drawing"},
 }
 
 

@@ -153,3 +153,11 @@ def _labels(pictures: Sequence[Picture], class_names: list[str] | None) -> np.nd
         return np.full(len(pictures), -1)
     place = {name: label for label, name in enumerate(class_names)}
     return np.array([place.get(Path(one).parent.name, -1) for one in pictures])
+
+
+def refuse_problems(pictures: Pictures) -> None:
+    """Raises UserError that names each picture that could not be read, and why."""
+    problems = pictures.problems()
+    if problems:
+        lines = [f"{key}: {problem}" for key, problem in problems.items()]
+        raise UserError("images that cannot be read:\n" + "\n".join(lines))

@@ -27,7 +27,6 @@ from alexnet_jax import (
     workdir,
 )
 from alexnet_jax.config import MeshConfig, UserError
-from alexnet_jax.image_files import Pictures
 from alexnet_jax.photographs import Picture
 from alexnet_jax.trained import Network
 
@@ -151,7 +150,7 @@ class Model:
             )
             with contextlib.closing(parts):
                 found = [part.found for part in parts]
-        _refuse_problems(pictures)
+        image_files.refuse_problems(pictures)
         return jax.tree.map(lambda *each: np.concatenate(each), *found)
 
 
@@ -163,13 +162,6 @@ def _listed(images: Iterable[Picture]) -> list[Picture]:
     if not listed:
         raise UserError("there are no images in the list.")
     return listed
-
-
-def _refuse_problems(pictures: Pictures) -> None:
-    problems = pictures.problems()
-    if problems:
-        lines = [f"{key}: {problem}" for key, problem in problems.items()]
-        raise UserError("images that cannot be read:\n" + "\n".join(lines))
 
 
 def load(
