@@ -28,3 +28,21 @@ def digits_dir(tmp_path_factory) -> str:
     folder = str(tmp_path_factory.mktemp("tfds"))
     digits.prepare(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def digits_run(digits_dir, tmp_path_factory) -> Path:
+    """The run directory of a network that has learned digits for two epochs."""
+    import dataclasses
+
+    from alexnet_jax import presets, train
+
+    base = presets.DIGITS
+    config = dataclasses.replace(
+        base,
+        num_epochs=2,
+        data=dataclasses.replace(base.data, data_dir=digits_dir),
+    )
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    train.train_and_evaluate(config, folder)
+    return folder

@@ -24,6 +24,7 @@ from alexnet_jax import (
     scores,
     sources,
     train,
+    trained,
 )
 from alexnet_jax.config import DataConfig, Form, MeshConfig, UserError
 from alexnet_jax.datasets import ilsvrc2012
@@ -87,7 +88,7 @@ def load(run_directory, shape=(1, 1)):
         MeshConfig(data=shape[0], column=shape[1]), 2, jax.devices()
     )
     with jax.set_mesh(mesh):
-        return predictions.load_member(run_directory, "newest", mesh), mesh
+        return trained.load_network(run_directory, "newest", mesh), mesh
 
 
 def read_all(source):

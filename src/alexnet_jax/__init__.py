@@ -1,3 +1,38 @@
-"""AlexNet (Krizhevsky, Sutskever, Hinton, 2012) as it was, in JAX and Flax."""
+"""AlexNet (Krizhevsky, Sutskever, Hinton, 2012) as it was, in JAX and Flax.
+
+model = alexnet_jax.load("runs/")
+model.predict(["photo.jpg"]).best(5)
+model.features(["photo.jpg"], ["conv5", "fc7"])
+alexnet_jax.extract_features(model, ["photos/"], layers=["fc7"], output="fc7.npz")
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from alexnet_jax.extraction import extract_features as extract_features
+    from alexnet_jax.loaded import Model as Model
+    from alexnet_jax.loaded import Predictions as Predictions
+    from alexnet_jax.loaded import load as load
 
 __version__ = "0.1.0"
+
+# Importing the package stays cheap: JAX comes with the first use of one of these.
+_HOMES = {
+    "load": "loaded",
+    "Model": "loaded",
+    "Predictions": "loaded",
+    "extract_features": "extraction",
+}
+__all__ = ["Model", "Predictions", "extract_features", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

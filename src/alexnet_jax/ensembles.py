@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from alexnet_jax import classes, columns, predictions, scores, sources, workdir
 from alexnet_jax.config import DataConfig, MeshConfig, UserError
 from alexnet_jax.evaluation_sets import EvaluationSet
-from alexnet_jax.predictions import Member
+from alexnet_jax.trained import Network
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def mesh_for(workdirs: Sequence[Path], mesh: MeshConfig) -> Mesh:
 
 
 def open_set(
-    member: Member, chosen: EvaluationSet, data_dir: str | None, damaged: str
+    member: Network, chosen: EvaluationSet, data_dir: str | None, damaged: str
 ) -> sources.Source:
     """The images of a set in the size that a network wants.
 
@@ -60,7 +60,7 @@ def open_set(
 
 
 def ask(
-    members: list[Member],
+    members: list[Network],
     opened: list[sources.Source],
     chosen: EvaluationSet,
     mesh: Mesh,
@@ -105,9 +105,9 @@ def ask(
     return Answers(opened[0], names, label, found, together)
 
 
-def _outputs(member: Member, source: sources.Source) -> np.ndarray:
+def _outputs(member: Network, source: sources.Source) -> np.ndarray:
     """The output of the network for each class of the set."""
-    learned = classes.read(member.directory)
+    learned = member.class_names
     if learned is None or source.class_names is None:
         return np.arange(member.config.model.num_classes)
     return classes.outputs_of(source.class_names, learned)

@@ -18,7 +18,7 @@ from alexnet_jax.config import DamagedRecord, MeshConfig, UserError
 if TYPE_CHECKING:
     from alexnet_jax.ensembles import Answers
     from alexnet_jax.evaluation_sets import EvaluationSet
-    from alexnet_jax.predictions import Member
+    from alexnet_jax.trained import Network
 
 DESCRIPTION = """\
 Loss and errors of trained networks on all images of a split, none twice.
@@ -66,7 +66,7 @@ def run(chosen: Options) -> str:
     """Evaluates, writes what was asked for, and returns a table."""
     import jax
 
-    from alexnet_jax import ensembles, evaluation_sets, predictions, result_files
+    from alexnet_jax import ensembles, evaluation_sets, result_files, trained
 
     files = chosen.predictions, chosen.submission, chosen.per_class
     result_files.check_writable(files)
@@ -74,7 +74,7 @@ def run(chosen: Options) -> str:
     mesh = ensembles.mesh_for(chosen.workdir, chosen.mesh)
     with jax.set_mesh(mesh):
         members = [
-            predictions.load_member(path, chosen.checkpoint, mesh)
+            trained.load_network(path, chosen.checkpoint, mesh)
             for path in chosen.workdir
         ]
         ask = partial(_ask, chosen=chosen, members=members, mesh=mesh, weights=weights)
@@ -110,7 +110,7 @@ def _weights(chosen: Options) -> tuple[float, ...]:
 def _ask(
     spec: "EvaluationSet",
     chosen: Options,
-    members: "list[Member]",
+    members: "list[Network]",
     mesh: Any,
     weights: tuple[float, ...],
 ) -> "Answers":
@@ -135,14 +135,14 @@ def _ask(
 
 
 def _table(
-    chosen: Options, members: "list[Member]", answers: "Answers", spec: "EvaluationSet"
+    chosen: Options, members: "list[Network]", answers: "Answers", spec: "EvaluationSet"
 ) -> str:
     """The errors of each member and of the ensemble."""
     from alexnet_jax import ensembles
 
     accepted = spec.accepted and ensembles.accepted_classes(answers, spec.accepted)
     rows = [
-        (f"{member.directory} step {member.step}", predicted)
+        (f"{member.name} step {member.step}", predicted)
         for member, predicted in zip(members, answers.members, strict=True)
     ]
     if len(members) > 1:

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 # Threads of ours decode images side by side; OpenCV's own would only get in their way.
 cv2.setNumThreads(1)
@@ -55,15 +55,15 @@ def _memory_for(encoded: bytes, out: np.ndarray) -> Any:
 def _header(encoded: bytes) -> Any:
     """Height, width and colour space of a JPEG."""
     height, width, space, _ = simplejpeg.decode_jpeg_header(encoded)
-    _check_size(height, width)
+    check_size(height, width)
     return height, width, space
 
 
 def decode(encoded: bytes, memory: Any = None) -> np.ndarray:
     """Decodes an image of any format that Pillow reads.
 
-    Grey becomes three equal channels, CMYK and transparency become RGB; the orientation
-    noted by a camera is not applied.
+    Grey becomes three equal channels, CMYK and transparency become RGB, of 16 bits the
+    upper 8 stay; the orientation noted by a camera is not applied.
 
     Args:
         memory: a buffer in which the pixels may be put; none: new memory.
@@ -79,8 +79,10 @@ def decode(encoded: bytes, memory: Any = None) -> np.ndarray:
             if _header(encoded)[2] != _CMYK:
                 return _decode_jpeg(encoded, memory)
         with Image.open(io.BytesIO(encoded)) as image:
-            _check_size(image.height, image.width)
-            return np.array(image.convert("RGB"))
+            check_size(image.height, image.width)
+            return rgb(image)
+    except UnidentifiedImageError as error:
+        raise ValueError("no image of a format that Pillow reads") from error
     # Pillow's ways of saying "damaged"
     except (
         OSError,
@@ -91,7 +93,17 @@ def decode(encoded: bytes, memory: Any = None) -> np.ndarray:
         raise ValueError(str(error)) from error
 
 
-def _check_size(height: Any, width: Any) -> None:
+def rgb(image: Image.Image) -> np.ndarray:
+    """The pixels of an image of Pillow: uint8 `[height, width, 3]`, RGB 0-255."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        # Pillow's own conversion of 16 bits cuts off what is above 255.
+        upper = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)
+        return np.repeat(upper.astype(np.uint8)[:, :, None], 3, axis=2)
+    return np.array(image.convert("RGB"))
+
+
+def check_size(height: Any, width: Any) -> None:
+    """Raises ValueError where an image has more than MAX_PIXELS."""
     if height * width > MAX_PIXELS:
         raise ValueError(
             f"{width} x {height} pixels are more than {MAX_PIXELS:,}, the limit"

@@ -60,9 +60,10 @@ class AlexNet(nn.Module):
             x = self._normalize(name, layer, "before_activation", x)
             x = self._activation(name, x)
             x = self._normalize(name, layer, "after_activation", x)
-        x = pooling.max_pool(x, layer.pool)
-        self.sow("intermediates", f"{name}_pool", x)
-        return self._normalize(name, layer, "after_pool", x)
+        pooled = pooling.max_pool(x, layer.pool)
+        if pooled is not x:
+            self.sow("intermediates", f"{name}_pool", pooled)
+        return self._normalize(name, layer, "after_pool", pooled)
 
     def _convolution(self, name: str, layer: ConvLayer, x: jax.Array) -> jax.Array:
         num_columns = self.config.num_columns
@@ -145,8 +146,34 @@ def logits(
     """
     train = dropout_key is not None
     rngs = {"dropout": dropout_key} if train else None
-    # On GPUs XLA is free to multiply float32 in less precision unless it is told.
-    product = "tensorfloat32" if net.precision == "tf32" else "float32"
-    with jax.default_matmul_precision(product):
+    with _precision(net):
         found = AlexNet(net).apply({"params": params}, view, train=train, rngs=rngs)
     return cast(jax.Array, found)
+
+
+def stages(net: ModelConfig, params: Any, view: jax.Array) -> dict[str, jax.Array]:
+    """Every stage of every layer in testing, in the order of the computation.
+
+    Under jit those that nobody uses cost nothing. Units of fc6 and fc7 are those before
+    the factor that stands for dropout in testing.
+
+    Args:
+        view: float32 `[batch, crop_size, crop_size, 3]`, 0-255 minus mean.
+
+    Returns:
+        "conv1.linear", "conv1.norm", "conv1.activation", "conv1.pool" and so on, where
+        the layer has them: `[batch, height, width, maps]` or `[batch, units]`.
+    """
+    with _precision(net):
+        _, sown = AlexNet(net).apply(
+            {"params": params}, view, train=False, mutable=["intermediates"]
+        )
+    found = cast(Any, sown)["intermediates"]
+    # A stage that is sown twice, two normalisations at two places, counts at its end.
+    return {name.replace("_", "."): values[-1] for name, values in found.items()}
+
+
+def _precision(net: ModelConfig) -> Any:
+    """On GPUs XLA is free to multiply float32 in less precision unless it is told."""
+    product = "tensorfloat32" if net.precision == "tf32" else "float32"
+    return jax.default_matmul_precision(product)

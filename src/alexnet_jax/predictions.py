@@ -1,9 +1,7 @@
 """Predictions of trained networks on all examples of a split, in their order."""
 
 import contextlib
-from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,47 +9,12 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh
 
-from alexnet_jax import (
-    augment,
-    checkpoint,
-    columns,
-    data,
-    model,
-    statistics,
-    train_state,
-    workdir,
-)
+from alexnet_jax import augment, model
 from alexnet_jax.config import Config
+from alexnet_jax.inference import each_batch
 from alexnet_jax.metrics import ImageCounter
 from alexnet_jax.sources import Source
-
-
-class Member(NamedTuple):
-    """A trained network."""
-
-    directory: Path
-    config: Config
-    step: int
-    params: Any
-    mean_image: jax.Array
-    """float32 `[size, size, 3]`, 0-255."""
-
-
-def load_member(directory: Path, which: str, mesh: Mesh) -> Member:
-    """A network from its run directory; call it within `jax.set_mesh(mesh)`.
-
-    Args:
-        which: the checkpoint: "newest", "best" or a step.
-
-    Raises:
-        UserError: there is no such run or checkpoint.
-    """
-    config = workdir.read_config(directory)
-    abstract = train_state.abstract_train_state(config, mesh)
-    step, state = checkpoint.read_state(directory / "checkpoints", abstract, which)
-    mean_image = statistics.load(directory / statistics.FILE).mean_image
-    placed = jax.device_put(mean_image, columns.replicated(mesh))
-    return Member(directory, config, step, state.params, placed)
+from alexnet_jax.trained import Network
 
 
 def log_probabilities(
@@ -82,7 +45,7 @@ def log_probabilities(
 
 
 def predict(
-    member: Member,
+    network: Network,
     source: Source,
     mesh: Mesh,
     *,
@@ -96,36 +59,24 @@ def predict(
         Logarithms of probabilities, float32 `[examples, classes]`, and labels, int32
         `[examples]`, -1 where an example was damaged and skipped or has no label.
     """
-    step = jax.jit(
-        partial(_with_label, config=member.config, num_views=num_views),
-        out_shardings=columns.replicated(mesh),
-    )
-    batches = data.eval_batches(
+    parts = each_batch(
+        log_probabilities,
+        network,
         source,
+        mesh,
         batch_size=batch_size,
-        sharding=columns.batch_sharding(mesh),
         num_workers=num_workers,
+        config=network.config,
+        num_views=num_views,
     )
-    counter = ImageCounter(str(member.directory), source.num_examples)
-    found, under_way = [], None
-    with contextlib.closing(batches), contextlib.closing(counter):
-        for batch in batches:
-            result = step(member.params, batch, member.mean_image)
-            if under_way is not None:  # fetched while the next batch is computed
-                found.append(jax.device_get(under_way))
-            under_way = result
-            counter.add(min(batch_size, source.num_examples - len(found) * batch_size))
-        found.append(jax.device_get(under_way))
-    predicted, label = (np.concatenate(part) for part in zip(*found, strict=True))
-    # The last batch was filled up.
-    return predicted[: source.num_examples], label[: source.num_examples]
-
-
-def _with_label(
-    params: Any, batch: data.Batch, mean_image: jax.Array, **how: Any
-) -> tuple[jax.Array, jax.Array]:
-    image = batch["image"]
-    return log_probabilities(params, image, mean_image, **how), batch["label"]
+    counter = ImageCounter(network.name, source.num_examples)
+    found, labels = [], []
+    with contextlib.closing(parts), contextlib.closing(counter):
+        for part in parts:
+            found.append(part.found)
+            labels.append(part.label)
+            counter.add(len(part.label))
+    return np.concatenate(found), np.concatenate(labels)
 
 
 def ensemble(members: list[np.ndarray], weights: list[float]) -> np.ndarray:

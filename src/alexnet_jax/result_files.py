@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet_jax import scores, sources
+from alexnet_jax import scores
 from alexnet_jax.config import UserError
 from alexnet_jax.datasets import ilsvrc2012
 from alexnet_jax.ensembles import Answers
@@ -29,7 +29,7 @@ def check_writable(paths: Sequence[Path | None]) -> None:
 def write_predictions(path: Path, answers: Answers) -> None:
     """Probabilities float32 `[examples, classes]`, labels, file names, class names."""
     source = answers.source
-    names = [_file_name(source, index) for index in range(source.num_examples)]
+    names = [source.key(index) for index in range(source.num_examples)]
     content = io.BytesIO()
     np.savez(
         content,
@@ -39,15 +39,6 @@ def write_predictions(path: Path, answers: Answers) -> None:
         class_names=np.array(answers.class_names or []),
     )
     _write(path, content.getvalue())
-
-
-def _file_name(source: sources.Source, index: int) -> str:
-    try:
-        fields = sources.other_fields(source.records[index])
-    except (ValueError, RuntimeError, IndexError):  # damaged
-        return ""
-    key = fields.get("file_name", fields.get("id", index))
-    return key.decode() if isinstance(key, bytes) else str(key)
 
 
 def devkit_ids(class_names: list[str] | None) -> np.ndarray:

@@ -48,6 +48,15 @@ class Source:
     def num_classes(self) -> int | None:
         return len(self.class_names) if self.class_names else None
 
+    def key(self, index: int) -> str:
+        """The name of an example: its file or id, else its place in the split."""
+        try:
+            fields = other_fields(self.records[index])
+        except (ValueError, RuntimeError, IndexError):  # damaged
+            return str(index)
+        key = fields.get("file_name", fields.get("id", index))
+        return key.decode() if isinstance(key, bytes) else str(key)
+
     def read(self, indices: np.ndarray, image: np.ndarray, label: np.ndarray) -> None:
         """Reads examples into `image[i]`, uint8 RGB 0-255, and `label[i]`.
 

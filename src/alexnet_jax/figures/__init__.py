@@ -1,0 +1,1 @@
+"""Figures of a trained network, one file each: what is shown, then how it is drawn."""

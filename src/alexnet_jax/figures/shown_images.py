@@ -1,0 +1,52 @@
+"""The images of a figure, with what is known of them."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from alexnet_jax import classes, image_files
+from alexnet_jax.image_files import Pictures
+from alexnet_jax.loaded import Model
+
+
+class Shown(NamedTuple):
+    """Images in the size that goes to the devices."""
+
+    images: np.ndarray
+    """uint8 `[n, size, size, 3]`, RGB 0-255."""
+    label: np.ndarray
+    """int32 `[n]`, an output of the network; -1 where it is not known."""
+    titles: list[str]
+    """Their classes, or names of files where these are not known."""
+
+
+def first(model: Model, pictures: Pictures, count: int | None) -> Shown:
+    """The first so many, by default all."""
+    number = pictures.source.num_examples
+    return _read(model, pictures, np.arange(min(number, count or number)))
+
+
+def by_chance(model: Model, pictures: Pictures, count: int, seed: int) -> Shown:
+    """So many, the same ones for the same seed."""
+    order = np.random.default_rng(seed).permutation(pictures.source.num_examples)
+    return _read(model, pictures, order[:count])
+
+
+def _read(model: Model, pictures: Pictures, indices: np.ndarray) -> Shown:
+    source = pictures.source
+    size = source.image_size
+    image = np.zeros((len(indices), size, size, 3), np.uint8)
+    label = np.full(len(indices), -1, np.int32)
+    source.read(indices, image, label)
+    image_files.refuse_problems(pictures)
+    learned = model.network.class_names
+    if source.class_names and learned:
+        outputs = classes.outputs_of(source.class_names, learned)
+        label = np.where(label >= 0, outputs[label], -1)
+    names = classes.readable(learned, model.network.config.model.num_classes)
+    titles = [
+        names[one] if one >= 0 else Path(source.key(int(index))).name
+        for one, index in zip(label, indices, strict=True)
+    ]
+    return Shown(image, label, titles)

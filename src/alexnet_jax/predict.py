@@ -1,0 +1,193 @@
+"""The command: python -m alexnet_jax.predict --workdir runs/ photo.jpg photos/
+
+What a trained network sees in images.
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+import tyro
+
+from alexnet_jax.config import MeshConfig, UserError
+
+# What is slow to import comes after the options have been read.
+if TYPE_CHECKING:
+    from alexnet_jax.image_files import Pictures
+    from alexnet_jax.inference import Part
+    from alexnet_jax.trained import Network
+
+DESCRIPTION = """\
+The most probable classes of images, best first.
+
+Images of any size and of any format that Pillow reads. Each is scaled (shorter side)
+and cropped (centre) as in training's evaluation. One that cannot be read is reported on
+a line of its own, and the others go on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line says."""
+
+    images: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE ...")
+    ] = ()
+    """Files, folders (all images below them), or - for a list on the standard input."""
+    workdir: Path
+    """Run directory of the network."""
+    views: Literal[1, 10] = 1
+    """1: the centre; 10: corners, centre and their mirror images, as in the paper."""
+    best: int = 5
+    """How many classes of each image."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Prints an object a line instead of the table."""
+    csv: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Prints comma-separated values instead of the table."""
+    dataset: str | None = None
+    """tfds name of a set to look at instead of files; none: that of the run."""
+    split: str | None = None
+    """Of the set; with this alone, the images of the run's own dataset."""
+    data_dir: str | None = None
+    """The tfds data directory; none: that of the run."""
+    checkpoint: str = "newest"
+    """Which: newest, best (of the evaluations in training), or a step."""
+    batch_size: int | None = None
+    """Images at a time, on all devices together; none: that of the run."""
+    mesh: MeshConfig = MeshConfig()
+    num_workers: int | None = None
+    """Decoding threads; none: one for each core."""
+
+
+class Guess(NamedTuple):
+    """One class of one image."""
+
+    class_name: str
+    """As the dataset has it."""
+    words: str
+    """As people have it."""
+    probability: float
+
+
+class Answer(NamedTuple):
+    """What is said of one image: guesses, best first, or why it cannot be read."""
+
+    image: str
+    label: str | None
+    """Its class, where that is known."""
+    guesses: list[Guess]
+    problem: str | None
+
+
+def answers(chosen: Options) -> Iterator[Answer]:
+    """Opens the network, then answers image by image; memory does not grow."""
+    import jax
+
+    from alexnet_jax import image_files, inference, loaded, predictions
+
+    model = loaded.load(chosen.workdir, checkpoint=chosen.checkpoint, mesh=chosen.mesh)
+    config = model.network.config
+    pictures = image_files.open_inputs(
+        config,
+        chosen.images,
+        dataset=chosen.dataset,
+        split=chosen.split,
+        data_dir=chosen.data_dir,
+    )
+    with jax.set_mesh(model.mesh):
+        for part in inference.each_batch(
+            predictions.log_probabilities,
+            model.network,
+            pictures.source,
+            model.mesh,
+            batch_size=chosen.batch_size or config.batch_size,
+            num_workers=chosen.num_workers,
+            config=config,
+            num_views=chosen.views,
+        ):
+            yield from _answers_of(part, pictures, model.network, chosen.best)
+
+
+def _answers_of(
+    part: "Part", pictures: "Pictures", network: "Network", best: int
+) -> Iterator[Answer]:
+    import numpy as np
+
+    from alexnet_jax import classes, loaded
+
+    source = pictures.source
+    words = classes.readable(network.class_names, network.config.model.num_classes)
+    names = network.class_names or words
+    truth = classes.readable(source.class_names, source.num_classes or 0)
+    for index, row in enumerate(np.exp(part.found), start=part.start):
+        problem = pictures.problem(index)
+        label = part.label[index - part.start]
+        known = truth[label] if truth and label >= 0 else None
+        places = [] if problem else loaded.best_classes(row, best)
+        guesses = [Guess(names[i], words[i], float(row[i])) for i in places]
+        yield Answer(source.key(index), known, guesses, problem)
+
+
+def print_table(answer: Answer) -> None:
+    print(answer.image + (f"  ({answer.label})" if answer.label else ""))
+    for guess in answer.guesses:
+        print(f"  {guess.probability:7.2%}  {guess.words}")
+
+
+def print_json(answer: Answer) -> None:
+    best = [
+        {"class": one.class_name, "name": one.words, "probability": one.probability}
+        for one in answer.guesses
+    ]
+    print(json.dumps({"image": answer.image, "label": answer.label, "best": best}))
+
+
+def print_csv(answer: Answer) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    for rank, guess in enumerate(answer.guesses, start=1):
+        writer.writerow([answer.image, answer.label, rank, *guess])
+
+
+def run(chosen: Options) -> int:
+    """Prints the answers as they come; returns the number of unreadable images."""
+    if chosen.json and chosen.csv:
+        raise UserError("--json and --csv: choose one.")
+    if chosen.best < 1:
+        raise UserError(f"--best {chosen.best}: there must be one class at least.")
+    show: Callable[[Answer], None] = print_table
+    if chosen.json:
+        show = print_json
+    if chosen.csv:
+        show = print_csv
+        print("image,label,rank,class,name,probability")
+    problems = 0
+    for answer in answers(chosen):
+        if answer.problem is None:
+            show(answer)
+        else:
+            problems += 1
+            print(f"{answer.image}: {answer.problem}", file=sys.stderr)
+        sys.stdout.flush()
+    return problems
+
+
+def main() -> int:
+    """Returns the exit code: 0 done, 1 an image cannot be read, 2 a mistake."""
+    chosen = tyro.cli(
+        Options, prog="python -m alexnet_jax.predict", description=DESCRIPTION
+    )
+    from alexnet_jax import devices
+
+    devices.request_cpu_devices(chosen.mesh)
+    try:
+        return 1 if run(chosen) else 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

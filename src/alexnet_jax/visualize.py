@@ -1,0 +1,166 @@
+"""The command: python -m alexnet_jax.visualize kernels --workdir runs/
+
+Figures of a trained network: Figures 3 and 4 of the paper, learning curves, maps.
+"""
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from alexnet_jax.config import MeshConfig, UserError
+
+# What is slow to import comes after the options have been read.
+if TYPE_CHECKING:
+    from alexnet_jax.figures.shown_images import Shown
+    from alexnet_jax.loaded import Model
+
+DESCRIPTION = """\
+Draws a figure of a run, as PNG and as SVG.
+
+kernels: conv1, the columns apart (Figure 3). predictions: images with their five best
+labels (Figure 4, left). neighbours: images and the nearest training images by the last
+hidden layer (Figure 4, right). curves: errors, loss and rate. maps: what each layer
+makes of an image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line says."""
+
+    figure: tyro.conf.Positional[
+        Literal["kernels", "predictions", "neighbours", "curves", "maps"]
+    ]
+    """What to draw."""
+    images: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE ...")
+    ] = ()
+    """Files or folders; none: images of the run's evaluation split."""
+    workdir: Path
+    """Run directory of the network."""
+    out: Path | None = None
+    """Folder of the files; none: figures/ in the run directory."""
+    count: int | None = None
+    """Images of predictions (none: 8), of neighbours (none: 5)."""
+    seed: int = 0
+    """Chooses the images of the split."""
+    layer: str = "fc7"
+    """By which neighbours are near."""
+    neighbours: int = 6
+    """Neighbours of each image."""
+    among: int | None = None
+    """Looks for neighbours among so many training images only, the first."""
+    dataset: str | None = None
+    """tfds name of another set to take images of."""
+    split: str | None = None
+    """Of the set to take images of; none: the run's evaluation split."""
+    data_dir: str | None = None
+    """The tfds data directory; none: that of the run."""
+    checkpoint: str = "newest"
+    """Which: newest, best (of the evaluations in training), or a step."""
+    mesh: MeshConfig = MeshConfig()
+    num_workers: int | None = None
+    """Decoding threads; none: one for each core."""
+
+
+def run(options: Options) -> str:
+    """Draws the figure, writes the files, and returns what there is to say of it."""
+    from alexnet_jax.figures import curves, drawing
+
+    drawing.new_figure(1, 1)  # whether that is possible
+    if options.figure == "curves":
+        figure, text = curves.draw(curves.read(options.workdir)), ""
+    else:
+        figure, text = _of_network(options)
+    folder = options.out or options.workdir / "figures"
+    files = drawing.save(figure, folder, options.figure)
+    return "\n".join([*filter(None, [text]), *(f"wrote {file}" for file in files)])
+
+
+def _of_network(options: Options) -> tuple[Any, str]:
+    from alexnet_jax import loaded
+    from alexnet_jax.figures import best_labels, kernels, maps
+
+    model = loaded.load(
+        options.workdir, checkpoint=options.checkpoint, mesh=options.mesh
+    )
+    if options.figure == "kernels":
+        columns = kernels.read(model.network)
+        return kernels.draw(columns), kernels.describe(columns)
+    if options.figure == "predictions":
+        shown = _shown(model, options, 8)
+        found = best_labels.read(model, shown.images, shown.label, shown.titles)
+        return best_labels.draw(found), ""
+    if options.figure == "maps":
+        shown = _shown(model, options, 1)
+        image, title = shown.images[0], shown.titles[0]
+        return maps.draw(image, title, maps.read(model, image)), ""
+    return _neighbours(model, options)
+
+
+def _shown(model: "Model", options: Options, count: int) -> "Shown":
+    """The files that were named, or images of a split by chance."""
+    from alexnet_jax import image_files
+    from alexnet_jax.figures import shown_images
+
+    config = model.network.config
+    split = None if options.images else options.split or config.data.eval_split
+    pictures = image_files.open_inputs(
+        config,
+        options.images,
+        dataset=options.dataset,
+        split=split,
+        data_dir=options.data_dir,
+    )
+    if options.images:
+        return shown_images.first(model, pictures, options.count)
+    return shown_images.by_chance(model, pictures, options.count or count, options.seed)
+
+
+def _neighbours(model: "Model", options: Options) -> tuple[Any, str]:
+    from alexnet_jax import classes, sources
+    from alexnet_jax.figures import nearest_images
+
+    shown = _shown(model, options, 5)
+    config = model.network.config
+    data_dir = options.data_dir or config.data.data_dir
+    settings = dataclasses.replace(config.data, data_dir=data_dir)
+    training = sources.open_source(settings, config.data.train_split)
+    if options.among is not None:
+        number = max(1, min(options.among, training.num_examples))
+        training = dataclasses.replace(training, num_examples=number)
+    found = nearest_images.read(
+        model,
+        shown.images,
+        shown.titles,
+        training,
+        classes.readable(training.class_names, config.model.num_classes),
+        layer=options.layer,
+        count=options.neighbours,
+        num_workers=options.num_workers,
+    )
+    figure = nearest_images.draw(found, options.layer)
+    return figure, nearest_images.describe(found)
+
+
+def main() -> int:
+    """Returns the exit code: 0 done, 2 a mistake."""
+    chosen = tyro.cli(
+        Options, prog="python -m alexnet_jax.visualize", description=DESCRIPTION
+    )
+    from alexnet_jax import devices
+
+    devices.request_cpu_devices(chosen.mesh)
+    try:
+        print(run(chosen))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,325 @@
+"""features: stages against the oracle, on meshes; files, probe, neighbours."""
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+from stand_ins import encoded, picture
+
+import alexnet_jax
+from alexnet_jax import (
+    augment,
+    columns,
+    feature_files,
+    features,
+    linear_probe,
+    model,
+    neighbours,
+    presets,
+    taps,
+)
+from alexnet_jax.config import MeshConfig, UserError
+
+NET = presets.DIGITS.model
+NO_IMAGE = "no image of a format that Pillow reads"
+LAYERS = ["conv1.linear", "conv2.norm", "pool5", "conv5", "fc7", "fc8"]
+
+
+@pytest.fixture(scope="module")
+def network(digits_run):
+    return alexnet_jax.load(digits_run)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Pictures in folders of two classes, and one that is none."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for seed in range(20):
+        kind = folder / ("dark" if seed % 2 else "light")
+        kind.mkdir(exist_ok=True)
+        pixels = picture(seed) // (4 if seed % 2 else 1)
+        (kind / f"{seed:02d}.png").write_bytes(encoded(pixels, "PNG"))
+    (folder / "light" / "bad.png").write_text("no image")
+    return folder
+
+
+def oracle_stages(params, x, net):
+    """The stages of alexnet2012's graph by the oracle's parts."""
+    found = {}
+    for name in ("conv1", "conv2", "conv3", "conv4", "conv5"):
+        layer = getattr(net, name)
+        x = jax.lax.conv_general_dilated(
+            x,
+            params[name]["kernel"],
+            (layer.stride, layer.stride),
+            [layer.padding, layer.padding],
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=2 if name in oracle.GROUPED else 1,
+        )
+        x = x + params[name]["bias"].reshape(1, 1, 1, -1)
+        found[f"{name}.linear"] = x
+        if name == "conv1":
+            x = found["conv1.norm"] = oracle._norm_over_maps(x)
+        x = found[f"{name}.activation"] = jnp.maximum(x, 0.0)
+        if name == "conv2":
+            x = oracle._norm_over_pixels(oracle._norm_over_maps(x))
+            found["conv2.norm"] = x
+        if name in ("conv1", "conv2", "conv5"):
+            x = found[f"{name}.pool"] = oracle._max_pool_3_2(x)
+    for name in ("fc6", "fc7", "fc8"):
+        x = found[f"{name}.linear"] = oracle._dense(x, params[name])
+        if name != "fc8":
+            found[f"{name}.activation"] = jnp.maximum(x, 0.0)
+            # The factor of dropout in testing.
+            x = 0.5 * found[f"{name}.activation"]
+    return found
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 2)])
+def test_stages_equal_the_oracle(shape):
+    """All of them, in the order of the computation, columns side by side."""
+    view = 40 * jax.random.normal(jax.random.key(0), (4, 24, 24, 3))
+    params = model.AlexNet(NET).init(jax.random.key(1), view, train=False)["params"]
+    # Initial kernels hardly tell images apart.
+    params = jax.tree.map(lambda w: 3 * w, params)
+    expected = oracle_stages(params, view, NET)
+    mesh = columns.make_mesh(
+        MeshConfig(data=shape[0], column=shape[1]), 2, jax.devices()
+    )
+    with jax.set_mesh(mesh):
+        placed = jax.device_put(params, columns.state_sharding(mesh, params))
+        batch = jax.device_put(view, columns.batch_sharding(mesh))
+        found = jax.jit(lambda *arrays: model.stages(NET, *arrays))(placed, batch)
+    assert set(found) == set(expected)
+    for name, array in expected.items():
+        np.testing.assert_allclose(
+            found[name], array, rtol=1e-4, atol=1e-4 * float(jnp.abs(array).max())
+        )
+
+
+def test_shapes_of_2012():
+    found = taps.shapes(presets.ALEXNET2012)
+    assert list(found)[:8] == [
+        "conv1.linear",
+        "conv1.norm",
+        "conv1.activation",
+        "conv1.pool",
+        "conv2.linear",
+        "conv2.activation",
+        "conv2.norm",
+        "conv2.pool",
+    ]
+    assert found["conv1.linear"] == (55, 55, 96)
+    assert found["conv5.pool"] == (6, 6, 256)
+    assert found["fc7.activation"] == (4096,)
+    assert list(found)[-1] == "fc8.linear" and len(found) == 20
+
+
+@pytest.mark.parametrize(
+    "name, stage",
+    [
+        ("conv5", "conv5.activation"),
+        ("fc7", "fc7.activation"),
+        ("fc8", "fc8.linear"),
+        ("norm2", "conv2.norm"),
+        ("pool5", "conv5.pool"),
+        ("features.0", "conv1.linear"),
+        ("features.12", "conv5.pool"),
+        ("classifier.5", "fc7.activation"),
+        ("classifier.6", "fc8.linear"),
+    ],
+)
+def test_names(name, stage):
+    assert taps.find(name, taps.shapes(presets.ALEXNET2012)) == stage
+
+
+def test_unknown_names():
+    stages = taps.shapes(presets.ALEXNET2012)
+    for name in ("conv6", "conv3.pool", "classifier.0", "fc8.activation"):
+        with pytest.raises(UserError, match=name):
+            taps.find(name, stages)
+
+
+def test_torchvision_names_follow_its_network():
+    """Its features: conv, ReLU, pool, conv, ReLU, pool, three times conv, ReLU, pool;
+    its classifier: dropout, product, ReLU, dropout, product, ReLU, product."""
+    stages = []
+    for layer in ("conv1", "conv2", "conv3", "conv4", "conv5"):
+        stages += [f"{layer}.linear", f"{layer}.activation"]
+        if layer in ("conv1", "conv2", "conv5"):
+            stages.append(f"{layer}.pool")
+    expected = {f"features.{place}": stage for place, stage in enumerate(stages)}
+    classifier = ["-", "fc6.linear", "fc6.activation"]
+    classifier += ["-", "fc7.linear", "fc7.activation", "fc8.linear"]
+    expected |= {
+        f"classifier.{place}": stage
+        for place, stage in enumerate(classifier)
+        if stage != "-"
+    }
+    assert expected == taps.TORCHVISION
+
+
+def test_features_are_those_of_the_evaluation_view(network):
+    """Pixels of the right size, so that only crop and mean lie between."""
+    size = network.network.config.data.image_size
+    pixels = np.stack([picture(seed, size, size) for seed in range(3)])
+    view = augment.center_view(
+        jnp.asarray(pixels), network.network.mean_image, network.network.config.augment
+    )
+    params = jax.device_get(network.network.params)
+    expected = oracle_stages(params, jax.device_get(view), NET)
+    found = network.features(pixels, LAYERS)
+    assert list(found) == LAYERS
+    for name, array in found.items():
+        stage = taps.find(name, network.layers())
+        assert array.dtype == np.float32
+        np.testing.assert_allclose(array, expected[stage], rtol=1e-3, atol=1e-3)
+    probabilities = network.predict(pixels).probabilities
+    np.testing.assert_allclose(
+        probabilities, jax.nn.softmax(found["fc8"]), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("form", ["npz", "h5"])
+def test_a_file_holds_what_the_model_gives(network, folder, tmp_path, form):
+    if form == "h5":
+        pytest.importorskip("h5py")
+    output = tmp_path / f"features.{form}"
+    problems = alexnet_jax.extract_features(
+        network,
+        [folder],
+        layers=LAYERS,
+        output=output,
+        class_folders=True,
+        batch_size=8,
+    )
+    assert list(problems) == [str(folder / "light" / "bad.png")]
+    good = sorted(path for path in folder.rglob("*.png") if path.name != "bad.png")
+    found = feature_files.read(output)
+    assert found["key"].tolist() == [str(path) for path in good]
+    names = found["class_names"].tolist()
+    assert [names[label] for label in found["label"]] == [p.parent.name for p in good]
+    assert feature_files.layers_of(found) == LAYERS
+    expected = network.features(good, LAYERS)
+    for name in LAYERS:
+        assert found[name].dtype == np.float32
+        np.testing.assert_allclose(found[name][:], expected[name], rtol=1e-5, atol=1e-5)
+    assert [path.name for path in tmp_path.iterdir()] == [output.name]
+    if form == "npz":  # as everybody reads it
+        with np.load(output) as stored:
+            np.testing.assert_array_equal(stored["fc7"], found["fc7"])
+            assert stored["key"].tolist() == found["key"].tolist()
+        assert isinstance(found["fc7"], np.memmap)
+
+
+def test_a_split_has_keys_and_labels(digits_run, tmp_path):
+    output = tmp_path / "digits.npz"
+    problems = alexnet_jax.extract_features(
+        digits_run, layers=["fc7"], output=output, split="test[:30]"
+    )
+    found = feature_files.read(output)
+    assert problems == {}
+    assert found["key"].tolist() == [str(index) for index in range(30)]
+    assert found["label"][:3].tolist() == [0, 5, 0] and len(found["fc7"]) == 30
+
+
+def test_nothing_half_written(network, tmp_path):
+    (tmp_path / "bad.png").write_text("no image")
+    for name in ("f.npz", "f.h5"):
+        with pytest.raises(UserError, match="none of the images"):
+            alexnet_jax.extract_features(
+                network, [tmp_path], layers=["fc7"], output=tmp_path / name
+            )
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.png"]
+
+
+def test_nearest_by_hand():
+    rows = np.random.default_rng(0).normal(size=(50, 3, 4)).astype(np.float32)
+    rows[40] = rows[7]  # as near: the earlier one first
+    parts = [rows[:20], rows[20:21], rows[21:]]
+    place, distance = neighbours.nearest(rows[[7, 3]], parts, 6)
+    expected = np.sqrt(((rows[None] - rows[[7, 3], None]) ** 2).sum(axis=(2, 3)))
+    np.testing.assert_array_equal(
+        place, np.argsort(expected, axis=1, kind="stable")[:, :6]
+    )
+    assert place[0, :2].tolist() == [7, 40]
+    np.testing.assert_allclose(distance, np.sort(expected, axis=1)[:, :6], atol=1e-6)
+    assert neighbours.nearest(rows[:1], parts, 99)[0].shape == (1, 50)
+
+
+def test_linear_probe():
+    """Classes that a plane separates are read, those of chance are not."""
+    generator = np.random.default_rng(0)
+    label = np.repeat([0, 1, 2, -1], 30).astype(np.int32)
+    rows = generator.normal(size=(120, 8))
+    chance = linear_probe.errors(rows, label)
+    rows[np.arange(120), label] += 30
+    assert linear_probe.errors(rows, label).tolist() == [0, 0, 0, 0, 0]
+    assert chance.mean() == pytest.approx(2 / 3, abs=0.15)
+    with pytest.raises(UserError, match="0 images with a label"):
+        linear_probe.errors(rows, np.full(120, -1))
+
+
+def run(*images, **options):
+    return features.run(features.Options(images=tuple(map(str, images)), **options))
+
+
+def test_the_command(capsys, digits_run, folder, tmp_path):
+    output = tmp_path / "f.npz"
+    key = str(folder / "dark" / "01.png")
+    unreadable = run(
+        workdir=digits_run,
+        layers=("conv5", "fc7", str(folder)),  # images after the layers
+        output=output,
+        class_folders=True,
+        linear_probe=True,
+        neighbours_of=(key,),
+    )
+    out, err = capsys.readouterr()
+    assert unreadable == 1 and err.endswith(
+        "bad.png: no image of a format that Pillow reads\n"
+    )
+    assert "20 images" in out and "linear probe" in out
+    found = feature_files.read(output)
+    expected = neighbours.of_key(found, "fc7", key, 6)
+    assert f"{expected[0][0]:.4g}  {expected[0][1]}" in out
+    assert key not in [other for _, other in expected] and len(expected) == 6
+    # The file by itself.
+    assert run(output=output, neighbours_of=(key,)) == 0
+    assert f"  {expected[5][1]}\n" in capsys.readouterr().out
+
+
+def test_the_list(digits_run):
+    command = [sys.executable, "-m", "alexnet_jax.features", "--list"]
+    result = subprocess.run(
+        [*command, "--workdir", str(digits_run)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["conv5.pool", "3", "x", "3", "x", "32", "pool5,", "features.12"] in lines
+
+
+@pytest.mark.parametrize(
+    "options, remark",
+    [
+        ({}, "--output"),
+        ({"output": "x.txt", "images": ("x",)}, "end in .npz or .h5"),
+        ({"output": "x.npz"}, "no images"),
+        ({"output": "x.npz", "images": ("x",)}, "--workdir"),
+        ({"output": "nix/x.npz", "images": ("x",)}, "no folder"),
+        ({"output": "nix.npz", "linear_probe": True}, "no file of features"),
+    ],
+)
+def test_mistakes(monkeypatch, tmp_path, options, remark):
+    monkeypatch.chdir(tmp_path)
+    if "output" in options:
+        options = options | {"output": tmp_path / options["output"]}
+    with pytest.raises(UserError, match=remark):
+        features.run(features.Options(**options))

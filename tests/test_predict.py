@@ -1,0 +1,185 @@
+"""predict: the stored predictions of evaluate once more; files, forms, mistakes."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from stand_ins import encoded, picture
+
+import alexnet_jax
+from alexnet_jax import classes, evaluate, predict, sources, workdir
+from alexnet_jax.config import MeshConfig, UserError
+from alexnet_jax.datasets import ilsvrc2012
+
+COUNT = 40
+
+
+@pytest.fixture(scope="module")
+def model(digits_run):
+    return alexnet_jax.load(digits_run)
+
+
+@pytest.fixture(scope="module")
+def digit_files(digits_run, tmp_path_factory):
+    """The first test digits as files, as they are stored in the dataset."""
+    config = workdir.read_config(digits_run)
+    records = sources.open_source(config.data, "test").records
+    folder = tmp_path_factory.mktemp("digits")
+    for index in range(COUNT):
+        (folder / f"{index:03d}.png").write_bytes(records[index]["image"])
+    return folder
+
+
+@pytest.mark.parametrize("views", [1, 10])
+def test_predict_equals_evaluate(digits_run, digit_files, model, tmp_path, views):
+    stored = tmp_path / "predictions.npz"
+    evaluate.run(
+        evaluate.Options(workdir=(digits_run,), views=views, predictions=stored)
+    )
+    expected = np.load(stored)["probabilities"][:COUNT]
+    found = model.predict(sorted(digit_files.iterdir()), views=views)
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-6)
+    name, probability = found.best(5)[3][0]
+    assert name == str(expected[3].argmax())
+    assert probability == pytest.approx(expected[3].max(), abs=1e-6)
+
+
+def run(capsys, *images, **options):
+    problems = predict.run(predict.Options(images=tuple(map(str, images)), **options))
+    out, err = capsys.readouterr()
+    return problems, out, err
+
+
+def test_forms_agree(capsys, digits_run, digit_files, model):
+    expected = model.predict(sorted(digit_files.iterdir()))
+    options = {"workdir": digits_run, "batch_size": 16}
+    _, lines, _ = run(capsys, digit_files, json=True, **options)
+    _, table, _ = run(capsys, digit_files, csv=True, **options)
+    _, text, _ = run(capsys, digit_files, **options)
+    objects = [json.loads(line) for line in lines.splitlines()]
+    rows = list(csv.DictReader(io.StringIO(table)))
+    assert len(objects) == COUNT and len(rows) == 5 * COUNT
+    for index, one in enumerate(objects):
+        assert one["image"].endswith(f"{index:03d}.png")
+        best = [(each["class"], each["probability"]) for each in one["best"]]
+        for (name, probability), (other, other_probability) in zip(
+            best, expected.best(5)[index], strict=True
+        ):
+            assert name == other
+            assert probability == pytest.approx(other_probability, abs=1e-6)
+        assert [row["class"] for row in rows[5 * index : 5 * index + 5]] == [
+            name for name, _ in best
+        ]
+        assert f"{index:03d}.png\n  {best[0][1]:7.2%}  {best[0][0]}\n" in text
+
+
+def test_a_bad_file_stops_no_other(capsys, digits_run, tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(picture(0), "PNG"))
+    (tmp_path / "b.png").write_text("no image")
+    (tmp_path / "c.jpg").write_bytes(encoded(picture(1))[:200])
+    missing = tmp_path / "missing.png"
+    problems, out, err = run(capsys, missing, tmp_path, workdir=digits_run)
+    assert problems == 3
+    assert [line for line in out.splitlines() if not line.startswith(" ")] == [
+        str(tmp_path / "a.png")
+    ]
+    assert [line.split(": ")[0] for line in err.splitlines()] == [
+        str(missing),
+        str(tmp_path / "b.png"),
+        str(tmp_path / "c.jpg"),
+    ]
+    assert "No such file" in err and "no image of a format" in err
+
+
+def test_a_split(capsys, digits_run, model):
+    _, out, _ = run(capsys, workdir=digits_run, split="test[:3]", json=True)
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [(one["image"], one["label"]) for one in found] == [
+        ("0", "0"),
+        ("1", "5"),
+        ("2", "0"),
+    ]
+
+
+def test_any_mesh(digits_run, model):
+    """Sizes of batches and meshes that don't divide the images change nothing."""
+    pixels = [picture(seed) for seed in range(5)]
+    expected = model.predict(pixels).probabilities
+    for data, column in ((1, 1), (1, 2), (2, 2), (4, 1)):
+        other = alexnet_jax.load(digits_run, mesh=MeshConfig(data=data, column=column))
+        found = other.predict(pixels, batch_size=3).probabilities
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_one_array_of_images(model):
+    pixels = np.stack([picture(seed) for seed in range(3)])
+    np.testing.assert_array_equal(
+        model.predict(pixels).probabilities, model.predict(list(pixels)).probabilities
+    )
+
+
+@pytest.mark.parametrize(
+    "images, remark",
+    [
+        ("photo.jpg", "a list"),
+        (picture(0), "a list"),
+        ([], "no images"),
+        (["nothing.jpg"], "nothing.jpg: No such file"),
+        ([picture(0).astype(np.float32)], "float32"),
+    ],
+)
+def test_mistakes_in_python(model, images, remark):
+    with pytest.raises(UserError, match=remark):
+        model.predict(images)
+
+
+@pytest.mark.parametrize(
+    "options, remark",
+    [
+        ({}, "no images"),
+        ({"images": ("x",), "split": "test"}, "not both"),
+        ({"images": ("x",), "json": True, "csv": True}, "choose one"),
+        ({"images": ("x",), "best": 0}, "--best 0"),
+    ],
+)
+def test_mistakes(digits_run, options, remark):
+    with pytest.raises(UserError, match=remark):
+        predict.run(predict.Options(workdir=digits_run, **options))
+
+
+def test_the_command(digits_run, digit_files):
+    command = [sys.executable, "-m", "alexnet_jax.predict", "-", "nothing.png"]
+    result = subprocess.run(
+        [*command, "--workdir", str(digits_run), "--best", "1"],
+        input=f"{digit_files / '000.png'}\n",
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 1
+    assert result.stdout.startswith(f"{digit_files / '000.png'}\n  ")
+    assert result.stderr == "nothing.png: No such file or directory\n"
+
+
+def test_readable_names():
+    names = ilsvrc2012.class_names()
+    found = classes.readable(names, 1000)
+    assert len(set(found)) == 1000
+    assert found[0] == "tench" and found[134] == "crane (n02012849)"
+    assert classes.readable(["cat", "dog"], 2) == ["cat", "dog"]
+    assert classes.readable(None, 3) == ["0", "1", "2"]
+
+
+def test_importing_the_package_is_cheap():
+    code = (
+        "import sys, alexnet_jax; "
+        "assert 'load' in dir(alexnet_jax); print('jax' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert result.stdout.strip() == "False", result.stderr
