@@ -6,6 +6,7 @@ python benchmarks/compare_torch.py --batch-size 128 --devices 2 [--json FILE]
 convolutions, LocalResponseNorm, overlapping pooling, dropout; float32, the same batch,
 all cores. Ours begins with uint8 images of 256 pixels and crops, mirrors and shifts
 their colours in the step; PyTorch is given float32 crops. Median of several rounds.
+PyTorch gains by `devices.keep_freed_memory` too, being in the same process.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import steps
 from conditions import conditions
 from steps import Steps
 
+from alexnet_jax import devices
 from alexnet_jax.config import Config, MeshConfig, Norm
 from alexnet_jax.presets import ALEXNET2012
 
@@ -140,13 +142,23 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=2, help="virtual, on CPU")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=2, help="of a turn")
+    parser.add_argument(
+        "--untuned",
+        action="store_true",
+        help="malloc and XLA as they are by default: what `devices` gains",
+    )
     parser.add_argument("--json", type=Path, help="also writes the result there")
     arguments = parser.parse_args()
     jax.config.update("jax_num_cpu_devices", arguments.devices)
+    if not arguments.untuned:
+        devices.keep_freed_memory()
     with contextlib.ExitStack() as stack:
         contenders = {
             "ours": steps.compiled(
-                configuration(arguments.batch_size), MeshConfig(), stack
+                configuration(arguments.batch_size),
+                MeshConfig(),
+                stack,
+                tuned=not arguments.untuned,
             ),
             "PyTorch": torch_steps(arguments.batch_size, channels_last=False),
             "PyTorch, channels_last": torch_steps(

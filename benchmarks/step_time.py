@@ -18,6 +18,7 @@ import jax
 import steps
 from conditions import conditions
 
+from alexnet_jax import devices
 from alexnet_jax.config import Config, MeshConfig
 from alexnet_jax.presets import PRESETS
 
@@ -62,7 +63,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="of a round")
     parser.add_argument("--json", type=Path, help="also writes the result there")
     arguments = parser.parse_args()
-    jax.config.update("jax_num_cpu_devices", arguments.cpu_devices)
+    devices.request_cpu_devices(MeshConfig(cpu_devices=arguments.cpu_devices))
     mesh = MeshConfig(data=arguments.data, column=arguments.column)
     rows = []
     print("precision  batch   train images/s   eval images/s   first train step, s")

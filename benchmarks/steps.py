@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from alexnet_jax import augment, columns, scores, train, train_state
+from alexnet_jax import augment, columns, devices, scores, train, train_state
 from alexnet_jax.config import Config, MeshConfig
 
 Steps = Callable[[int], None]
@@ -49,34 +49,44 @@ def make_inputs(config: Config, mesh: Any) -> Inputs:
     )
 
 
-def train_program(config: Config, mesh: Any, state: Any) -> Any:
+def train_program(config: Config, mesh: Any, state: Any, *, tuned: bool = True) -> Any:
     """`train_step` of (state, batch, key, images), to be compiled as the loop does."""
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     return jax.jit(
         partial(train.train_step, config=config, steps_per_epoch=10_000.0),
         donate_argnames="state",
         out_shardings=(shardings, columns.replicated(mesh)),
+        compiler_options=devices.compiler_options() if tuned else None,
     )
 
 
-def eval_program(config: Config, mesh: Any) -> Any:
+def eval_program(config: Config, mesh: Any, *, tuned: bool = True) -> Any:
     """`eval_step` of (sums, params, batch, mean_image)."""
     return jax.jit(
         partial(scores.eval_step, config=config),
         out_shardings=columns.replicated(mesh),
+        compiler_options=devices.compiler_options() if tuned else None,
     )
 
 
 def compiled(
-    config: Config, mesh: MeshConfig, stack: contextlib.ExitStack
+    config: Config,
+    mesh: MeshConfig,
+    stack: contextlib.ExitStack,
+    *,
+    tuned: bool = True,
 ) -> dict[str, Steps]:
-    """Runners "train" and "eval" on all devices that there are."""
+    """Runners "train" and "eval" on all devices that there are.
+
+    Args:
+        tuned: whether XLA gets `devices.compiler_options`.
+    """
     grid = columns.make_mesh(mesh, config.model.num_columns, jax.devices())
     stack.enter_context(jax.set_mesh(grid))
     inputs = make_inputs(config, grid)
     state = inputs.state
-    update = train_program(config, grid, state)
-    evaluation = eval_program(config, grid)
+    update = train_program(config, grid, state, tuned=tuned)
+    evaluation = eval_program(config, grid, tuned=tuned)
     zero = jax.device_put(
         {name: np.zeros((), np.float32) for name in scores.SUMS},
         columns.replicated(grid),

@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from alexnet_jax import data, interruption, lock, metrics, workdir
+from alexnet_jax import data, devices, interruption, lock, metrics, workdir
 from alexnet_jax.config import UserError
 from experiments import cifar_checkpoint, cifar_images, cifar_settings, cifar_step
 from experiments.cifar_images import Cifar10
@@ -236,8 +236,11 @@ def _compile(
     """
     settings = {"net": net, "recipe": recipe, "weight_costs": costs}
     key = jax.random.fold_in(key, _STEPS)
-    one = jax.jit(partial(cifar_step.train_step, **settings), donate_argnums=0)
-    many = jax.jit(partial(cifar_step.train_steps, **settings), donate_argnums=0)
+    options = devices.compiler_options()
+    one, many = (
+        jax.jit(partial(steps, **settings), donate_argnums=0, compiler_options=options)
+        for steps in (cifar_step.train_step, cifar_step.train_steps)
+    )
 
     def advance(
         state: State, batches: np.ndarray, start: int, stop: int, rates: Rates
@@ -266,6 +269,7 @@ class Options:
 def main() -> int:
     """Returns the exit code: 0 done, 1 diverged, 2 a mistake, 75 stopped and saved."""
     options = tyro.cli(Options, prog="python -m experiments.cifar_train")
+    devices.keep_freed_memory()
     try:
         cifar_settings.check(options.settings)
         cifar10 = cifar_images.load_cifar10(options.data_dir)

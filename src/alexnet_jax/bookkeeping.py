@@ -100,7 +100,9 @@ def _compile_evaluation(
     step = jax.jit(
         partial(scores.eval_step, config=run.config),
         out_shardings=everywhere,
-        compiler_options=devices.compiler_options(run.config.run),
+        compiler_options=devices.compiler_options(
+            deterministic=run.config.run.deterministic
+        ),
     )
     zero = jax.device_put(
         {name: np.zeros((), np.float32) for name in scores.SUMS}, everywhere

@@ -1,26 +1,72 @@
-"""Virtual devices on a machine without accelerator, so that the columns lie apart."""
+"""The machine made ready: virtual devices, memory that is kept, options of XLA."""
 
+import ctypes
+import functools
 import os
+import sys
 
 import jax
 
-from alexnet_jax.config import MeshConfig, RunConfig
+from alexnet_jax.config import MeshConfig
+
+# Parameters of mallopt (malloc.h of the GNU C library).
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+
+# On CPU XLA leaves matrix products and convolutions to a library by default, which is
+# up to three times as slow as XLA's own at the kernel gradient of conv1. So: products
+# only (benchmarks/compare_torch.py --untuned is without this and without the above).
+_OWN_CONVOLUTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT"}
 
 
 def request_cpu_devices(mesh: MeshConfig) -> None:
-    """Makes the CPU as many devices as asked for; by default two, on one core one.
+    """Makes the CPU as many devices as asked for, so that the columns lie apart on a
+    machine without accelerator too; by default two, on one core one.
 
     Call it before JAX is first used: devices can't be added later. Accelerators are not
     affected.
     """
     wanted = mesh.cpu_devices or min(2, os.cpu_count() or 1)
     jax.config.update("jax_num_cpu_devices", wanted)
+    keep_freed_memory()
 
 
-def compiler_options(run: RunConfig) -> dict[str, bool] | None:
-    """What XLA is told beyond its defaults.
+def keep_freed_memory() -> None:
+    """Lets the process keep the memory that it frees, under the GNU C library.
 
-    Without `deterministic`, GPUs may add up in any order where many threads add to one
-    place, and choose among algorithms by how long they took.
+    Large blocks would go back to the kernel, which has to find and clear them anew a
+    moment later: 180,000 page faults in a step of alexnet2012 on CPU. So the process
+    stays as large as it once was. Call it before JAX is first used.
     """
-    return {"xla_gpu_deterministic_ops": True} if run.deterministic else None
+    if not sys.platform.startswith("linux"):
+        return
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "gnu_get_libc_version"):
+        return
+    library.mallopt(_MMAP_MAX, 0)
+    library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+    library.mallopt(_ARENA_MAX, 1)
+
+
+@functools.cache
+def compiler_options(*, deterministic: bool = False) -> dict[str, bool | str] | None:
+    """What XLA is told beyond its defaults, for programs that train or evaluate.
+
+    Args:
+        deterministic: GPUs may otherwise add up in any order where many threads add to
+            one place, and choose among algorithms by how long they took.
+    """
+    options: dict[str, bool | str] = {}
+    if deterministic:
+        options["xla_gpu_deterministic_ops"] = True
+    if jax.default_backend() == "cpu" and _are_known(_OWN_CONVOLUTIONS):
+        options |= _OWN_CONVOLUTIONS
+    return options or None
+
+
+def _are_known(options: dict[str, str]) -> bool:
+    """Whether this version of XLA has them; experimental ones come and go."""
+    try:
+        jax.jit(lambda: 0).lower().compile(compiler_options=dict(options))
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True

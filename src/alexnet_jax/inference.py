@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from alexnet_jax import columns, data
+from alexnet_jax import columns, data, devices
 from alexnet_jax.sources import Source
 from alexnet_jax.trained import Network
 
@@ -84,4 +84,8 @@ def _compiled(function: Callable[..., Any], mesh: Mesh, **static: Any) -> Any:
     ) -> tuple[Any, jax.Array]:
         return partial(function, **static)(params, image, mean_image), label
 
-    return jax.jit(with_label, out_shardings=columns.replicated(mesh))
+    return jax.jit(
+        with_label,
+        out_shardings=columns.replicated(mesh),
+        compiler_options=devices.compiler_options(),
+    )

@@ -164,4 +164,14 @@ def _with_rates(function: Any) -> optax.GradientTransformationExtraArgs:
 def layer_norms(tree: Params) -> jax.Array:
     """Square root of the sum of squares over kernel and bias of each layer: float32
     `[layers]`, in the order of the layers' names."""
-    return jnp.stack([optax.tree.norm(arrays) for _, arrays in sorted(tree.items())])
+    return jnp.stack([_norm(arrays) for _, arrays in sorted(tree.items())])
+
+
+def _norm(arrays: dict[str, jax.Array]) -> jax.Array:
+    # Products rather than sums of squares: XLA on CPU would write the squares out.
+    return jnp.sqrt(
+        sum(
+            jnp.tensordot(x, x, axes=x.ndim, precision="highest")
+            for x in arrays.values()
+        )
+    )

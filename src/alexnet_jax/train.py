@@ -102,12 +102,13 @@ def train_step(
         state.params, view, batch["label"], dropout_key
     )
     state, learning_rate, updates = _update(state, gradients, epoch, config)
+    layer_gradient_norm = optimizer.layer_norms(gradients)
     return state, {
         "loss": loss,
         "top1_error": jnp.mean(scores.top_error(logits, batch["label"], 1)),
         "learning_rate": learning_rate,
-        "gradient_norm": optax.tree.norm(gradients),
-        "layer_gradient_norm": optimizer.layer_norms(gradients),
+        "gradient_norm": jnp.linalg.norm(layer_gradient_norm),
+        "layer_gradient_norm": layer_gradient_norm,
         "layer_update_norm": optimizer.layer_norms(updates),
     }
 
@@ -227,7 +228,9 @@ def _compile_update(
         step,
         donate_argnames="state",
         out_shardings=(shardings, everywhere),
-        compiler_options=devices.compiler_options(run.config.run),
+        compiler_options=devices.compiler_options(
+            deterministic=run.config.run.deterministic
+        ),
     )
     key = jax.random.fold_in(jax.random.key(run.config.seed), _STEPS)
     key = jax.device_put(key, everywhere)
