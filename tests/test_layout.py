@@ -36,6 +36,7 @@ ORDER = [
     "statistics",
     "devices",
     "memory",
+    "microbatches",
     "columns",
     "layers",
     "pooling",

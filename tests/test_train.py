@@ -228,7 +228,9 @@ def test_a_device_without_memory(config, tmp_path, monkeypatch):
         )
 
     monkeypatch.setattr(train, "train_step", no_memory)
-    with pytest.raises(Fault, match=r"--batch-size \(now 64\).*precision bfloat16"):
+    with pytest.raises(
+        Fault, match=r"--microbatches \(now 1\).*--batch-size \(now 64\).*bfloat16"
+    ):
         train.train_and_evaluate(config, tmp_path)
 
 

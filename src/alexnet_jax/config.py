@@ -270,6 +270,9 @@ class Config:
 
     batch_size: int = 128
     """Images of one step, on all devices together (paper, section 5)."""
+    microbatches: int = 1
+    """Parts in which a batch is computed one after the other, to save memory. The
+    update is the same but for rounding and the draws of dropout."""
     num_epochs: float
     """Passes over the training set."""
     seed: int = 0

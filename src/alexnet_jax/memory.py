@@ -20,7 +20,10 @@ def explained(config: Config) -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        remedies = [f"a smaller --batch-size (now {config.batch_size})"]
+        remedies = [
+            f"more --microbatches (now {config.microbatches})",
+            f"a smaller --batch-size (now {config.batch_size})",
+        ]
         if config.model.precision == "float32":
             remedies.append("--model.precision bfloat16 (now float32)")
         remedies.append("more devices (--run.mesh.data)")

@@ -24,6 +24,7 @@ from alexnet_jax import (
     devices,
     job,
     memory,
+    microbatches,
     model,
     optimizer,
     scores,
@@ -97,20 +98,36 @@ def train_step(
         images,
         config.augment,
     )
-    gradient_of_loss = jax.value_and_grad(partial(loss_fn, config=config), has_aux=True)
-    (loss, logits), gradients = gradient_of_loss(
-        state.params, view, batch["label"], dropout_key
+    gradients, values = microbatches.mean_over_parts(
+        partial(_gradients, state.params, config=config),
+        (view, batch["label"]),
+        dropout_key,
+        config.microbatches,
     )
     state, learning_rate, updates = _update(state, gradients, epoch, config)
     layer_gradient_norm = optimizer.layer_norms(gradients)
     return state, {
-        "loss": loss,
-        "top1_error": jnp.mean(scores.top_error(logits, batch["label"], 1)),
+        **values,
         "learning_rate": learning_rate,
         "gradient_norm": jnp.linalg.norm(layer_gradient_norm),
         "layer_gradient_norm": layer_gradient_norm,
         "layer_update_norm": optimizer.layer_norms(updates),
     }
+
+
+def _gradients(
+    params: Any,
+    batch: tuple[jax.Array, jax.Array],
+    dropout_key: jax.Array,
+    *,
+    config: Config,
+) -> tuple[Any, dict[str, jax.Array]]:
+    """Of the loss of (view, label), and its numbers for the log."""
+    view, label = batch
+    gradient_of_loss = jax.value_and_grad(partial(loss_fn, config=config), has_aux=True)
+    (loss, logits), gradients = gradient_of_loss(params, view, label, dropout_key)
+    top1_error = jnp.mean(scores.top_error(logits, label, 1))
+    return gradients, {"loss": loss, "top1_error": top1_error}
 
 
 def _update(

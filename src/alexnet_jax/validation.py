@@ -80,6 +80,7 @@ def check_config(config: Config) -> None:
 def _check_numbers(config: Config) -> None:
     positive = {
         "--batch-size": config.batch_size,
+        "--microbatches": config.microbatches,
         "--num-epochs": config.num_epochs,
         "--model.num-columns": config.model.num_columns,
         "--data.image-size": config.data.image_size,
@@ -147,11 +148,18 @@ def _check_columns(model: ModelConfig) -> None:
 
 
 def check_batch(config: Config, data_devices: int) -> None:
-    """Raises UserError if the batch does not split over the devices along `data`."""
+    """Raises UserError if the batch does not split over the devices along `data`, or
+    that of a device not into microbatches."""
     if config.batch_size % data_devices:
         raise UserError(
             f"--batch-size {config.batch_size} does not split over {data_devices} "
             "devices (--run.mesh.data): make it a multiple."
+        )
+    each = config.batch_size // data_devices
+    if each % config.microbatches:
+        raise UserError(
+            f"--microbatches {config.microbatches} does not divide the {each} images "
+            f"of a device (--batch-size {config.batch_size}): make it a divisor."
         )
 
 
