@@ -19,6 +19,7 @@ REPOSITORY = Path(__file__).parents[1]
 ORDER = [
     "config",
     "interruption",
+    "relatives",
     "presets",
     "validation",
     "images",

@@ -53,6 +53,7 @@ def open_set(
         name=chosen.dataset,
         data_dir=data_dir or member.config.data.data_dir,
         image_size=size,
+        squash=member.config.data.squash,
         label=chosen.label,
         damaged=damaged,  # type: ignore[arg-type]
     )

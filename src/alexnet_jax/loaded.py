@@ -137,7 +137,9 @@ class Model:
     ) -> Any:
         """The tree that a function gives, of all images."""
         config = self.network.config
-        pictures = image_files.open_pictures(_listed(images), config.data.image_size)
+        pictures = image_files.open_pictures(
+            _listed(images), config.data.image_size, squash=config.data.squash
+        )
         with jax.set_mesh(self.mesh):
             parts = inference.each_batch(
                 function,

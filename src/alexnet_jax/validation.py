@@ -114,6 +114,10 @@ def _check_numbers(config: Config) -> None:
         "--run.max-minutes": config.run.max_minutes,
     }
     positive |= {name: value for name, value in optional.items() if value is not None}
+    scale = config.augment.pixel_scale
+    positive["--augment.pixel-scale"] = (
+        min(scale) if isinstance(scale, tuple) else scale
+    )
     for name, value in positive.items():
         if not value > 0:
             raise UserError(f"{name} {value} must be greater than 0.")
