@@ -119,8 +119,20 @@ def read_config(workdir: Path) -> Config:
     path = workdir / "config.json"
     if not path.exists():
         raise UserError(f"{workdir} holds no run: {path} is not there.")
+    return build_config(read_json(path), path)
+
+
+def build_config(content: Any, path: Path) -> Config:
+    """A configuration from what JSON made of it.
+
+    Args:
+        path: where it stood, for the message.
+
+    Raises:
+        UserError: it is none, one of another version, or one that cannot be run.
+    """
     try:
-        config = _build(Config, read_json(path), "")
+        config = _build(Config, content, "")
     except (TypeError, KeyError) as error:
         raise UserError(
             f"{path} is not of this version of the package, or damaged ({error})."
