@@ -97,6 +97,17 @@ ORDER = [
     "figures.curves",
     "figures.maps",
     "visualize",
+    "formats",
+    "formats.protobuf",
+    "formats.layouts",
+    "formats.caffemodel",
+    "formats.caffe",
+    "formats.npz",
+    "formats.torch_file",
+    "formats.torchvision",
+    "importing",
+    "exporting",
+    "convert",
 ]
 
 OWNERS = {
@@ -108,7 +119,15 @@ OWNERS = {
         "datasets.stored",
         "preparation.tfrecord",
     },
-    "tyro": {"options", "prepare", "evaluate", "predict", "features", "visualize"},
+    "tyro": {
+        "options",
+        "prepare",
+        "evaluate",
+        "predict",
+        "features",
+        "visualize",
+        "convert",
+    },
     "tensorboardX": {"tensorboard"},
     "tqdm": {"metrics"},
     "array_record": {"preparation.writing"},
@@ -119,7 +138,7 @@ OWNERS = {
     "h5py": {"feature_files"},
     "safetensors": {"safetensors_file"},
     "tensorflow": set(),
-    "torch": set(),
+    "torch": {"formats.torch_file"},
     "matplotlib": {"figures.drawing"},
 }
 
