@@ -45,7 +45,7 @@ def blob(array, *, old=False, packed=True, double=False):
 
 
 def graph(network):
-    """(name, type, bottom, settings) of the layers, as in the two train_val.prototxt."""
+    """(name, type, bottom, settings) of the layers, as in train_val.prototxt."""
     rows, last = [("data", "Data", None, b"")], "data"
 
     def add(name, kind, settings=b"", in_place=False):

@@ -26,8 +26,8 @@ _FROM_PICKLE = (
     "import sys, numpy as np; "
     "d = np.load(sys.argv[1], allow_pickle=True, encoding='latin1').item(); "
     "pairs = lambda v: v.items() if isinstance(v, dict) else zip('wb', v); "
-    "np.savez(sys.argv[2], **{k + '_' + n: a for k, v in d.items() for n, a in "
-    "(pairs(v) if isinstance(v, (dict, list, tuple)) else [('', v)])})"
+    "np.savez(sys.argv[2], **{(k + '_' + n).rstrip('_'): a for k, v in d.items() for "
+    "n, a in (pairs(v) if isinstance(v, (dict, list, tuple)) else [('', v)])})"
 )
 
 
