@@ -27,6 +27,10 @@ def test_images():
     hostile.pictures(60)
 
 
+def test_weight_files(tmp_path):
+    hostile.weight_files(150, tmp_path)
+
+
 def test_checkpoints(tmp_path):
     mesh = columns.make_mesh(MeshConfig(data=1, column=2), 2, jax.devices())
     with jax.set_mesh(mesh):

@@ -37,6 +37,8 @@ _NORM = Norm(
 )
 _POOL = Pool(window=3, stride=2)  # [C] pool1, pool2, pool5; sizes round up
 
+# Deviation: in Caffe each crop loses the part of the mean image below it, here the
+# middle of the mean image, as in 2012. The centre crop of testing is the same.
 CAFFE_ALEXNET = Config(
     model=ModelConfig(
         conv1=ConvLayer(

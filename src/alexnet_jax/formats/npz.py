@@ -61,7 +61,10 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _reason(path: Path, error: Exception) -> str:
-    if "pickle" not in str(error).lower():
+    # Numpy takes everything that it does not know for a pickle.
+    with path.open("rb") as file:
+        known = file.read(6).startswith((b"\x80", b"\x93NUMPY", b"PK"))
+    if "pickle" not in str(error).lower() or not known:
         return f"{path} is no numpy archive, or damaged ({error})."
     return (
         f"{path} holds a pickle, which could run programs: it is not loaded. If you "
