@@ -234,6 +234,11 @@ def test_a_run_directory(digits_run, tmp_path):
         atol=1e-7,
     )
     assert file.network.step == run.network.step
+    archive = tmp_path / "run.npz"
+    convert.run(convert.Options(source=dest, dest=archive))
+    again = tmp_path / "again.safetensors"
+    convert.run(convert.Options(source=archive, dest=again))
+    assert again.read_bytes() == dest.read_bytes()
     with pytest.raises(UserError, match="torchvision's AlexNet is another network"):
         convert.run(
             convert.Options(
@@ -639,7 +644,7 @@ def test_means_that_do_not_fit(shape, message, tmp_path):
         converted(source, tmp_path, mean=tmp_path / "no.binaryproto")
 
 
-def test_places(files, tmp_path):
+def test_places(files, digits_run, tmp_path):
     def refused(dest, message, source=files["caffenet"], **options):
         with pytest.raises(UserError, match=message):
             convert.run(convert.Options(source=source, dest=dest, **options))
@@ -651,6 +656,12 @@ def test_places(files, tmp_path):
     refused(tmp_path / "a.npz", "should end in .safetensors, .pth", torchvision=True)
     refused(tmp_path / "none" / "a.npz", "there is no folder for it")
     refused(tmp_path / "a.npz", "no.npz is not there", source=tmp_path / "no.npz")
+    refused(tmp_path / "a.npz", "--checkpoint best: .* is a file", checkpoint="best")
+    theirs = files["torchvision_alexnet"]
+    for options in ({"preset": "caffenet"}, {"mean": tmp_path / "m.npy"}):
+        message = "is for weights of Caffe, and .* holds others"
+        for source in (theirs, files["caffenet"], digits_run):
+            refused(tmp_path / "a.npz", message, source=source, **options)
     other = tmp_path / "weights.h5"
     other.touch()
     refused(tmp_path / "a.npz", "should end in .safetensors, .npz", source=other)

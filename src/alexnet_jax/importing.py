@@ -14,6 +14,8 @@ from alexnet_jax.datasets import ilsvrc2012
 from alexnet_jax.formats import caffe, npz, torch_file, torchvision
 from alexnet_jax.weights import Weights
 
+_CHECKSUM = "sha256"  # in the origin of what came from a file
+
 
 class Hints(NamedTuple):
     """What a file may not say itself."""
@@ -40,8 +42,31 @@ def read(source: Path, hints: Hints) -> Weights:
     elif not source.is_file():
         raise UserError(f"{source} is not there.")
     else:
-        found = _with_checksum(_of_file(source, hints), source)
-    return _named(found, hints.class_names)
+        _refuse_checkpoint(source, hints)
+        found = _of_file(source, hints)
+    _refuse_caffe_hints(found, source, hints)
+    return _named(_with_checksum(found, source), hints.class_names)
+
+
+def _is_foreign(found: Weights) -> bool:
+    """Whether it has just been read from a format of others, and has no checksum yet."""
+    return "network" in found.origin and _CHECKSUM not in found.origin
+
+
+def _refuse_caffe_hints(found: Weights, source: Path, hints: Hints) -> None:
+    """What is said of Caffe's files is of no use for others, ours of them included."""
+    of_caffe = _is_foreign(found) and found.origin["network"] in caffe.PRESETS
+    if (hints.preset or hints.mean) and not of_caffe:
+        given = f"--preset {hints.preset}" if hints.preset else f"--mean {hints.mean}"
+        raise UserError(f"{given} is for weights of Caffe, and {source} holds others.")
+
+
+def _refuse_checkpoint(source: Path, hints: Hints) -> None:
+    if hints.checkpoint != Hints().checkpoint:
+        raise UserError(
+            f"--checkpoint {hints.checkpoint}: {source} is a file and holds one "
+            "network; leave the option out."
+        )
 
 
 def _of_run(source: Path, checkpoint: str) -> Weights:
@@ -107,12 +132,12 @@ def _of_pth(source: Path, hints: Hints) -> Weights:
 
 
 def _with_checksum(found: Weights, source: Path) -> Weights:
-    """Notes the file; one of ours tells of its own origin already."""
-    if "sha256" in found.origin:
+    """Notes the file; what is ours tells of its origin already."""
+    if not _is_foreign(found):
         return found
     with source.open("rb") as file:
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
-    origin = found.origin | {"file": source.name, "sha256": checksum}
+    origin = found.origin | {"file": source.name, _CHECKSUM: checksum}
     return dataclasses.replace(found, origin=origin)
 
 

@@ -114,8 +114,7 @@ def open_source(data: DataConfig, split: str) -> Source:
         num_examples=len(records),
         class_names=builder.info.features[data.label].names,
         image_size=data.image_size,
-        fingerprint=fingerprint(builder.info, split, len(records), data.image_size)
-        + (" squashed" if data.squash else ""),
+        fingerprint=fingerprint(builder.info, split, len(records), data.image_size),
         directory=Path(builder.data_path),
         records=records,
         fetch=_from_records(records, data.label, data.squash),

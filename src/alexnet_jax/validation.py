@@ -15,6 +15,7 @@ from alexnet_jax.config import (
 )
 
 _MOST = 1_000_000  # of anything: more is a slip, or an attack on the memory
+_MOST_COLUMNS = 64  # each is an operation of its own in every layer
 
 
 def conv_layers(model: ModelConfig) -> dict[str, ConvLayer]:
@@ -129,6 +130,10 @@ def _check_numbers(config: Config) -> None:
 
 
 def _check_columns(model: ModelConfig) -> None:
+    if model.num_columns > _MOST_COLUMNS:
+        raise UserError(
+            f"--model.num-columns {model.num_columns} is more than {_MOST_COLUMNS}."
+        )
     dense = dense_layers(model)
     for name, layer in (conv_layers(model) | dense).items():
         must_split = name != "fc8" or layer.sees == "own"
