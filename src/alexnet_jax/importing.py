@@ -49,7 +49,7 @@ def read(source: Path, hints: Hints) -> Weights:
 
 
 def _is_foreign(found: Weights) -> bool:
-    """Whether it has just been read from a format of others, and has no checksum yet."""
+    """Whether it has just been read from a format of others: it has no checksum yet."""
     return "network" in found.origin and _CHECKSUM not in found.origin
 
 
