@@ -1,18 +1,22 @@
 """What others may hand in: configurations, archives, checkpoints and images, altered at
 random. Each property holds for as many examples as one asks for."""
 
+import io
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from caffe_files import binaryproto, caffemodel
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stand_ins import archive, encoded, picture
 
-from alexnet_jax import checkpoint, images, presets, workdir
+from alexnet_jax import checkpoint, images, parameters, presets, weights, workdir
 from alexnet_jax.config import Config, UserError
+from alexnet_jax.formats import caffemodel as reading
+from alexnet_jax.formats import npz
 from alexnet_jax.preparation import tars
 
 _WORD = st.text(st.characters(codec="ascii"), max_size=12)
@@ -190,3 +194,50 @@ def pictures(examples: int) -> None:
             pass
 
     check()
+
+
+def weight_files(examples: int, folder: Path) -> None:
+    """An altered file of weights is read, whatever numbers it holds, or refused with a
+    message that names it."""
+    small = {layer: (np.ones((4, 2)), np.ones(4)) for layer in ("conv1", "fc6", "fc8")}
+    arrays = {f"{layer}_w": pair[0] for layer, pair in small.items()}
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    whole = folder / f"digits{weights.SUFFIX}"
+    weights.write(whole, _digits_weights())
+    forms = [
+        ("old.caffemodel", caffemodel(small, old=True), reading.read_net),
+        ("new.caffemodel", caffemodel(small), reading.read_net),
+        ("mean.binaryproto", binaryproto(np.ones((3, 4, 4))), reading.read_mean),
+        ("net.npz", content.getvalue(), npz.read),
+        ("net.npy", content.getvalue()[:200], npz.read),
+        (whole.name, whole.read_bytes(), weights.read),
+    ]
+
+    @_often(examples)
+    @given(st.sampled_from(forms), _SPANS, st.floats(0, 1), st.booleans())
+    def check(
+        form: Any, spans: list[tuple[float, bytes]], keep: float, early: bool
+    ) -> None:
+        name, content, read = form
+        if early:  # headers are the more delicate part
+            spans = [(place * 300 / len(content), patch) for place, patch in spans]
+        (folder / name).write_bytes(_altered(content, spans, max(keep, 0.2)))
+        try:
+            read(folder / name)
+        except UserError as error:
+            assert name in str(error) or "--" in str(error)
+
+    check()
+
+
+def _digits_weights() -> weights.Weights:
+    shapes = parameters.shapes(presets.DIGITS)
+    return weights.Weights(
+        config=presets.DIGITS,
+        params={
+            layer: {kind: np.ones(shape, np.float32) for kind, shape in kinds.items()}
+            for layer, kinds in shapes.items()
+        },
+        mean_image=np.ones((28, 28, 3), np.float32),
+    )

@@ -136,3 +136,11 @@ def test_center_view():
     np.testing.assert_array_equal(
         view, images(1)[:, 2:6, 2:6].astype(jnp.float32) - 100
     )
+
+
+def test_a_scale_for_each_channel():
+    settings = AugmentConfig(crop_size=4)
+    each = dataclasses.replace(settings, pixel_scale=(0.5, 1.0, 2.0))
+    plain = augment.center_view(images(1), STATISTICS.mean_image, settings)
+    scaled = augment.center_view(images(1), STATISTICS.mean_image, each)
+    np.testing.assert_array_equal(scaled, np.asarray(plain) * np.float32([0.5, 1, 2]))

@@ -27,6 +27,10 @@ def test_images():
     hostile.pictures(60)
 
 
+def test_weight_files(tmp_path):
+    hostile.weight_files(150, tmp_path)
+
+
 def test_checkpoints(tmp_path):
     mesh = columns.make_mesh(MeshConfig(data=1, column=2), 2, jax.devices())
     with jax.set_mesh(mesh):
@@ -44,6 +48,9 @@ def test_checkpoints(tmp_path):
     [
         ("model.conv1.features", 10**12, "features 1e"),
         ("model.conv1.features", -4, "must be greater than 0"),
+        ("model.num_columns", 65, "--model.num-columns 65 is more than 64"),
+        ("augment.pixel_scale", [1.0, 1.0], "augment.pixel_scale is "),
+        ("augment.pixel_scale", [1.0, 0.0, 1.0], "pixel-scale 0.0 must be greater"),
         ("model.conv2.padding", [-1, 0], "--model.conv2.padding -1 0"),
         ("model.conv1.features", "96", "model.conv1.features is '96'"),
         ("model.fc8", None, "model.fc8 is 'None'"),

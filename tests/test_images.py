@@ -72,6 +72,15 @@ def test_fit_takes_the_centre():
     np.testing.assert_array_equal(images.fit(image, 25), 255)
 
 
+def test_squashing_takes_all_of_the_image():
+    """Each pixel of the result is the mean of 2 x 3; a scale of 1 changes nothing."""
+    means = PIXELS.reshape(20, 2, 20, 3, 3).mean(axis=(1, 3))
+    found = images.fit(PIXELS, 20, squash=True)
+    assert np.abs(found - means).max() <= 0.51
+    square = np.ascontiguousarray(PIXELS[:, :40])
+    assert np.shares_memory(images.fit(square, 40, squash=True), square)
+
+
 @pytest.mark.parametrize("size", [20, 40, 64])
 def test_fit_sizes(size):
     assert images.fit(PIXELS, size).shape == (size, size, 3)

@@ -19,6 +19,7 @@ REPOSITORY = Path(__file__).parents[1]
 ORDER = [
     "config",
     "interruption",
+    "relatives",
     "presets",
     "validation",
     "images",
@@ -69,6 +70,9 @@ ORDER = [
     "preparation.raw_pixels",
     "preparation.checking",
     "prepare",
+    "safetensors_file",
+    "parameters",
+    "weights",
     "trained",
     "inference",
     "predictions",
@@ -94,6 +98,17 @@ ORDER = [
     "figures.curves",
     "figures.maps",
     "visualize",
+    "formats",
+    "formats.protobuf",
+    "formats.layouts",
+    "formats.caffemodel",
+    "formats.caffe",
+    "formats.npz",
+    "formats.torch_file",
+    "formats.torchvision",
+    "importing",
+    "exporting",
+    "convert",
 ]
 
 OWNERS = {
@@ -105,7 +120,15 @@ OWNERS = {
         "datasets.stored",
         "preparation.tfrecord",
     },
-    "tyro": {"options", "prepare", "evaluate", "predict", "features", "visualize"},
+    "tyro": {
+        "options",
+        "prepare",
+        "evaluate",
+        "predict",
+        "features",
+        "visualize",
+        "convert",
+    },
     "tensorboardX": {"tensorboard"},
     "tqdm": {"metrics"},
     "array_record": {"preparation.writing"},
@@ -114,8 +137,9 @@ OWNERS = {
     "PIL": {"images", "photographs", "datasets.digits"},
     "sklearn": {"datasets.digits", "linear_probe"},
     "h5py": {"feature_files"},
+    "safetensors": {"safetensors_file"},
     "tensorflow": set(),
-    "torch": set(),
+    "torch": {"formats.torch_file"},
     "matplotlib": {"figures.drawing"},
 }
 

@@ -135,6 +135,24 @@ def test_another_configuration_is_refused(tmp_path, digits_dir):
     assert json.loads((tmp_path / "config.json").read_text())["num_epochs"] == 99
 
 
+def test_a_run_that_is_older_than_a_field_goes_on(tmp_path):
+    """Its value there was the default."""
+    workdir.open_workdir(tmp_path, presets.DIGITS)
+    content = json.loads((tmp_path / "config.json").read_text())
+    del content["data"]["squash"]
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    workdir.open_workdir(tmp_path, presets.DIGITS)
+    data = dataclasses.replace(presets.DIGITS.data, squash=True)
+    with pytest.raises(UserError, match="--data.squash: False there, True now"):
+        workdir.open_workdir(tmp_path, dataclasses.replace(presets.DIGITS, data=data))
+
+
+@pytest.mark.parametrize("preset", presets.PRESETS)
+def test_configurations_there_and_back(tmp_path, preset):
+    workdir.open_workdir(tmp_path, presets.PRESETS[preset])
+    assert workdir.read_config(tmp_path) == presets.PRESETS[preset]
+
+
 def test_the_length_of_a_cosine_run_is_part_of_it(tmp_path):
     workdir.open_workdir(tmp_path, presets.CIFAR10)
     longer = dataclasses.replace(presets.CIFAR10, num_epochs=99)

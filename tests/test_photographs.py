@@ -31,6 +31,16 @@ def test_a_file_is_read_as_a_dataset_is(tmp_path):
     np.testing.assert_array_equal(read(saved(tmp_path, content)), expected)
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "array"])
+def test_squashing(tmp_path, form):
+    one = PIXELS if form == "array" else saved(tmp_path, encoded(PIXELS, form))
+    found = np.zeros((20, 20, 3), np.uint8)
+    photographs.read_into(one, found, squash=True)
+    decoded = PIXELS if form == "array" else images.decode(one.read_bytes())
+    np.testing.assert_array_equal(found, images.fit(decoded, 20, squash=True))
+    assert np.abs(found.astype(int) - images.fit(decoded, 20)).max() > 5
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
 def test_orientation_equals_pillow(tmp_path, orientation, form):

@@ -228,4 +228,9 @@ def _minus_mean(crop: jax.Array, mean_image: jax.Array, crop_size: int) -> jax.A
 
 
 def _scaled(view: jax.Array, settings: AugmentConfig) -> jax.Array:
-    return view if settings.pixel_scale == 1 else view * settings.pixel_scale
+    scale = settings.pixel_scale
+    if scale == 1:
+        return view
+    if isinstance(scale, tuple):  # of each channel
+        return view * np.array(scale, np.float32).reshape(1, 1, 1, 3)
+    return view * scale

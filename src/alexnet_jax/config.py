@@ -146,6 +146,9 @@ class DataConfig:
     image_size: int
     """Side of the square uint8 images that go to the device. Others are scaled to it
     (shorter side, then the centre)."""
+    squash: bool = False
+    """Scales others to the square whatever their proportions, all of the image, as for
+    Caffe's networks."""
     label: str = "label"
     """The feature with the class."""
     stored: Literal["auto", "records", "raw", "memory"] = "auto"
@@ -174,8 +177,9 @@ class AugmentConfig:
 
     crop_size: int
     """Side of the crop that the network sees."""
-    pixel_scale: float = 1.0
-    """By which the network's input is multiplied; 1: pixels on 0-255, as in 2012."""
+    pixel_scale: float | tuple[float, float, float] = 1.0
+    """By which the network's input is multiplied, or its red, green and blue; 1: pixels
+    on 0-255, as in 2012."""
     random_crop: bool = True
     """Crops at random places; otherwise the centre."""
     horizontal_flip: bool = True

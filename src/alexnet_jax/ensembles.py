@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from alexnet_jax import classes, columns, predictions, scores, sources, workdir
+from alexnet_jax import classes, columns, predictions, scores, sources, trained
 from alexnet_jax.config import DataConfig, MeshConfig, UserError
 from alexnet_jax.evaluation_sets import EvaluationSet
 from alexnet_jax.trained import Network
@@ -30,9 +30,9 @@ class Answers:
     """The same of the ensemble."""
 
 
-def mesh_for(workdirs: Sequence[Path], mesh: MeshConfig) -> Mesh:
+def mesh_for(paths: Sequence[Path], mesh: MeshConfig) -> Mesh:
     """A mesh on which all the networks fit."""
-    numbers = {workdir.read_config(path).model.num_columns for path in workdirs}
+    numbers = {trained.read_config(path).model.num_columns for path in paths}
     if len(numbers) > 1 and mesh.column is None:
         mesh = dataclasses.replace(mesh, column=1)
     return columns.make_mesh(mesh, max(numbers), jax.devices())
@@ -53,6 +53,7 @@ def open_set(
         name=chosen.dataset,
         data_dir=data_dir or member.config.data.data_dir,
         image_size=size,
+        squash=member.config.data.squash,
         label=chosen.label,
         damaged=damaged,  # type: ignore[arg-type]
     )

@@ -34,7 +34,7 @@ class Options:
     """What the command line says."""
 
     workdir: tuple[Path, ...]
-    """Run directories, one or more."""
+    """Run directories or weights files (.safetensors), one or more."""
     views: Literal[1, 10] = 1
     """1: the centre; 10: corners, centre and their mirror images, as in the paper."""
     checkpoint: str = "newest"
@@ -97,12 +97,12 @@ def run(chosen: Options) -> str:
 
 def _weights(chosen: Options) -> tuple[float, ...]:
     if not chosen.workdir:
-        raise UserError("--workdir: name one run directory or more.")
+        raise UserError("--workdir: name one run directory or weights file, or more.")
     weights = chosen.weights or (1.0,) * len(chosen.workdir)
     if len(weights) != len(chosen.workdir) or min(weights) < 0 or not sum(weights):
         raise UserError(
             f"--weights {' '.join(map(str, weights))}: give one for each of the "
-            f"{len(chosen.workdir)} run directories, none below 0, not all 0."
+            f"{len(chosen.workdir)} networks, none below 0, not all 0."
         )
     return weights
 
@@ -142,7 +142,7 @@ def _table(
 
     accepted = spec.accepted and ensembles.accepted_classes(answers, spec.accepted)
     rows = [
-        (f"{member.name} step {member.step}", predicted)
+        (_title(member), predicted)
         for member, predicted in zip(members, answers.members, strict=True)
     ]
     if len(members) > 1:
@@ -164,6 +164,10 @@ def _table(
     )
     title = f"{'':{width}}  {'loss':>7}  {'top-1 error':>11}  {'top-5 error':>11}"
     return "\n".join([head, title, *lines])
+
+
+def _title(member: "Network") -> str:
+    return member.name + ("" if member.step is None else f" step {member.step}")
 
 
 def _corruptions(ask: "Callable[[EvaluationSet], Answers]") -> str:

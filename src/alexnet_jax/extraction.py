@@ -34,7 +34,7 @@ def extract_features(
     `feature_files` describes the file; `numpy.load` and h5py read it.
 
     Args:
-        model: a loaded network, or its run directory.
+        model: a loaded network, or its run directory or weights file.
         images: files and folders (all images below them).
         layers: see `Model.features`.
         output: ends in .npz or .h5.

@@ -30,7 +30,8 @@ class Options:
     ] = ()
     """Files, folders (all images below them), or - for a list on the standard input."""
     workdir: Path | None = None
-    """Run directory of the network; only for a file that is there it is not needed."""
+    """Run directory or weights file of the network; only for a file of features that is
+    there it is not needed."""
     layers: tuple[str, ...] = ("fc7",)
     """Layers, one or more: conv5, fc7, conv1.norm, pool5, features.12, ..."""
     output: Path | None = None
@@ -82,14 +83,16 @@ def run(chosen: Options) -> int:
 
 def _workdir(chosen: Options) -> Path:
     if chosen.workdir is None:
-        raise UserError("--workdir: name the run directory of the network.")
+        raise UserError(
+            "--workdir: name the run directory or weights file of the network."
+        )
     return chosen.workdir
 
 
-def _listing(directory: Path) -> str:
-    from alexnet_jax import taps, workdir
+def _listing(path: Path) -> str:
+    from alexnet_jax import taps, trained
 
-    shapes = taps.shapes(workdir.read_config(directory))
+    shapes = taps.shapes(trained.read_config(path))
     other: dict[str, list[str]] = {stage: [] for stage in shapes}
     layers = {stage.split(".")[0] for stage in shapes}
     for name in (*sorted(layers), *taps.CAFFE, *taps.TORCHVISION):

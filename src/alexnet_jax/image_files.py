@@ -61,8 +61,8 @@ def open_inputs(
         UserError: there is neither or both, or it is not there.
     """
     if dataset is None and split is None:
-        size = config.data.image_size
-        return open_pictures(find(arguments), size, class_names)
+        size, squash = config.data.image_size, config.data.squash
+        return open_pictures(find(arguments), size, class_names, squash=squash)
     if arguments:
         raise UserError("give images or a dataset (--dataset, --split), not both.")
     settings = dataclasses.replace(
@@ -110,6 +110,8 @@ def open_pictures(
     pictures: Sequence[Picture],
     size: int,
     class_names: list[str] | None = None,
+    *,
+    squash: bool = False,
 ) -> Pictures:
     """A source of pictures, uint8 `[size, size, 3]`, RGB 0-255.
 
@@ -117,13 +119,14 @@ def open_pictures(
         pictures: see `photographs.read_into`.
         class_names: where given, the label of a file is the folder that it lies in;
             otherwise pictures have none.
+        squash: see `photographs.read_into`.
     """
     reasons: dict[int, str] = {}
     labels = _labels(pictures, class_names)
 
     def fetch(index: int, out: np.ndarray) -> int:
         try:
-            photographs.read_into(pictures[index], out)
+            photographs.read_into(pictures[index], out, squash=squash)
         except (ValueError, OSError) as error:
             reasons[index] = getattr(error, "strerror", None) or str(error)
             raise

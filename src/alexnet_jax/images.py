@@ -20,7 +20,7 @@ MAX_PIXELS = 89_478_485  # Pillow's limit, 256 MiB of RGB
 _HARMLESS = "extraneous bytes before marker"
 
 
-def read_into(encoded: bytes, out: np.ndarray) -> None:
+def read_into(encoded: bytes, out: np.ndarray, *, squash: bool = False) -> None:
     """`fit(decode(encoded))` written to `out`, uint8 `[size, size, 3]`.
 
     An image that has this size already is decoded right there. Memory that is used
@@ -29,7 +29,7 @@ def read_into(encoded: bytes, out: np.ndarray) -> None:
     size = out.shape[0]
     pixels = decode(encoded, _memory_for(encoded, out))
     if pixels.shape != out.shape:
-        fit(pixels, size, out)
+        fit(pixels, size, out, squash=squash)
     elif not np.shares_memory(pixels, out):
         out[...] = pixels
 
@@ -150,7 +150,13 @@ def _sum_of_squares(channel: Any) -> int:
     return round(cv2.norm(channel, cv2.NORM_L2SQR))  # OpenCV squares a root
 
 
-def fit(image: np.ndarray, size: int, out: np.ndarray | None = None) -> np.ndarray:
+def fit(
+    image: np.ndarray,
+    size: int,
+    out: np.ndarray | None = None,
+    *,
+    squash: bool = False,
+) -> np.ndarray:
     """The centre square of an image, scaled to size x size.
 
     The same as scaling the shorter side to `size` and taking the centre (paper section
@@ -160,6 +166,8 @@ def fit(image: np.ndarray, size: int, out: np.ndarray | None = None) -> np.ndarr
     Args:
         image: uint8 `[height, width, 3]`.
         out: uint8 `[size, size, 3]`, where the result is to be, too.
+        squash: takes all of the image, whatever its proportions (Caffe's ImageNet
+            tutorial), instead of its centre square.
 
     Returns:
         uint8 `[size, size, 3]`; the image itself if it has that shape.
@@ -167,8 +175,8 @@ def fit(image: np.ndarray, size: int, out: np.ndarray | None = None) -> np.ndarr
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    square = image[top : top + side, left : left + side]
-    if side == size:
+    square = image if squash else image[top : top + side, left : left + side]
+    if square.shape[:2] == (size, size):
         if out is not None:
             out[...] = square
         return square

@@ -24,7 +24,6 @@ from alexnet_jax import (
     predictions,
     taps,
     trained,
-    workdir,
 )
 from alexnet_jax.config import MeshConfig, UserError
 from alexnet_jax.photographs import Picture
@@ -137,7 +136,9 @@ class Model:
     ) -> Any:
         """The tree that a function gives, of all images."""
         config = self.network.config
-        pictures = image_files.open_pictures(_listed(images), config.data.image_size)
+        pictures = image_files.open_pictures(
+            _listed(images), config.data.image_size, squash=config.data.squash
+        )
         with jax.set_mesh(self.mesh):
             parts = inference.each_batch(
                 function,
@@ -165,22 +166,23 @@ def _listed(images: Iterable[Picture]) -> list[Picture]:
 
 
 def load(
-    directory: str | Path,
+    path: str | Path,
     *,
     checkpoint: str = "newest",
     mesh: MeshConfig | None = None,
 ) -> Model:
-    """A trained network from its run directory, on all devices of this machine.
+    """A trained network on all devices of this machine.
 
     Args:
+        path: a run directory, or a weights file (.safetensors, from `convert`).
         checkpoint: "newest", "best" (lowest error in training's evaluations) or a step.
         mesh: how the devices are used; none: columns on two where there are two.
 
     Raises:
-        UserError: there is no such run or checkpoint.
+        UserError: there is no such run, checkpoint or file.
     """
-    config = workdir.read_config(Path(directory))
+    config = trained.read_config(Path(path))
     devices = jax.devices()
     used = columns.make_mesh(mesh or MeshConfig(), config.model.num_columns, devices)
     with jax.set_mesh(used):
-        return Model(trained.load_network(Path(directory), checkpoint, used), used)
+        return Model(trained.load_network(Path(path), checkpoint, used), used)

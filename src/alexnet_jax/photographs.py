@@ -31,7 +31,7 @@ def suffixes() -> set[str]:
     }
 
 
-def read_into(picture: Picture, out: np.ndarray) -> None:
+def read_into(picture: Picture, out: np.ndarray, *, squash: bool = False) -> None:
     """Puts the centre square of a picture, scaled, into uint8 `[size, size, 3]`.
 
     The same pixels as those of a dataset's images: shorter side scaled to `size`, the
@@ -40,30 +40,31 @@ def read_into(picture: Picture, out: np.ndarray) -> None:
     Args:
         picture: a path; uint8 pixels 0-255, RGB `[height, width, 3]` or grey
             `[height, width]`; or an image of Pillow.
+        squash: all of it, whatever its proportions, instead of the centre square.
 
     Raises:
         ValueError: it is no image, a damaged one, or has other pixels.
         OSError: the file cannot be read.
     """
     if isinstance(picture, str | Path):
-        _read_file_into(Path(picture), out)
+        _read_file_into(Path(picture), out, squash)
         return
     pixels = _pixels(picture)
-    out[...] = images.fit(pixels, out.shape[0])
+    out[...] = images.fit(pixels, out.shape[0], squash=squash)
 
 
-def _read_file_into(path: Path, out: np.ndarray) -> None:
+def _read_file_into(path: Path, out: np.ndarray, squash: bool) -> None:
     encoded = path.read_bytes()
     orientation, transparent = _header(encoded)
     if transparent:
         images.decode(encoded)  # says what is wrong with a damaged file
         with Image.open(io.BytesIO(encoded)) as image:
-            read_into(image, out)
+            read_into(image, out, squash=squash)
     elif orientation == 1:
-        images.read_into(encoded, out)
+        images.read_into(encoded, out, squash=squash)
     else:
-        pixels = images.decode(encoded)
-        out[...] = images.fit(upright(pixels, orientation), out.shape[0])
+        pixels = upright(images.decode(encoded), orientation)
+        out[...] = images.fit(pixels, out.shape[0], squash=squash)
 
 
 def _header(encoded: bytes) -> tuple[int, bool]:

@@ -38,7 +38,7 @@ class Options:
     ] = ()
     """Files, folders (all images below them), or - for a list on the standard input."""
     workdir: Path
-    """Run directory of the network."""
+    """Run directory of the network, or its weights file (.safetensors)."""
     views: Literal[1, 10] = 1
     """1: the centre; 10: corners, centre and their mirror images, as in the paper."""
     best: int = 5

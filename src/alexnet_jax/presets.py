@@ -2,8 +2,9 @@
 
 `alexnet2012` is configuration 145 of the 2012 source release, which produced the
 paper's single-network figures; `alexnet_paper` is the paper's text; `digits`, `cifar10`
-and `tiny_imagenet` are the same eight layers for small images. [P] is the paper, by
-section, [S] the 2012 source release, by file.
+and `tiny_imagenet` are the same eight layers for small images; `relatives` has those of
+Caffe and torchvision. [P] is the paper, by section, [S] the 2012 source release, by
+file.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ from alexnet_jax.config import (
     Pool,
     RunConfig,
 )
+from alexnet_jax.relatives import CAFFE_ALEXNET, CAFFENET, TORCHVISION_ALEXNET
 
 # --- the network that produced the paper's figures: configuration 145 -----------------
 
@@ -194,7 +196,14 @@ TINY_IMAGENET = Config(
 )
 
 PresetName = Literal[
-    "digits", "cifar10", "tiny_imagenet", "alexnet2012", "alexnet_paper"
+    "digits",
+    "cifar10",
+    "tiny_imagenet",
+    "alexnet2012",
+    "alexnet_paper",
+    "caffe_alexnet",
+    "caffenet",
+    "torchvision_alexnet",
 ]
 PRESETS: dict[str, Config] = {
     "digits": DIGITS,
@@ -202,4 +211,7 @@ PRESETS: dict[str, Config] = {
     "tiny_imagenet": TINY_IMAGENET,
     "alexnet2012": ALEXNET2012,
     "alexnet_paper": ALEXNET_PAPER,
+    "caffe_alexnet": CAFFE_ALEXNET,
+    "caffenet": CAFFENET,
+    "torchvision_alexnet": TORCHVISION_ALEXNET,
 }

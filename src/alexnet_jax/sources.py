@@ -117,7 +117,7 @@ def open_source(data: DataConfig, split: str) -> Source:
         fingerprint=fingerprint(builder.info, split, len(records), data.image_size),
         directory=Path(builder.data_path),
         records=records,
-        fetch=_from_records(records, data.label),
+        fetch=_from_records(records, data.label, data.squash),
         skip_damaged=data.damaged == "skip",
     )
     return dataclasses.replace(source, fetch=_choose_fetch(source, builder, data))
@@ -145,13 +145,13 @@ def _choose_fetch(source: Source, builder: Any, data: DataConfig) -> Fetch:
     return source.fetch
 
 
-def _from_records(records: Sequence[dict[str, Any]], label: str) -> Fetch:
+def _from_records(records: Sequence[dict[str, Any]], label: str, squash: bool) -> Fetch:
     def fetch(index: int, out: np.ndarray) -> int:
         record = records[index]
         if not record["image"] or record[label] is None:
             # What ArrayRecord gives where a file has lost its end.
             raise ValueError("the record is empty")
-        images.read_into(record["image"], out)
+        images.read_into(record["image"], out, squash=squash)
         return record[label]
 
     return fetch

@@ -1,4 +1,7 @@
-"""A trained network: what predictions, features and figures are made from."""
+"""A trained network: what predictions, features and figures are made from.
+
+It comes from a run directory or from a weights file.
+"""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,19 +15,20 @@ from alexnet_jax import (
     columns,
     statistics,
     train_state,
+    weights,
     workdir,
 )
-from alexnet_jax.config import Config
+from alexnet_jax.config import Config, UserError
 
 
 class Network(NamedTuple):
     """Parameters, and what they expect of an image."""
 
     name: str
-    """What to call it: its run directory."""
+    """What to call it: its run directory or file."""
     config: Config
-    step: int
-    """Updates that it has seen."""
+    step: int | None
+    """Updates that it has seen; none: not known."""
     params: Any
     """`{layer: {"kernel", "bias"}}`, float32."""
     mean_image: jax.Array
@@ -33,15 +37,42 @@ class Network(NamedTuple):
     """Of its outputs, in their order; none if its dataset had no names."""
 
 
-def load_network(directory: Path, which: str, mesh: Mesh) -> Network:
-    """A network from its run directory; call it within `jax.set_mesh(mesh)`.
+def read_config(path: Path) -> Config:
+    """The configuration of a network.
 
     Args:
-        which: the checkpoint: "newest", "best" or a step.
+        path: a run directory or a weights file.
 
     Raises:
-        UserError: there is no such run or checkpoint.
+        UserError: there is none, or it is damaged.
     """
+    return weights.read_config(path) if _is_file(path) else workdir.read_config(path)
+
+
+def load_network(path: Path, which: str, mesh: Mesh) -> Network:
+    """A network on its devices; call it within `jax.set_mesh(mesh)`.
+
+    Args:
+        path: a run directory or a weights file.
+        which: the checkpoint: "newest", "best" or a step. A file has one network.
+
+    Raises:
+        UserError: there is no such run, checkpoint or file.
+    """
+    return _of_file(path, which, mesh) if _is_file(path) else _of_run(path, which, mesh)
+
+
+def _is_file(path: Path) -> bool:
+    if path.is_file() and path.suffix != weights.SUFFIX:
+        raise UserError(
+            f"{path} is neither a run directory nor a weights file "
+            f"({weights.SUFFIX}): make one by python -m alexnet_jax.convert {path} "
+            f"{path.stem}{weights.SUFFIX}"
+        )
+    return path.suffix == weights.SUFFIX and not path.is_dir()
+
+
+def _of_run(directory: Path, which: str, mesh: Mesh) -> Network:
     config = workdir.read_config(directory)
     abstract = train_state.abstract_train_state(config, mesh)
     step, state = checkpoint.read_state(directory / "checkpoints", abstract, which)
@@ -49,3 +80,19 @@ def load_network(directory: Path, which: str, mesh: Mesh) -> Network:
     placed = jax.device_put(mean_image, columns.replicated(mesh))
     names = classes.read(directory)
     return Network(str(directory), config, step, state.params, placed, names)
+
+
+def _of_file(path: Path, which: str, mesh: Mesh) -> Network:
+    if which != "newest":
+        raise UserError(
+            f"--checkpoint {which}: {path} holds one network; leave the option out."
+        )
+    found = weights.read(path)
+    return Network(
+        name=str(path),
+        config=found.config,
+        step=found.step,
+        params=jax.device_put(found.params, columns.state_sharding(mesh, found.params)),
+        mean_image=jax.device_put(found.mean_image, columns.replicated(mesh)),
+        class_names=found.class_names,
+    )

@@ -15,6 +15,7 @@ from alexnet_jax.config import (
 )
 
 _MOST = 1_000_000  # of anything: more is a slip, or an attack on the memory
+_MOST_COLUMNS = 64  # each is an operation of its own in every layer
 
 
 def conv_layers(model: ModelConfig) -> dict[str, ConvLayer]:
@@ -115,6 +116,10 @@ def _check_numbers(config: Config) -> None:
         "--run.max-minutes": config.run.max_minutes,
     }
     positive |= {name: value for name, value in optional.items() if value is not None}
+    scale = config.augment.pixel_scale
+    positive["--augment.pixel-scale"] = (
+        min(scale) if isinstance(scale, tuple) else scale
+    )
     for name, value in positive.items():
         if not value > 0:
             raise UserError(f"{name} {value} must be greater than 0.")
@@ -126,6 +131,10 @@ def _check_numbers(config: Config) -> None:
 
 
 def _check_columns(model: ModelConfig) -> None:
+    if model.num_columns > _MOST_COLUMNS:
+        raise UserError(
+            f"--model.num-columns {model.num_columns} is more than {_MOST_COLUMNS}."
+        )
     dense = dense_layers(model)
     for name, layer in (conv_layers(model) | dense).items():
         must_split = name != "fc8" or layer.sees == "own"

@@ -40,9 +40,9 @@ class Options:
     ] = ()
     """Files or folders; none: images of the run's evaluation split."""
     workdir: Path
-    """Run directory of the network."""
+    """Run directory of the network, or its weights file (.safetensors)."""
     out: Path | None = None
-    """Folder of the files; none: figures/ in the run directory."""
+    """Folder of the files; none: figures/ in the run directory or beside the file."""
     count: int | None = None
     """Images of predictions (none: 8), of neighbours (none: 5)."""
     seed: int = 0
@@ -75,7 +75,8 @@ def run(options: Options) -> str:
         figure, text = curves.draw(curves.read(options.workdir)), ""
     else:
         figure, text = _of_network(options)
-    folder = options.out or options.workdir / "figures"
+    beside = options.workdir.parent if options.workdir.is_file() else options.workdir
+    folder = options.out or beside / "figures"
     files = drawing.save(figure, folder, options.figure)
     return "\n".join([*filter(None, [text]), *(f"wrote {file}" for file in files)])
 

@@ -5,6 +5,7 @@ A run directory holds `config.json`, `manifest.json`, `metrics.jsonl`, `tensorbo
 different configuration is refused, with the fields that differ.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
@@ -13,6 +14,7 @@ import os
 import platform
 import subprocess
 import sys
+import types
 import typing
 from pathlib import Path
 from typing import Any, cast
@@ -54,9 +56,17 @@ def open_workdir(workdir: Path, config: Config) -> Lock:
     lock = Lock(workdir)
     path = workdir / "config.json"
     if path.exists():
-        _refuse_other(workdir, read_json(path), config)
+        _refuse_other(workdir, _completed(read_json(path)), config)
     write_json(path, dataclasses.asdict(config))
     return lock
+
+
+def _completed(old: dict[str, Any]) -> dict[str, Any]:
+    """With the values of fields that are younger than the run: what was done before."""
+    try:
+        return json.loads(json.dumps(dataclasses.asdict(_build(Config, old, ""))))
+    except (TypeError, KeyError):
+        return old
 
 
 def _refuse_other(workdir: Path, old: dict[str, Any], config: Config) -> None:
@@ -109,8 +119,20 @@ def read_config(workdir: Path) -> Config:
     path = workdir / "config.json"
     if not path.exists():
         raise UserError(f"{workdir} holds no run: {path} is not there.")
+    return build_config(read_json(path), path)
+
+
+def build_config(content: Any, path: Path) -> Config:
+    """A configuration from what JSON made of it.
+
+    Args:
+        path: where it stood, for the message.
+
+    Raises:
+        UserError: it is none, one of another version, or one that cannot be run.
+    """
     try:
-        config = _build(Config, read_json(path), "")
+        config = _build(Config, content, "")
     except (TypeError, KeyError) as error:
         raise UserError(
             f"{path} is not of this version of the package, or damaged ({error})."
@@ -137,8 +159,10 @@ def _build(kind: Any, value: Any, name: str) -> Any:
         if len(kinds) == len(value):
             pairs = zip(kinds, value, strict=True)
             return tuple(_build(one, item, name) for one, item in pairs)
-    if type(None) in arguments:  # int | None
-        return value if value is None else _build(arguments[0], value, name)
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):  # int | None
+        for one in arguments:
+            with contextlib.suppress(TypeError):
+                return _build(one, value, name)
     if typing.get_origin(kind) is typing.Literal and isinstance(value, str):
         if value in arguments:
             return value

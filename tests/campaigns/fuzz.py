@@ -38,6 +38,14 @@ def pictures(place: Place, tries: int) -> Row:
     return _row("altered image", tries, lambda: hostile.pictures(tries))
 
 
+def weight_files(place: Place, tries: int) -> Row:
+    return _row(
+        "altered file of weights",
+        tries,
+        lambda: hostile.weight_files(tries, place.folder),
+    )
+
+
 def checkpoints(place: Place, tries: int) -> Row:
     import jax
 

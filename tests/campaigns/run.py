@@ -34,6 +34,7 @@ CAMPAIGNS = {
     "images": (fuzz.pictures, 500),
     "archives": (fuzz.archives, 500),
     "checkpoints": (fuzz.checkpoints, 200),
+    "weight_files": (fuzz.weight_files, 1000),
     "soak": (soak.memory, 60),  # minutes
 }
 _FEW = 3

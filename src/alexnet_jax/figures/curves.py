@@ -34,6 +34,8 @@ def read(directory: Path) -> Curves:
     Raises:
         UserError: there is no run, or it has written nothing yet.
     """
+    if directory.is_file():
+        raise UserError(f"{directory} is a file: only a run directory has curves.")
     config = workdir.read_config(directory)
     path = directory / FILE
     records = _records(path) if path.exists() else []
