@@ -13,8 +13,8 @@ def mean_over_parts(
     """Mean of function(part, key of the part) over equal parts of a batch.
 
     For gradients of a mean loss this is the gradient of the whole batch, up to
-    rounding. Part i has the examples i, i + parts, i + 2 parts, ..., so that each device
-    keeps its own rows and nothing is sent.
+    rounding. Part i has the examples i, i + parts, i + 2 parts and so on, so that each
+    device keeps its own rows and nothing is sent.
 
     Args:
         function: gives a tree of floating arrays that do not depend on the batch size.
