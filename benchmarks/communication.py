@@ -82,8 +82,8 @@ def _group_size(groups: str) -> int:
     return groups.split("}")[0].count(",") + 1
 
 
-def compiled_step(config: Config, mesh: Any) -> str:
-    """The compiled train step as text; the arrays need not exist."""
+def compiled_step(config: Config, mesh: Any) -> Any:
+    """The compiled train step; the arrays need not exist."""
     everywhere, split = columns.replicated(mesh), columns.batch_sharding(mesh)
     size, batch = config.data.image_size, config.batch_size
 
@@ -105,7 +105,7 @@ def compiled_step(config: Config, mesh: Any) -> str:
                 array((3, 3), jnp.float32, everywhere),
             ),
         )
-        return program.compile().as_text()
+        return program.compile()
 
 
 def least_bytes(batch_size: int, data: int, column: int) -> int:
@@ -118,15 +118,17 @@ def least_bytes(batch_size: int, data: int, column: int) -> int:
 
 
 def row(data: int, column: int, batch_size: int) -> dict[str, Any]:
-    """What is sent on a mesh, and what must be."""
+    """What is sent on a mesh, what must be, and what each device computes."""
     count = data * column
     mesh = columns.make_mesh(
         MeshConfig(data=data, column=column), 2, jax.devices()[:count]
     )
     config = dataclasses.replace(ALEXNET2012, batch_size=batch_size)
-    found = collectives(compiled_step(config, mesh))
+    program = compiled_step(config, mesh)
+    found = collectives(program.as_text())
     sent = sum(one.sent for one in found)
     least = least_bytes(batch_size, data, column)
+    cost = program.cost_analysis()
     return {
         "mesh": f"{data}x{column}",
         "batch_size": batch_size,
@@ -134,25 +136,31 @@ def row(data: int, column: int, batch_size: int) -> dict[str, Any]:
         "least": least,
         "ratio": sent / least if least else None,
         "collectives": dict(Counter(f"{one.kind} of {one.group}" for one in found)),
+        "operations": cost["flops"],
+        "bytes_touched": cost["bytes accessed"],
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--mesh", nargs="+", default=["1x2", "2x1", "2x2", "4x2"])
-    parser.add_argument("--batch-size", type=int, default=128, help="of a device row")
+    parser.add_argument(
+        "--batch-size", type=int, default=128, help="of each device along the batch"
+    )
     parser.add_argument("--json", type=Path, help="also writes the result there")
     arguments = parser.parse_args()
     shapes = [tuple(map(int, mesh.split("x"))) for mesh in arguments.mesh]
     jax.config.update("jax_num_cpu_devices", int(max(np.prod(s) for s in shapes)))
     rows = []
-    print("mesh    bytes sent a device   the least      ratio    collectives")
+    print("of each device and step:")
+    print("mesh    bytes sent   the least   ratio     operations  touched   collectives")
     for data, column in shapes:
         found = row(data, column, arguments.batch_size * data)
         rows.append(found)
         print(
-            f"{found['mesh']:7} {found['sent']:19,} {found['least']:11,} "
-            f"{found['ratio']:10.5f}    {found['collectives']}",
+            f"{found['mesh']:7} {found['sent']:10,} {found['least']:11,} "
+            f"{found['ratio']:.5f} {found['operations'] / 1e9:9.2f} G "
+            f"{found['bytes_touched'] / 1e9:8.3f} GB   {found['collectives']}",
             flush=True,
         )
     if arguments.json:

@@ -2,9 +2,9 @@
 and no more communication than the paper's."""
 
 import dataclasses
-import re
 from functools import partial
 
+import communication
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -186,63 +186,9 @@ def test_bytes_on_a_device(one_device):
     assert columns.bytes_per_device(state.params) * 2 == whole
 
 
-COLLECTIVE = re.compile(
-    r"= (?P<shape>.*?) (?P<kind>all-gather|all-reduce|reduce-scatter|all-to-all|"
-    r"collective-permute)(?:-start)?\(.*?replica_groups=(?P<groups>\S+)"
-)
-ARRAY = re.compile(r"(?P<dtype>[fsu]\d+|pred|bf16)\[(?P<sizes>[\d,]*)\]")
-
-
-def collectives(text):
-    """(kind, bytes that a device sends) of each collective between two devices, read
-    from compiled HLO. All-gather and reduce-scatter send half of the whole array,
-    an all-reduce as much as a reduce-scatter and an all-gather."""
-    found = []
-    for match in COLLECTIVE.finditer(text):
-        size = 0
-        for array in ARRAY.finditer(match["shape"]):
-            elements = [int(n) for n in array["sizes"].split(",") if n]
-            bits = 8 if array["dtype"] == "pred" else int(array["dtype"][-2:])
-            size += int(np.prod(elements, dtype=np.int64)) * bits // 8
-        sent = {"all-gather": size // 2, "all-reduce": size, "reduce-scatter": size}
-        found.append((match["kind"], sent.get(match["kind"], size)))
-    return found
-
-
-def compiled_step(config, mesh):
-    """The compiled train step as text; the arrays need not exist."""
-    everywhere = columns.replicated(mesh)
-    split = columns.batch_sharding(mesh)
-    size, batch = config.data.image_size, config.batch_size
-
-    def array(shape, dtype, sharding):
-        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
-
-    with jax.set_mesh(mesh):
-        state = train_state.abstract_train_state(config, mesh)
-        shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-        step = jax.jit(
-            partial(train.train_step, config=config, steps_per_epoch=100.0),
-            donate_argnames="state",
-            out_shardings=(shardings, everywhere),
-        )
-        return (
-            step.lower(
-                state,
-                {
-                    "image": array((batch, size, size, 3), jnp.uint8, split),
-                    "label": array((batch,), jnp.int32, split),
-                },
-                jax.device_put(jax.random.key(0), everywhere),
-                augment.ImageStatistics(
-                    array((size, size, 3), jnp.float32, everywhere),
-                    array((3,), jnp.float32, everywhere),
-                    array((3, 3), jnp.float32, everywhere),
-                ),
-            )
-            .compile()
-            .as_text()
-        )
+def collectives(config, mesh):
+    program = communication.compiled_step(config, mesh)
+    return communication.collectives(program.as_text())
 
 
 def test_communication_of_alexnet2012(capsys):
@@ -250,13 +196,13 @@ def test_communication_of_alexnet2012(capsys):
     fc8, forward and backward, and nowhere else but for a few numbers an image of the
     softmax and the metrics: at most 1.05 times the minimum."""
     config = presets.ALEXNET2012
-    found = collectives(compiled_step(config, make_mesh(1, 2)))
+    found = collectives(config, make_mesh(1, 2))
     # What a column needs of the other: conv3's, fc6's, fc7's and fc8's inputs, and
     # as much again for their gradients; float32.
     inputs = 13 * 13 * 128 + 6 * 6 * 128 + 2048 + 2048
     minimum = 2 * 4 * inputs * config.batch_size
-    sent = sum(size for _, size in found)
-    kinds = [kind for kind, _ in found]
+    sent = sum(one.sent for one in found)
+    kinds = [one.kind for one in found]
     with capsys.disabled():
         print(f"\nminimum {minimum} bytes a step and device, sent {sent}, ", end="")
         print(f"ratio {sent / minimum:.5f}, ", end="")
@@ -269,10 +215,8 @@ def test_communication_of_alexnet2012(capsys):
 
 def test_data_parallel_gathers_nothing():
     """Along the batch only gradients (and numbers for the log) are added up."""
-    kinds = {
-        kind for kind, _ in collectives(compiled_step(tiny_config(), make_mesh(2, 1)))
-    }
-    assert kinds == {"all-reduce"}
+    found = collectives(tiny_config(), make_mesh(2, 1))
+    assert {one.kind for one in found} == {"all-reduce"}
 
 
 def test_the_step_compiles_once():
