@@ -153,7 +153,7 @@ def main() -> None:
     jax.config.update("jax_num_cpu_devices", int(max(np.prod(s) for s in shapes)))
     rows = []
     print("of each device and step:")
-    print("mesh    bytes sent   the least   ratio     operations  touched   collectives")
+    print("mesh    bytes sent   the least   ratio   operations   touched   collectives")
     for data, column in shapes:
         found = row(data, column, arguments.batch_size * data)
         rows.append(found)

@@ -22,6 +22,7 @@ Name = Literal[
     "schedules",
     "batch_size",
     "activation",
+    "precision",
 ]
 NAMES: tuple[Name, ...] = Name.__args__  # type: ignore[attr-defined]
 

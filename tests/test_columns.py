@@ -6,7 +6,6 @@ from functools import partial
 
 import communication
 import jax
-import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
