@@ -43,7 +43,7 @@ def keep_freed_memory() -> None:
     if not hasattr(library, "gnu_get_libc_version"):
         return
     library.mallopt(_MMAP_MAX, 0)
-    library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+    library.mallopt(_TRIM_THRESHOLD, -1)  # never
     library.mallopt(_ARENA_MAX, 1)
 
 
