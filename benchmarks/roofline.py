@@ -64,8 +64,9 @@ def layers_of(config: Config) -> list[Layer]:
         outputs = math.prod(maps)
         moved = passes * width * batch * (inputs + outputs) + 4 * 5 * weights
         rows.append(Layer(name, passes * forward, moved))
-        last = f"{name}_pool" if name in CONV_LAYERS else f"{name}_linear"
-        inputs = math.prod(found["intermediates"][last][0].shape)
+        stages = found["intermediates"]
+        last = f"{name}_pool" if f"{name}_pool" in stages else f"{name}_linear"
+        inputs = math.prod(stages[last][0].shape)
     return rows
 
 
