@@ -37,6 +37,7 @@ ORDER = [
     "statistics",
     "devices",
     "memory",
+    "crash_report",
     "microbatches",
     "columns",
     "layers",
@@ -186,6 +187,17 @@ def test_dependencies_have_owners(dependency):
         if any(module.split(".")[0] == dependency for module in imported(tree))
     }
     assert users == OWNERS[dependency]
+
+
+def test_programs_are_compiled_in_one_place():
+    """`devices.compiled` has the rule of one program in flight on CPU."""
+    users = {
+        name
+        for name, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "jax.jit"
+    }
+    assert users == {"devices"}
 
 
 # Notes what a process tries to import, be it installed or not.

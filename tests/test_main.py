@@ -192,24 +192,54 @@ def test_a_second_run_is_refused(tmp_path, digits_dir):
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_ctrl_c_saves_and_the_same_command_resumes(tmp_path, digits_dir):
-    """The whole job in its own process, on two column devices."""
-    arguments = ["--workdir", str(tmp_path / "run"), "--data.data-dir", digits_dir]
-    arguments += ["--num-epochs", "2", "--run.log-every-steps", "1"]
+def signalled_after_a_step(number, arguments, metrics):
+    """Exit code and messages of a run that gets a signal while it trains."""
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    metrics = tmp_path / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not (metrics.exists() and metrics.stat().st_size):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, number)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 75, errors
+    return process.returncode, errors
+
+
+@pytest.mark.parametrize(
+    "number, reason",
+    [
+        (signal.SIGABRT, "it crashed (Aborted); the stacks of its threads are in "),
+        (signal.SIGKILL, "it was stopped at once or killed, or the machine went down"),
+    ],
+)
+def test_the_next_start_says_how_a_process_died(tmp_path, digits_dir, number, reason):
+    """SIGABRT is how XLA ends a process that is stuck."""
+    workdir = tmp_path / "run"
+    arguments = ["--workdir", str(workdir), "--data.data-dir", digits_dir]
+    arguments += ["--num-epochs", "1", "--run.log-every-steps", "1"]
+    metrics = workdir / "metrics.jsonl"
+    code, errors = signalled_after_a_step(number, arguments, metrics)
+    assert code == -number, errors
+    again = run(*arguments)
+    assert again.returncode == 0 and reason in again.stderr, again.stderr
+    stacks = list(workdir.glob("crash-*.txt"))
+    if number == signal.SIGABRT:
+        assert "train.py" in stacks.pop().read_text()
+    assert not stacks
+    assert "did not finish" not in run(*arguments).stderr
+
+
+def test_ctrl_c_saves_and_the_same_command_resumes(tmp_path, digits_dir):
+    """The whole job in its own process, on two column devices."""
+    arguments = ["--workdir", str(tmp_path / "run"), "--data.data-dir", digits_dir]
+    arguments += ["--num-epochs", "2", "--run.log-every-steps", "1"]
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    code, errors = signalled_after_a_step(signal.SIGINT, arguments, metrics)
+    assert code == 75, errors
     assert "stopped and saved at step" in errors and "Traceback" not in errors
     result = run(*arguments)
     assert result.returncode == 0, result.stderr

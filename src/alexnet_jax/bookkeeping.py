@@ -97,12 +97,10 @@ def _compile_evaluation(
 ) -> Callable[[Any], dict[str, float]]:
     """Evaluation of parameters on the whole evaluation split."""
     everywhere = columns.replicated(run.mesh)
-    step = jax.jit(
+    step = devices.compiled(
         partial(scores.eval_step, config=run.config),
         out_shardings=everywhere,
-        compiler_options=devices.compiler_options(
-            deterministic=run.config.run.deterministic
-        ),
+        deterministic=run.config.run.deterministic,
     )
     zero = jax.device_put(
         {name: np.zeros((), np.float32) for name in scores.SUMS}, everywhere
@@ -141,7 +139,7 @@ def _compile_plateau(
 ) -> Callable[[optimizer.Plateau, dict[str, float]], optimizer.Plateau]:
     """The schedule's count of an evaluation."""
     everywhere = columns.replicated(run.mesh)
-    count = jax.jit(
+    count = devices.compiled(
         partial(optimizer.after_evaluation, settings=run.config.optimizer),
         out_shardings=everywhere,
     )

@@ -1,9 +1,11 @@
-"""The machine made ready: virtual devices, memory that is kept, options of XLA."""
+"""Prepares the machine and runs compiled programs on it."""
 
 import ctypes
 import functools
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -45,6 +47,35 @@ def keep_freed_memory() -> None:
     library.mallopt(_MMAP_MAX, 0)
     library.mallopt(_TRIM_THRESHOLD, -1)  # never
     library.mallopt(_ARENA_MAX, 1)
+
+
+def compiled(
+    function: Callable[..., Any], *, deterministic: bool = False, **options: Any
+) -> Callable[..., Any]:
+    """`jax.jit(function, **options)` with our compiler options; on CPU each call waits
+    for its arguments, and for its result.
+
+    All programs of this package that run on a mesh are compiled here. XLA starts a
+    program on each virtual CPU device from one pool of threads. A 33rd program in
+    flight blocks its thread until an older one ends, and a collective blocks another
+    thread until all devices arrive. Together they can take every thread, and XLA
+    aborts the process after 40 seconds (tests/dispatch_ahead.py is the smallest such
+    program). A program that starts before its arguments are copied holds the threads
+    that would copy them. With one program in flight, and its arguments there, neither
+    can happen. On CPU running ahead gains nothing.
+    """
+    program = jax.jit(
+        function,
+        compiler_options=compiler_options(deterministic=deterministic),
+        **options,
+    )
+    if jax.default_backend() != "cpu":
+        return program
+
+    def run(*arguments: Any) -> Any:
+        return jax.block_until_ready(program(*jax.block_until_ready(arguments)))
+
+    return run
 
 
 @functools.cache

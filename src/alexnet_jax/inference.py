@@ -84,8 +84,4 @@ def _compiled(function: Callable[..., Any], mesh: Mesh, **static: Any) -> Any:
     ) -> tuple[Any, jax.Array]:
         return partial(function, **static)(params, image, mean_image), label
 
-    return jax.jit(
-        with_label,
-        out_shardings=columns.replicated(mesh),
-        compiler_options=devices.compiler_options(),
-    )
+    return devices.compiled(with_label, out_shardings=columns.replicated(mesh))

@@ -23,6 +23,9 @@ class Taken(UserError):
 class Lock:
     """Holds a directory from its making until `release`, or until it is forgotten."""
 
+    died: str
+    """The process that ended without a release: "process 17 on HOST"; else empty."""
+
     def __init__(self, directory: Path) -> None:
         """Takes the directory, which must be there.
 
@@ -34,8 +37,8 @@ class Lock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.read(self._file, 300).decode(errors="replace").strip()
-            self.release()
+            holder = self._name_inside()
+            self._close()
             raise Taken(
                 f"another process works on {directory} ({holder or 'just begun'}): "
                 "wait for it or stop it, or use another directory."
@@ -47,15 +50,24 @@ class Lock:
                 file=sys.stderr,
                 flush=True,
             )
+        self.died = self._name_inside()
         with contextlib.suppress(OSError):  # a full disk; the name is a help only
             os.ftruncate(self._file, 0)
             name = f"process {os.getpid()} on {socket.gethostname()}\n"
-            os.write(self._file, name.encode())
+            os.pwrite(self._file, name.encode(), 0)
+
+    def _name_inside(self) -> str:
+        return os.pread(self._file, 300, 0).decode(errors="replace").strip()
 
     def release(self) -> None:
         if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, 0)
+            self._close()
+
+    def _close(self) -> None:
+        os.close(self._file)
+        self._file = -1
 
     def __del__(self) -> None:
         if hasattr(self, "_file"):

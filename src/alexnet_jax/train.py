@@ -20,6 +20,7 @@ from alexnet_jax import (
     augment,
     checkpoint,
     columns,
+    crash_report,
     data,
     devices,
     job,
@@ -177,6 +178,7 @@ def train_and_evaluate(
         stack.enter_context(memory.explained(config))
         run = job.set_up(config, directory)
         stack.callback(run.lock.release)
+        stack.enter_context(crash_report.written_on_abort(directory))
         stack.enter_context(jax.set_mesh(run.mesh))
         # Not before the last checkpoint is written.
         stack.callback(setattr, interruption, "has_state", False)
@@ -241,23 +243,17 @@ def _compile_update(
     # second step would compile again.
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     step = partial(train_step, config=run.config, steps_per_epoch=run.steps_per_epoch)
-    compiled = jax.jit(
+    compiled = devices.compiled(
         step,
         donate_argnames="state",
         out_shardings=(shardings, everywhere),
-        compiler_options=devices.compiler_options(
-            deterministic=run.config.run.deterministic
-        ),
+        deterministic=run.config.run.deterministic,
     )
     key = jax.random.fold_in(jax.random.key(run.config.seed), _STEPS)
     key = jax.device_put(key, everywhere)
-    on_cpu = run.mesh.devices.flat[0].platform == "cpu"
 
     def update(state: TrainState, batch: data.Batch) -> Any:
-        result = compiled(state, batch, key, images)
-        # On CPU the copy of the next batch waits for the running step. Running ahead
-        # gains nothing there, and the wait would be taken for a wait for data.
-        return jax.block_until_ready(result) if on_cpu else result
+        return compiled(state, batch, key, images)
 
     return update
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from alexnet_jax import columns, optimizer
+from alexnet_jax import columns, devices, optimizer
 from alexnet_jax.config import Config
 from alexnet_jax.model import AlexNet
 
@@ -42,7 +42,8 @@ def create_train_state(config: Config, mesh: Mesh, key: jax.Array) -> TrainState
     than its share. Call it within `jax.set_mesh(mesh)`."""
     abstract = abstract_train_state(config, mesh)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
-    return jax.jit(partial(_initial, config, mesh), out_shardings=shardings)(key)
+    create = devices.compiled(partial(_initial, config, mesh), out_shardings=shardings)
+    return create(key)
 
 
 def _initial(config: Config, mesh: Mesh, key: jax.Array) -> TrainState:

@@ -19,7 +19,7 @@ import typing
 from pathlib import Path
 from typing import Any, cast
 
-from alexnet_jax import validation
+from alexnet_jax import crash_report, validation
 from alexnet_jax.config import Config, UserError
 from alexnet_jax.lock import Lock
 
@@ -54,11 +54,24 @@ def open_workdir(workdir: Path, config: Config) -> Lock:
             "directory that you may write to."
         ) from error
     lock = Lock(workdir)
+    if lock.died:
+        _say_how_it_ended(workdir, lock.died)
     path = workdir / "config.json"
     if path.exists():
         _refuse_other(workdir, _completed(read_json(path)), config)
     write_json(path, dataclasses.asdict(config))
     return lock
+
+
+def _say_how_it_ended(workdir: Path, died: str) -> None:
+    number = died.split()[1] if died.startswith("process ") else ""
+    why = crash_report.cause(workdir, int(number) if number.isdecimal() else 0)
+    print(
+        f"note: {died} did not finish in {workdir}: {why}. "
+        "This run continues from the newest checkpoint.",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _completed(old: dict[str, Any]) -> dict[str, Any]:

@@ -74,9 +74,15 @@ def start_training(place: Place, workdir: Path, *more: Any) -> subprocess.Popen[
     return start("alexnet_jax.main", *options)
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Exit code and all that was said."""
-    output, errors = process.communicate(timeout=_PATIENCE)
+def finish(
+    process: subprocess.Popen[str], patience: float = _PATIENCE
+) -> tuple[int, str]:
+    """Exit code and all that was said.
+
+    Raises:
+        subprocess.TimeoutExpired: after `patience` seconds.
+    """
+    output, errors = process.communicate(timeout=patience)
     return process.returncode, output + errors
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import tyro
 
-from tests.campaigns import faults, fuzz, jobs, kills, soak
+from tests.campaigns import busy, faults, fuzz, jobs, kills, soak
 
 # Name, function of (place, tries), tries.
 CAMPAIGNS = {
@@ -35,6 +35,7 @@ CAMPAIGNS = {
     "archives": (fuzz.archives, 500),
     "checkpoints": (fuzz.checkpoints, 200),
     "weight_files": (fuzz.weight_files, 1000),
+    "busy": (busy.busy, 30),
     "soak": (soak.memory, 60),  # minutes
 }
 _FEW = 3

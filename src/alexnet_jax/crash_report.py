@@ -1,0 +1,49 @@
+"""How a process ended that could not say so: aborted by XLA, killed, power lost."""
+
+import contextlib
+import faulthandler
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_FIRST_WORDS = "Fatal Python error: "
+
+
+@contextlib.contextmanager
+def written_on_abort(directory: Path) -> Iterator[None]:
+    """Writes `crash-PROCESS.txt`, the stacks of all threads, if a fatal signal comes.
+
+    XLA ends a process by SIGABRT when a collective is stuck. The file is removed if
+    nothing came. Where somebody else already handles these signals (pytest, notebooks)
+    this does nothing.
+    """
+    if faulthandler.is_enabled():
+        yield
+        return
+    path = _path(directory, os.getpid())
+    with path.open("w") as file:
+        faulthandler.enable(file)
+        try:
+            yield
+        finally:
+            faulthandler.disable()
+    path.unlink(missing_ok=True)
+
+
+def cause(directory: Path, process: int) -> str:
+    """Why a process ended that had no time to say so, as far as is known."""
+    path = _path(directory, process)
+    try:
+        first = path.read_text(errors="replace").partition("\n")[0]
+    except OSError:
+        first = ""
+    if first.startswith(_FIRST_WORDS):
+        reason = first.removeprefix(_FIRST_WORDS)
+        return f"it crashed ({reason}); the stacks of its threads are in {path}"
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+    return "it was stopped at once or killed, or the machine went down"
+
+
+def _path(directory: Path, process: int) -> Path:
+    return directory / f"crash-{process}.txt"
