@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from conditions import conditions
 
-from alexnet_jax import devices
+from alexnet_jax.system import devices
 from experiments import cifar_nets, cifar_step
 from experiments.cifar_images import Images
 from experiments.cifar_model import CifarNet

@@ -24,9 +24,9 @@ import steps
 from conditions import conditions
 from steps import Steps
 
-from alexnet_jax import devices
 from alexnet_jax.config import Config, MeshConfig, Norm
 from alexnet_jax.presets import ALEXNET2012
+from alexnet_jax.system import devices
 
 
 def configuration(batch_size: int) -> Config:

@@ -27,11 +27,12 @@ import jax
 import numpy as np
 from conditions import conditions
 
-from alexnet_jax import columns, data, images, prepare, sources, threads
+from alexnet_jax import columns, data, images, prepare, sources
 from alexnet_jax.config import DataConfig, Form, MeshConfig
 from alexnet_jax.datasets import stored
 from alexnet_jax.preparation import conversion, tars
 from alexnet_jax.preparation.originals import Original, Split
+from alexnet_jax.system import threads
 
 SIZE, BATCH = 256, 64
 NAME = f"imagenet2012_{SIZE}"

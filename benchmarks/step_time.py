@@ -18,9 +18,9 @@ import jax
 import steps
 from conditions import conditions
 
-from alexnet_jax import devices
 from alexnet_jax.config import Config, MeshConfig
 from alexnet_jax.presets import PRESETS
+from alexnet_jax.system import devices
 
 
 def configured(preset: str, batch_size: int, precision: str) -> Config:

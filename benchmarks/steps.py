@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from alexnet_jax import augment, columns, devices, scores, train, train_state
+from alexnet_jax import augment, columns, scores, train, train_state
 from alexnet_jax.config import Config, MeshConfig
+from alexnet_jax.system import devices
 
 Steps = Callable[[int], None]
 """`run(n)` makes n steps and waits for them."""

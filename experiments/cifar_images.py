@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from alexnet_jax import augment, data, sources, threads
+from alexnet_jax import augment, data, sources
 from alexnet_jax.config import AugmentConfig, DataConfig, UserError
+from alexnet_jax.system import threads
 from experiments import cifar_nets
 from experiments.cifar_nets import Recipe
 

@@ -30,8 +30,9 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from alexnet_jax import data, devices, interruption, lock, metrics, workdir
+from alexnet_jax import data, metrics, workdir
 from alexnet_jax.config import UserError
+from alexnet_jax.system import devices, interruption, lock
 from experiments import cifar_checkpoint, cifar_images, cifar_settings, cifar_step
 from experiments.cifar_images import Cifar10
 from experiments.cifar_model import CifarNet

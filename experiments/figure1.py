@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import tyro
 
-from alexnet_jax import interruption
 from alexnet_jax.config import UserError
+from alexnet_jax.system import interruption
 from experiments import cifar_images, cifar_train
 from experiments.cifar_images import Cifar10
 from experiments.cifar_nets import NetName

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import tyro
 
-from alexnet_jax import lock
 from alexnet_jax.config import Config, DamagedRecord, Fault, MeshConfig, UserError
-from alexnet_jax.interruption import EXIT_RESUME, Interrupted, Interruption
 from alexnet_jax.presets import PresetName
+from alexnet_jax.system import lock
+from alexnet_jax.system.interruption import EXIT_RESUME, Interrupted, Interruption
 from experiments import plan
 from experiments.variants import differences
 
@@ -114,7 +114,7 @@ def main() -> int:
     """Returns the exit code: 0 done, 1 a fault, 2 a mistake, 75 stopped and saved."""
     chosen = tyro.cli(Options, prog="python -m experiments.run", description=__doc__)
     with Interruption(owns_process=True) as stop:
-        from alexnet_jax import devices
+        from alexnet_jax.system import devices
 
         devices.request_cpu_devices(MeshConfig())
         try:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from alexnet_jax.config import UserError
-from alexnet_jax.interruption import Interrupted
+from alexnet_jax.system.interruption import Interrupted
 from experiments import (
     cifar_checkpoint,
     cifar_images,

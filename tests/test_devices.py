@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from alexnet_jax import devices
+from alexnet_jax.system import devices
 
 
 def test_a_call_returns_when_its_result_is_there():

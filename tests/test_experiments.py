@@ -13,7 +13,6 @@ import pytest
 from alexnet_jax import (
     augment,
     columns,
-    lock,
     model,
     optimizer,
     presets,
@@ -22,6 +21,7 @@ from alexnet_jax import (
     validation,
 )
 from alexnet_jax.config import MeshConfig, UserError
+from alexnet_jax.system import lock
 from experiments import plan, report, run
 from experiments.variants import changed, differences, shortened
 

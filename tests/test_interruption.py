@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from alexnet_jax.interruption import Interrupted, Interruption
+from alexnet_jax.system.interruption import Interrupted, Interruption
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -27,7 +27,7 @@ def in_process(body):
     """Runs code with an interruption that owns the process, as the commands do."""
     code = (
         "import os, sys, time\n"
-        "from alexnet_jax.interruption import Interrupted, Interruption\n"
+        "from alexnet_jax.system.interruption import Interrupted, Interruption\n"
         f"with Interruption(owns_process=True) as interruption:\n{body}"
     )
     command = [sys.executable, "-c", code]

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from alexnet_jax import lock
+from alexnet_jax.system import lock
 
 HOLD = (
     "import sys, pathlib\n"
-    "from alexnet_jax.lock import Lock\n"
+    "from alexnet_jax.system.lock import Lock\n"
     "held = Lock(pathlib.Path(sys.argv[1]))\n"
     "print('held', flush=True)\n"
     "sys.stdin.read()\n"

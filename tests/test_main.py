@@ -10,8 +10,9 @@ import time
 
 import pytest
 
-from alexnet_jax import job, lock, options, presets, workdir
+from alexnet_jax import job, options, presets, workdir
 from alexnet_jax.config import UserError
+from alexnet_jax.system import lock
 
 COMMAND = [sys.executable, "-m", "alexnet_jax.main"]
 

@@ -19,10 +19,11 @@ import pytest
 import tensorflow_datasets as tfds
 from stand_ins import encoded, picture, train_images, write_dataset, write_tars
 
-from alexnet_jax import images, lock, prepare, sources, statistics
+from alexnet_jax import images, prepare, sources, statistics
 from alexnet_jax.config import DataConfig, Form, UserError
 from alexnet_jax.datasets import ilsvrc2012, stored
 from alexnet_jax.preparation import writing
+from alexnet_jax.system import lock
 
 SIZE = 32
 

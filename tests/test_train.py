@@ -10,17 +10,7 @@ import numpy as np
 import pytest
 from compilation import compiled_once
 
-from alexnet_jax import (
-    bookkeeping,
-    checkpoint,
-    data,
-    interruption,
-    job,
-    lock,
-    presets,
-    scores,
-    train,
-)
+from alexnet_jax import bookkeeping, checkpoint, data, job, presets, scores, train
 from alexnet_jax.config import (
     CONV_LAYERS,
     DENSE_LAYERS,
@@ -30,6 +20,7 @@ from alexnet_jax.config import (
     MeshConfig,
     UserError,
 )
+from alexnet_jax.system import interruption, lock
 
 
 @pytest.fixture(scope="module", autouse=True)

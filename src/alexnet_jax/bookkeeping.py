@@ -12,11 +12,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from alexnet_jax import augment, columns, data, devices, job, metrics, optimizer, scores
+from alexnet_jax import augment, columns, data, job, metrics, optimizer, scores
 from alexnet_jax.checkpoint import Checkpoints
 from alexnet_jax.config import Fault
-from alexnet_jax.interruption import Interrupted, Interruption
 from alexnet_jax.step_log import StepLog, refuse_nan
+from alexnet_jax.system import devices
+from alexnet_jax.system.interruption import Interrupted, Interruption
 from alexnet_jax.train_state import TrainState
 
 

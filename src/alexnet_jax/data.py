@@ -18,8 +18,8 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from alexnet_jax import threads
 from alexnet_jax.sources import Source
+from alexnet_jax.system import threads
 
 Batch = dict[str, jax.Array]
 Batches = Generator[Batch, None, None]

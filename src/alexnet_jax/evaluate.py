@@ -198,7 +198,7 @@ def main() -> int:
     chosen = tyro.cli(
         Options, prog="python -m alexnet_jax.evaluate", description=DESCRIPTION
     )
-    from alexnet_jax import devices
+    from alexnet_jax.system import devices
 
     devices.request_cpu_devices(chosen.mesh)
     try:

@@ -178,7 +178,7 @@ def main() -> int:
     chosen = tyro.cli(
         Options, prog="python -m alexnet_jax.features", description=DESCRIPTION
     )
-    from alexnet_jax import devices
+    from alexnet_jax.system import devices
 
     devices.request_cpu_devices(chosen.mesh)
     try:

@@ -10,8 +10,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from alexnet_jax import columns, data, devices
+from alexnet_jax import columns, data
 from alexnet_jax.sources import Source
+from alexnet_jax.system import devices
 from alexnet_jax.trained import Network
 
 

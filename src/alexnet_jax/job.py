@@ -17,7 +17,7 @@ from alexnet_jax import (
     workdir,
 )
 from alexnet_jax.config import Config
-from alexnet_jax.lock import Lock
+from alexnet_jax.system.lock import Lock
 
 
 class Job(NamedTuple):

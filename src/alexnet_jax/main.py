@@ -8,12 +8,13 @@ import sys
 
 from alexnet_jax import options
 from alexnet_jax.config import Config, DamagedRecord, Fault, UserError
-from alexnet_jax.interruption import EXIT_RESUME, Interrupted, Interruption
+from alexnet_jax.system.interruption import EXIT_RESUME, Interrupted, Interruption
 
 
 def run(chosen: options.Options, interruption: Interruption) -> str:
     """Trains, and returns a few lines on how it ended."""
-    from alexnet_jax import devices, train
+    from alexnet_jax import train
+    from alexnet_jax.system import devices
 
     devices.request_cpu_devices(chosen.config.run.mesh)
     outcome = train.train_and_evaluate(chosen.config, chosen.workdir, interruption)

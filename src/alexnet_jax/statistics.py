@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet_jax import images, threads
+from alexnet_jax import images
 from alexnet_jax.config import UserError
 from alexnet_jax.sources import Source
+from alexnet_jax.system import threads
 
 FILE = "statistics.npz"
 _CHUNK = 16  # images that are summed up together

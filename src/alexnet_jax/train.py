@@ -20,11 +20,8 @@ from alexnet_jax import (
     augment,
     checkpoint,
     columns,
-    crash_report,
     data,
-    devices,
     job,
-    memory,
     microbatches,
     model,
     optimizer,
@@ -33,7 +30,8 @@ from alexnet_jax import (
 )
 from alexnet_jax.bookkeeping import Bookkeeper
 from alexnet_jax.config import Config, DamagedRecord, Fault
-from alexnet_jax.interruption import Interrupted, Interruption
+from alexnet_jax.system import crash_report, devices, memory
+from alexnet_jax.system.interruption import Interrupted, Interruption
 from alexnet_jax.train_state import TrainState
 
 # Streams of random numbers, folded into the key of the run.

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from alexnet_jax import columns, devices, optimizer
+from alexnet_jax import columns, optimizer
 from alexnet_jax.config import Config
 from alexnet_jax.model import AlexNet
+from alexnet_jax.system import devices
 
 
 class TrainState(NamedTuple):

@@ -19,9 +19,10 @@ import typing
 from pathlib import Path
 from typing import Any, cast
 
-from alexnet_jax import crash_report, validation
+from alexnet_jax import validation
 from alexnet_jax.config import Config, UserError
-from alexnet_jax.lock import Lock
+from alexnet_jax.system import crash_report
+from alexnet_jax.system.lock import Lock
 
 _PACKAGES = (
     "jax",

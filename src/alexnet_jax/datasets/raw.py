@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_jax.random_access import RandomAccessFile
+from alexnet_jax.system.random_access import RandomAccessFile
 
 FOLDER = "raw"
 LABEL = np.dtype("<i4")

@@ -11,7 +11,7 @@ import numpy as np
 from alexnet_jax.config import UserError
 from alexnet_jax.datasets import ilsvrc2012
 from alexnet_jax.preparation.originals import Original, Originals, Split
-from alexnet_jax.random_access import RandomAccessFile
+from alexnet_jax.system.random_access import RandomAccessFile
 
 TRAIN_TAR = "ILSVRC2012_img_train.tar"
 VALIDATION_TAR = "ILSVRC2012_img_val.tar"

@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from alexnet_jax.config import UserError
 from alexnet_jax.datasets import stored
 from alexnet_jax.preparation.originals import Original, Originals, Split
-from alexnet_jax.random_access import RandomAccessFile
+from alexnet_jax.system.random_access import RandomAccessFile
 
 _LENGTH = struct.Struct("<Q")
 _BEFORE, _AFTER = 12, 4  # bytes around a record

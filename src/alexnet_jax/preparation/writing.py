@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from alexnet_jax import sources, statistics, threads, workdir
+from alexnet_jax import sources, statistics, workdir
 from alexnet_jax.config import Form, UserError
 from alexnet_jax.datasets import stored
-from alexnet_jax.lock import Lock
 from alexnet_jax.preparation.conversion import Chunk, convert
 from alexnet_jax.preparation.journal import Journal, open_journal, refuse_other
 from alexnet_jax.preparation.originals import Originals, Split
+from alexnet_jax.system import threads
+from alexnet_jax.system.lock import Lock
 
 VERSION = "1.0.0"
 REPORT = "preparation.json"
