@@ -27,9 +27,10 @@ import jax
 import numpy as np
 from conditions import conditions
 
-from alexnet_jax import columns, data, images, prepare, sources
+from alexnet_jax import columns, prepare
 from alexnet_jax.config import DataConfig, Form, MeshConfig
-from alexnet_jax.datasets import stored
+from alexnet_jax.data import decoding, loader, tfds_records
+from alexnet_jax.data.source import open_source
 from alexnet_jax.preparation import conversion, tars
 from alexnet_jax.preparation.originals import Original, Split
 from alexnet_jax.system import threads
@@ -56,7 +57,7 @@ def decode_and_fit(encoded: list[bytes]) -> Iterator[int]:
     def work(part: list[bytes]) -> int:
         out = np.empty((len(part), SIZE, SIZE, 3), np.uint8)
         for one, square in zip(part, out, strict=True):
-            images.read_into(one, square)
+            decoding.read_into(one, square)
         return len(part)
 
     workers = threads.count(None)
@@ -68,7 +69,7 @@ def decode_and_fit(encoded: list[bytes]) -> Iterator[int]:
 def whole_preparation(found: list[Original]) -> Iterator[int]:
     """All of prepare but the file: encode, decode again, statistics, serialise."""
     names = sorted({f"class{one.label}" for one in found})
-    serialize = stored.serializer(stored.image_features(names, SIZE))
+    serialize = tfds_records.serializer(tfds_records.image_features(names, SIZE))
     split = Split(
         len(found), lambda index: found[index]._replace(label=index % len(names))
     )
@@ -92,8 +93,8 @@ def streaming(data_dir: Path, form: str, batch_size: int = BATCH) -> Iterator[in
         stored=form,  # type: ignore[arg-type]
     )
     mesh = columns.make_mesh(MeshConfig(data=1, column=1), 2, jax.devices())
-    batches = data.train_batches(
-        sources.open_source(settings, "train"),
+    batches = loader.train_batches(
+        open_source(settings, "train"),
         seed=0,
         batch_size=batch_size,
         start_step=0,
@@ -162,17 +163,17 @@ def psnr(a: list[np.ndarray], b: list[np.ndarray]) -> float:
 
 def quality_table(encoded: list[bytes]) -> list[dict[str, float | str]]:
     """Size and error of each way to store an image."""
-    squares = [images.fit(images.decode(one), SIZE) for one in encoded]
+    squares = [decoding.fit(decoding.decode(one), SIZE) for one in encoded]
     rows = []
     for quality in (85, 90, 95, 98):
         for subsampling in ("420", "444"):
-            kept = [images.encode_jpeg(one, quality, subsampling) for one in squares]
+            kept = [decoding.encode_jpeg(one, quality, subsampling) for one in squares]
             rows.append(
                 {
                     "quality": quality,
                     "subsampling": subsampling,
                     "bytes": float(np.mean([len(one) for one in kept])),
-                    "psnr": psnr([images.decode(one) for one in kept], squares),
+                    "psnr": psnr([decoding.decode(one) for one in kept], squares),
                 }
             )
     return rows
@@ -229,8 +230,8 @@ def run(arguments: argparse.Namespace) -> dict:
 
 def qualities(encoded: list[bytes]) -> dict[str, float]:
     """Agreement of the scaled images with one another and with Pillow's best filter."""
-    squares = [np.ascontiguousarray(_square(images.decode(one))) for one in encoded]
-    ours = [images.fit(one, SIZE) for one in squares]
+    squares = [np.ascontiguousarray(_square(decoding.decode(one))) for one in encoded]
+    ours = [decoding.fit(one, SIZE) for one in squares]
     best, others = baselines.lanczos(squares, SIZE), baselines.scaled(squares, SIZE)
     found = {"ours - Lanczos": psnr(ours, best)}
     for name, one in others.items():

@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from alexnet_jax import augment, data, sources
+from alexnet_jax import augment
 from alexnet_jax.config import AugmentConfig, DataConfig, UserError
+from alexnet_jax.data import loader
+from alexnet_jax.data.source import Source, open_source
 from alexnet_jax.system import threads
 from experiments import cifar_nets
 from experiments.cifar_nets import Recipe
@@ -48,8 +50,8 @@ def load_cifar10(data_dir: str | None) -> Cifar10:
         image_size=cifar_nets.IMAGE_SIZE,
         stored="records",
     )
-    train_source = sources.open_source(config, config.train_split)
-    test_source = sources.open_source(config, config.eval_split)
+    train_source = open_source(config, config.train_split)
+    test_source = open_source(config, config.eval_split)
     image, label = _read(train_source)
     return Cifar10(
         train=Images(*jax.device_put((image, label))),
@@ -58,11 +60,11 @@ def load_cifar10(data_dir: str | None) -> Cifar10:
     )
 
 
-def _read(source: sources.Source) -> tuple[np.ndarray, np.ndarray]:
+def _read(source: Source) -> tuple[np.ndarray, np.ndarray]:
     if source.num_classes != cifar_nets.NUM_CLASSES:
         raise UserError(f"{source.name} has {source.num_classes} classes, not 10.")
     with ThreadPoolExecutor(threads.count(None)) as pool:
-        return data.read_rows(source, np.arange(source.num_examples), pool)
+        return loader.read_rows(source, np.arange(source.num_examples), pool)
 
 
 def training_views(

@@ -30,8 +30,9 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from alexnet_jax import data, metrics, workdir
+from alexnet_jax import metrics, workdir
 from alexnet_jax.config import UserError
+from alexnet_jax.data import loader
 from alexnet_jax.system import devices, interruption, lock
 from experiments import cifar_checkpoint, cifar_images, cifar_settings, cifar_step
 from experiments.cifar_images import Cifar10
@@ -139,7 +140,7 @@ def _is_reached(state: State, settings: Settings) -> bool:
 def _train_epoch(run: Run, state: State, epoch: Epoch) -> State:
     """What is left of an epoch, and its record: the error runs along, each batch
     counted before its update."""
-    order = data.epoch_order(run.settings.seed, epoch.number, epoch.num_examples)
+    order = loader.epoch_order(run.settings.seed, epoch.number, epoch.num_examples)
     batches = cifar_step.epoch_batches(order, run.recipe.batch_size)
     first = int(state.step) - epoch.first_step
     rates = rates_of(run.recipe, epoch)

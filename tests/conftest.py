@@ -23,7 +23,7 @@ def test_data() -> Path:
 @pytest.fixture(scope="session")
 def digits_dir(tmp_path_factory) -> str:
     """A tfds data directory with the digits, so that nothing is written at home."""
-    from alexnet_jax.datasets import digits
+    from alexnet_jax.data import digits
 
     folder = str(tmp_path_factory.mktemp("tfds"))
     digits.prepare(folder)

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stand_ins import archive, encoded, picture
 
-from alexnet_jax import checkpoint, images, parameters, presets, weights, workdir
+from alexnet_jax import checkpoint, parameters, presets, weights, workdir
 from alexnet_jax.config import Config, UserError
+from alexnet_jax.data import decoding
 from alexnet_jax.formats import caffemodel as reading
 from alexnet_jax.formats import npz
 from alexnet_jax.preparation import tars
@@ -189,7 +190,7 @@ def pictures(examples: int) -> None:
             spans = [(place * 60 / len(form), patch) for place, patch in spans]
         out = np.empty((32, 32, 3), np.uint8)
         try:
-            images.read_into(_altered(form, spans, max(keep, 0.2)), out)
+            decoding.read_into(_altered(form, spans, max(keep, 0.2)), out)
         except _REFUSALS:
             pass
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from alexnet_jax.datasets import ilsvrc2012
+from alexnet_jax.data import ilsvrc2012
 
 
 def encoded(pixels, form="JPEG", mode=None, **options):

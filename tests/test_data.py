@@ -16,8 +16,10 @@ import pytest
 import tensorflow_datasets as tfds
 from stand_ins import encoded, write_dataset
 
-from alexnet_jax import columns, data, sources, statistics
+from alexnet_jax import columns
 from alexnet_jax.config import DataConfig, MeshConfig, UserError
+from alexnet_jax.data import image_statistics, loader
+from alexnet_jax.data.source import open_source
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def settings(digits_dir):
 
 @pytest.fixture
 def train_source(settings):
-    return sources.open_source(settings, "train")
+    return open_source(settings, "train")
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def sharding():
 
 
 def take(source, sharding, start_step, count, num_workers=2, batch_size=64):
-    batches = data.train_batches(
+    batches = loader.train_batches(
         source,
         seed=3,
         batch_size=batch_size,
@@ -51,7 +53,9 @@ def take(source, sharding, start_step, count, num_workers=2, batch_size=64):
 
 def test_each_epoch_has_every_example_once():
     """Batches of 64 straddle the epochs of 150: three epochs are 450 positions."""
-    order = np.concatenate([data.batch_indices(1, step, 64, 150) for step in range(8)])
+    order = np.concatenate(
+        [loader.batch_indices(1, step, 64, 150) for step in range(8)]
+    )
     for epoch in range(3):
         part = order[epoch * 150 : (epoch + 1) * 150]
         np.testing.assert_array_equal(np.sort(part), np.arange(150))
@@ -59,7 +63,7 @@ def test_each_epoch_has_every_example_once():
 
 
 def test_a_batch_larger_than_the_dataset():
-    indices = data.batch_indices(0, 1, 25, 10)
+    indices = loader.batch_indices(0, 1, 25, 10)
     assert len(indices) == 25
     assert np.bincount(indices, minlength=10).min() == 2
 
@@ -67,7 +71,7 @@ def test_a_batch_larger_than_the_dataset():
 def test_order_is_pinned():
     """If this fails, runs that were begun before no longer resume exactly."""
     np.testing.assert_array_equal(
-        data.batch_indices(seed=0, step=3, batch_size=8, num_examples=20),
+        loader.batch_indices(seed=0, step=3, batch_size=8, num_examples=20),
         PINNED_ORDER,
     )
 
@@ -108,8 +112,8 @@ def test_pixels_are_those_of_scikit_learn(train_source):
 
 @pytest.mark.parametrize("batch_size", [64, 360, 500])
 def test_evaluation_sees_each_example_once(settings, sharding, batch_size):
-    source = sources.open_source(settings, "test")
-    batches = data.eval_batches(
+    source = open_source(settings, "test")
+    batches = loader.eval_batches(
         source, batch_size=batch_size, sharding=sharding, num_workers=2
     )
     labels = []
@@ -136,7 +140,7 @@ def test_threads_end_with_an_error(train_source, sharding):
         def read(self, indices, image, label):
             raise ValueError("record 7")
 
-    batches = data.eval_batches(
+    batches = loader.eval_batches(
         Damaged(), batch_size=64, sharding=sharding, num_workers=2
     )
     with pytest.raises(ValueError, match="record 7"):
@@ -149,7 +153,7 @@ def test_transfers_are_explicit(train_source, sharding):
     """For all threads, where `jax.transfer_guard` is for the one that calls it."""
     jax.config.update("jax_transfer_guard", "disallow")
     try:
-        batches = data.eval_batches(
+        batches = loader.eval_batches(
             train_source, batch_size=64, sharding=sharding, num_workers=2
         )
         with contextlib.closing(batches):
@@ -164,7 +168,7 @@ def test_rows_of_processes():
     different images each its own. Rows that two devices share are read once."""
 
     def rows(*slices):
-        return data.local_rows(
+        return loader.local_rows(
             SimpleNamespace(
                 addressable_devices_indices_map=lambda shape: {
                     number: (part,) for number, part in enumerate(slices)
@@ -181,18 +185,18 @@ def test_rows_of_processes():
 
 def test_unknown_dataset(settings):
     with pytest.raises(UserError, match="no prepared dataset 'cifra10'.*there: digits"):
-        sources.open_source(dataclasses.replace(settings, name="cifra10"), "train")
+        open_source(dataclasses.replace(settings, name="cifra10"), "train")
 
 
 @pytest.mark.parametrize("name", ["", "a/b/c", "../digits", "cifar-10"])
 def test_a_name_that_is_none(settings, name):
     with pytest.raises(UserError, match="no prepared dataset .*there: digits"):
-        sources.open_source(dataclasses.replace(settings, name=name), "train")
+        open_source(dataclasses.replace(settings, name=name), "train")
 
 
 def test_unknown_split(settings):
     with pytest.raises(UserError, match="no split 'validation': its splits are"):
-        sources.open_source(settings, "validation")
+        open_source(settings, "validation")
 
 
 def test_missing_feature(tmp_path):
@@ -204,7 +208,7 @@ def test_missing_feature(tmp_path):
     )
     settings = DataConfig(name="texts", data_dir=str(tmp_path), image_size=8)
     with pytest.raises(UserError, match="no feature 'image' of type Image: .* text"):
-        sources.open_source(settings, "train")
+        open_source(settings, "train")
 
 
 def test_label_that_is_no_class(tmp_path):
@@ -220,7 +224,7 @@ def test_label_that_is_no_class(tmp_path):
     with pytest.raises(
         UserError, match=r"'label' of type ClassLabel: .*label \(Text\)"
     ):
-        sources.open_source(settings, "train")
+        open_source(settings, "train")
 
 
 def test_a_format_without_random_access(tmp_path, digits_dir):
@@ -232,7 +236,7 @@ def test_a_format_without_random_access(tmp_path, digits_dir):
     info.write_text(content.replace('"name": "digits"', '"name": "numerals"'))
     settings = DataConfig(name="numerals", data_dir=str(tmp_path), image_size=8)
     with pytest.raises(UserError, match="stored as tfrecord, .*--source numerals"):
-        sources.open_source(settings, "train")
+        open_source(settings, "train")
 
 
 def test_a_damaged_record_is_named(tmp_path, sharding):
@@ -253,9 +257,11 @@ def test_a_damaged_record_is_named(tmp_path, sharding):
         examples,
     )
     settings = DataConfig(name="photos", data_dir=str(tmp_path), image_size=16)
-    source = sources.open_source(settings, "train")
+    source = open_source(settings, "train")
     with pytest.raises(ValueError, match=r"photos, split train, record 2 .*2\.jpg"):
-        list(data.eval_batches(source, batch_size=4, sharding=sharding, num_workers=2))
+        list(
+            loader.eval_batches(source, batch_size=4, sharding=sharding, num_workers=2)
+        )
 
 
 @pytest.fixture
@@ -274,7 +280,7 @@ def damaged(tmp_path):
     settings = DataConfig(
         name="colours", data_dir=str(tmp_path), image_size=8, damaged="skip"
     )
-    return sources.open_source(settings, "train")
+    return open_source(settings, "train")
 
 
 def test_damaged_records_are_skipped_and_counted(damaged, sharding):
@@ -287,13 +293,15 @@ def test_damaged_records_are_skipped_and_counted(damaged, sharding):
 
 
 def test_damaged_records_are_not_evaluated(damaged, sharding):
-    batches = data.eval_batches(damaged, batch_size=4, sharding=sharding, num_workers=2)
+    batches = loader.eval_batches(
+        damaged, batch_size=4, sharding=sharding, num_workers=2
+    )
     labels = np.concatenate([np.asarray(batch["label"]) for batch in batches])
     np.testing.assert_array_equal(np.flatnonzero(labels < 0), [2, 3, 11])
 
 
 def test_statistics_leave_damaged_records_out(damaged):
-    found = statistics.compute(damaged, num_workers=2)
+    found = image_statistics.compute(damaged, num_workers=2)
     readable = [n for n in range(12) if n not in (2, 3, 11)]
     np.testing.assert_allclose(found.mean_image, 20 * np.mean(readable), rtol=1e-6)
 
@@ -340,7 +348,7 @@ def test_two_processes_share_an_epoch(digits_dir, tmp_path):
     ]
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
     steps = -(-1437 // 96)
-    order = np.concatenate([data.batch_indices(5, k, 96, 1437) for k in range(steps)])
+    order = np.concatenate([loader.batch_indices(5, k, 96, 1437) for k in range(steps)])
     shares = [np.load(tmp_path / f"{rank}.npy") for rank in range(2)]
     # Threads of one process finish in any order, but batches follow one another.
     in_epoch = np.concatenate([share[: steps * 48] for share in shares])
@@ -353,11 +361,11 @@ def test_cifar10(test_data, sharding):
     """A dataset that others prepared: tfds's own decoding gives the same images."""
     folder = str(test_data / "tfds")
     settings = DataConfig(name="cifar10", data_dir=folder, image_size=32)
-    source = sources.open_source(settings, "train")
+    source = open_source(settings, "train")
     assert (source.num_examples, source.num_classes) == (50_000, 10)
     batch = take(source, sharding, 5, 1)[0]
     records = tfds.data_source("cifar10", split="train", data_dir=folder)
-    indices = data.batch_indices(3, 5, 64, 50_000)
+    indices = loader.batch_indices(3, 5, 64, 50_000)
     expected = np.stack([records[int(index)]["image"] for index in indices])
     # Decoders of JPEG may differ by a grey level in rounding.
     difference = np.abs(batch["image"].astype(int) - expected.astype(int))

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from alexnet_jax import sources
 from alexnet_jax.config import DataConfig, UserError
-from alexnet_jax.datasets import digits
+from alexnet_jax.data import digits
+from alexnet_jax.data.source import open_source
 
 PREPARE = "import sys; from alexnet_jax.datasets import digits; digits.prepare({!r})"
 
 
 def read(folder, split):
     settings = DataConfig(name="digits", data_dir=folder, image_size=8)
-    source = sources.open_source(settings, split)
+    source = open_source(settings, split)
     image = np.empty((source.num_examples, 8, 8, 3), np.uint8)
     label = np.empty(source.num_examples, np.int32)
     source.read(np.arange(source.num_examples), image, label)

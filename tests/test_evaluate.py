@@ -22,12 +22,12 @@ from alexnet_jax import (
     prepare,
     presets,
     scores,
-    sources,
     train,
     trained,
 )
 from alexnet_jax.config import DataConfig, Form, MeshConfig, UserError
-from alexnet_jax.datasets import ilsvrc2012
+from alexnet_jax.data import ilsvrc2012
+from alexnet_jax.data.source import open_source
 
 NAME = "imagenet2012_32"
 
@@ -129,7 +129,7 @@ def test_where_the_views_lie(views, count):
 
 def test_ten_views_equal_ten_crops_by_hand(runs, data_dir):
     member, mesh = load(runs[0])
-    source = sources.open_source(member.config.data, "validation")
+    source = open_source(member.config.data, "validation")
     with jax.set_mesh(mesh):
         found, label = predictions.predict(
             member, source, mesh, num_views=10, batch_size=8, num_workers=2
@@ -146,7 +146,7 @@ def test_any_mesh(runs, shape):
     found = []
     for mesh_shape in ((1, 1), shape):
         member, mesh = load(runs[0], mesh_shape)
-        source = sources.open_source(member.config.data, "validation")
+        source = open_source(member.config.data, "validation")
         with jax.set_mesh(mesh):
             found.append(
                 predictions.predict(

@@ -273,19 +273,21 @@ def test_smoke_of_every_experiment(name, digits_dir, tmp_path):
 @pytest.fixture(scope="module")
 def real_batch(test_data, tmp_path_factory):
     """16 images of the ImageNet sample, and statistics of the sample."""
-    from alexnet_jax import prepare, sources, statistics
+    from alexnet_jax import prepare
     from alexnet_jax.config import DataConfig
+    from alexnet_jax.data import image_statistics
+    from alexnet_jax.data.source import open_source
 
     folder = str(tmp_path_factory.mktemp("data"))
     source = str(test_data / "ilsvrc2012_sample")
     prepare.run(prepare.Options(source=source, data_dir=folder))
     settings = DataConfig(name="imagenet2012_256", data_dir=folder, image_size=256)
-    opened = sources.open_source(settings, "train")
+    opened = open_source(settings, "train")
     image = np.empty((16, 256, 256, 3), np.uint8)
     label = np.empty(16, np.int32)
     opened.read(np.arange(16), image, label)
-    found = statistics.load(opened.directory / statistics.FILE)
-    stddev, direction = statistics.principal_components(found.covariance)
+    found = image_statistics.load(opened.directory / image_statistics.FILE)
+    stddev, direction = image_statistics.principal_components(found.covariance)
     images = augment.ImageStatistics(found.mean_image, stddev, direction)
     return {"image": image, "label": label}, images
 

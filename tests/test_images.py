@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet_jax import images
+from alexnet_jax.data import decoding
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
@@ -37,7 +37,7 @@ def pillow(data):
 )
 def test_decode_equals_pillow(mode, form):
     data = encoded(mode, form)
-    found = images.decode(data)
+    found = decoding.decode(data)
     assert found.dtype == np.uint8 and found.shape == (40, 60, 3)
     # Two JPEG decoders may differ in rounding.
     assert np.abs(found.astype(int) - pillow(data).astype(int)).max() <= 2
@@ -46,7 +46,7 @@ def test_decode_equals_pillow(mode, form):
 def test_orientation_is_not_applied():
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
-    assert images.decode(encoded("RGB", "JPEG", exif=exif)).shape == (40, 60, 3)
+    assert decoding.decode(encoded("RGB", "JPEG", exif=exif)).shape == (40, 60, 3)
 
 
 @pytest.mark.parametrize(
@@ -62,40 +62,40 @@ def test_orientation_is_not_applied():
 )
 def test_damage_is_an_error(data):
     with pytest.raises(ValueError):
-        images.decode(data)
+        decoding.decode(data)
 
 
 def test_fit_takes_the_centre():
     """A grey frame left and right of a white centre square disappears."""
     image = np.full((50, 90, 3), 10, np.uint8)
     image[:, 20:70] = 255
-    np.testing.assert_array_equal(images.fit(image, 25), 255)
+    np.testing.assert_array_equal(decoding.fit(image, 25), 255)
 
 
 def test_squashing_takes_all_of_the_image():
     """Each pixel of the result is the mean of 2 x 3; a scale of 1 changes nothing."""
     means = PIXELS.reshape(20, 2, 20, 3, 3).mean(axis=(1, 3))
-    found = images.fit(PIXELS, 20, squash=True)
+    found = decoding.fit(PIXELS, 20, squash=True)
     assert np.abs(found - means).max() <= 0.51
     square = np.ascontiguousarray(PIXELS[:, :40])
-    assert np.shares_memory(images.fit(square, 40, squash=True), square)
+    assert np.shares_memory(decoding.fit(square, 40, squash=True), square)
 
 
 @pytest.mark.parametrize("size", [20, 40, 64])
 def test_fit_sizes(size):
-    assert images.fit(PIXELS, size).shape == (size, size, 3)
+    assert decoding.fit(PIXELS, size).shape == (size, size, 3)
 
 
 def test_fit_by_half_is_the_mean_of_four():
     square = PIXELS[:, 10:50]
     means = square.reshape(20, 2, 20, 2, 3).mean(axis=(1, 3))
-    found = images.fit(PIXELS, 20)
+    found = decoding.fit(PIXELS, 20)
     assert np.abs(found - means).max() <= 0.51
 
 
 def test_fit_leaves_the_right_size_alone():
     square = np.ascontiguousarray(PIXELS[:, :40])
-    assert np.shares_memory(images.fit(square, 40), square)
+    assert np.shares_memory(decoding.fit(square, 40), square)
 
 
 def test_an_absurd_size_is_damage():
@@ -103,7 +103,7 @@ def test_an_absurd_size_is_damage():
     data = bytearray(encoded("RGB", "BMP"))
     data[18:26] = (10**5).to_bytes(4, "little") * 2  # width and height
     with pytest.raises(ValueError, match="exceeds limit"):
-        images.decode(bytes(data))
+        decoding.decode(bytes(data))
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ def test_read_into_equals_decode_and_fit(form, height, width):
     pixels = generator.integers(0, 256, (height, width, 3), np.uint8)
     Image.fromarray(pixels).save(content, format=form)
     out = np.zeros((3, 16, 16, 3), np.uint8)
-    images.read_into(content.getvalue(), out[1])
-    expected = images.fit(images.decode(content.getvalue()), 16)
+    decoding.read_into(content.getvalue(), out[1])
+    expected = decoding.fit(decoding.decode(content.getvalue()), 16)
     np.testing.assert_array_equal(out[1], expected)
     assert not out[0].any() and not out[2].any()
 
@@ -132,4 +132,4 @@ def test_read_into_equals_decode_and_fit(form, height, width):
 def test_channel_products_are_exact():
     pixels = np.random.default_rng(0).integers(0, 256, (37, 41, 3), np.uint8)
     flat = pixels.reshape(-1, 3).astype(np.int64)
-    np.testing.assert_array_equal(images.channel_products(pixels), flat.T @ flat)
+    np.testing.assert_array_equal(decoding.channel_products(pixels), flat.T @ flat)

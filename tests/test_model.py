@@ -10,8 +10,9 @@ import numpy as np
 import oracle
 import pytest
 
-from alexnet_jax import augment, images, presets, train, validation
+from alexnet_jax import augment, presets, train, validation
 from alexnet_jax.config import Norm, Pool
+from alexnet_jax.data import decoding
 from alexnet_jax.model import AlexNet
 
 MODEL_2012 = presets.ALEXNET2012.model
@@ -313,7 +314,7 @@ def real_images(folder, number):
             with tarfile.open(fileobj=inner) as synset:
                 for file in synset:
                     encoded = synset.extractfile(file).read()
-                    found.append(images.fit(images.decode(encoded), 256))
+                    found.append(decoding.fit(decoding.decode(encoded), 256))
             if len(found) >= number:
                 return np.stack(found[:number])
     raise AssertionError(f"the sample has only {len(found)} images")

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageOps
 from stand_ins import encoded, picture
 
-from alexnet_jax import image_files, images, photographs
 from alexnet_jax.config import UserError
+from alexnet_jax.data import decoding, photographs, user_images
 
 PIXELS = picture(0, height=40, width=60)
 
@@ -27,7 +27,7 @@ def saved(folder, content, name="one.png"):
 def test_a_file_is_read_as_a_dataset_is(tmp_path):
     content = encoded(PIXELS)
     expected = np.zeros((24, 24, 3), np.uint8)
-    images.read_into(content, expected)
+    decoding.read_into(content, expected)
     np.testing.assert_array_equal(read(saved(tmp_path, content)), expected)
 
 
@@ -36,9 +36,9 @@ def test_squashing(tmp_path, form):
     one = PIXELS if form == "array" else saved(tmp_path, encoded(PIXELS, form))
     found = np.zeros((20, 20, 3), np.uint8)
     photographs.read_into(one, found, squash=True)
-    decoded = PIXELS if form == "array" else images.decode(one.read_bytes())
-    np.testing.assert_array_equal(found, images.fit(decoded, 20, squash=True))
-    assert np.abs(found.astype(int) - images.fit(decoded, 20)).max() > 5
+    decoded = PIXELS if form == "array" else decoding.decode(one.read_bytes())
+    np.testing.assert_array_equal(found, decoding.fit(decoded, 20, squash=True))
+    assert np.abs(found.astype(int) - decoding.fit(decoded, 20)).max() > 5
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -49,7 +49,7 @@ def test_orientation_equals_pillow(tmp_path, orientation, form):
     content = encoded(PIXELS, form, exif=exif)
     with Image.open(io.BytesIO(content)) as image:
         turned = np.array(ImageOps.exif_transpose(image).convert("RGB"))
-        expected = images.fit(turned, 24)
+        expected = decoding.fit(turned, 24)
         found = {"file": read(saved(tmp_path, content)), "image": read(image)}
     for pixels in found.values():
         # Two JPEG decoders may differ in rounding.
@@ -83,7 +83,7 @@ def test_other_modes_equal_pillow(tmp_path, mode, form):
     content = encoded(PIXELS, form, mode=mode)
     expected = np.array(Image.open(io.BytesIO(content)).convert("RGB"))
     found = read(saved(tmp_path, content)).astype(int)
-    assert np.abs(found - images.fit(expected, 24)).max() <= 2
+    assert np.abs(found - decoding.fit(expected, 24)).max() <= 2
 
 
 def test_arrays_and_images_of_pillow_equal_files(tmp_path):
@@ -111,11 +111,11 @@ def test_find(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     monkeypatch.setattr("sys.stdin", io.StringIO("x.png\n\n y.txt \n"))
-    found = image_files.find(["z", str(tmp_path), "-"])
+    found = user_images.find(["z", str(tmp_path), "-"])
     below = [tmp_path / name for name in ("a.JPG", "b.png", "deep/c.webp")]
     assert [str(path) for path in found] == ["z", *map(str, below), "x.png", "y.txt"]
     with pytest.raises(UserError, match="no images"):
-        image_files.find([])
+        user_images.find([])
 
 
 def test_folders_are_labels(tmp_path):
@@ -123,7 +123,7 @@ def test_folders_are_labels(tmp_path):
     files = [saved(tmp_path, encoded(PIXELS, "PNG"))]
     (tmp_path / "four").mkdir()
     files.append(saved(tmp_path / "four", encoded(PIXELS, "PNG")))
-    source = image_files.open_pictures(files, 24, names).source
+    source = user_images.open_pictures(files, 24, names).source
     image, label = np.zeros((2, 24, 24, 3), np.uint8), np.zeros(2, np.int32)
     source.read(np.arange(2), image, label)
     assert label.tolist() == [-1, 1]

@@ -11,9 +11,10 @@ import pytest
 from stand_ins import encoded, picture
 
 import alexnet_jax
-from alexnet_jax import classes, evaluate, predict, sources, workdir
+from alexnet_jax import evaluate, predict, workdir
 from alexnet_jax.config import MeshConfig, UserError
-from alexnet_jax.datasets import ilsvrc2012
+from alexnet_jax.data import class_names, ilsvrc2012
+from alexnet_jax.data.source import open_source
 
 COUNT = 40
 
@@ -27,7 +28,7 @@ def model(digits_run):
 def digit_files(digits_run, tmp_path_factory):
     """The first test digits as files, as they are stored in the dataset."""
     config = workdir.read_config(digits_run)
-    records = sources.open_source(config.data, "test").records
+    records = open_source(config.data, "test").records
     folder = tmp_path_factory.mktemp("digits")
     for index in range(COUNT):
         (folder / f"{index:03d}.png").write_bytes(records[index]["image"])
@@ -167,11 +168,11 @@ def test_the_command(digits_run, digit_files):
 
 def test_readable_names():
     names = ilsvrc2012.class_names()
-    found = classes.readable(names, 1000)
+    found = class_names.readable(names, 1000)
     assert len(set(found)) == 1000
     assert found[0] == "tench" and found[134] == "crane (n02012849)"
-    assert classes.readable(["cat", "dog"], 2) == ["cat", "dog"]
-    assert classes.readable(None, 3) == ["0", "1", "2"]
+    assert class_names.readable(["cat", "dog"], 2) == ["cat", "dog"]
+    assert class_names.readable(None, 3) == ["0", "1", "2"]
 
 
 def test_importing_the_package_is_cheap():

@@ -19,9 +19,10 @@ import pytest
 import tensorflow_datasets as tfds
 from stand_ins import encoded, picture, train_images, write_dataset, write_tars
 
-from alexnet_jax import images, prepare, sources, statistics
+from alexnet_jax import prepare
 from alexnet_jax.config import DataConfig, Form, UserError
-from alexnet_jax.datasets import ilsvrc2012, stored
+from alexnet_jax.data import decoding, ilsvrc2012, image_statistics, tfds_records
+from alexnet_jax.data.source import open_source
 from alexnet_jax.preparation import writing
 from alexnet_jax.system import lock
 
@@ -55,7 +56,7 @@ def open_split(data_dir, split="train", name=f"imagenet2012_{SIZE}", stored="rec
     settings = DataConfig(
         name=name, data_dir=str(data_dir), image_size=SIZE, stored=stored
     )
-    return sources.open_source(settings, split)
+    return open_source(settings, split)
 
 
 def read_all(source):
@@ -72,7 +73,7 @@ def file_names(source):
 
 def test_facts_of_ilsvrc():
     """The table agrees with tfds on the order of classes and with the known counts."""
-    labels = stored.package_file("datasets/imagenet2012/labels.txt").split()
+    labels = tfds_records.package_file("datasets/imagenet2012/labels.txt").split()
     assert ilsvrc2012.class_names() == labels
     counts = [synset.num_train_images for synset in ilsvrc2012.synsets()]
     assert sum(counts) == ilsvrc2012.TRAIN_IMAGES == 1_281_167
@@ -91,7 +92,7 @@ def test_tars_by_name_label_and_pixels(prepared):
     for row, name in enumerate(names):
         synset, jpeg = expected[name]
         assert source.class_names[label[row]] == synset
-        pixels = images.fit(images.decode(jpeg), SIZE).astype(float)
+        pixels = decoding.fit(decoding.decode(jpeg), SIZE).astype(float)
         assert np.abs(pixels - image[row]).mean() < 6  # but for the JPEG
 
 
@@ -118,19 +119,19 @@ def test_plain_tfds_reads_it(prepared):
 def test_statistics_equal_a_direct_computation(prepared):
     source = open_split(prepared)
     pixels = read_all(source)[0].astype(np.float64)
-    found = statistics.load(source.directory / statistics.FILE)
+    found = image_statistics.load(source.directory / image_statistics.FILE)
     np.testing.assert_allclose(found.mean_image, pixels.mean(axis=0), rtol=1e-6)
     expected = np.cov(pixels.reshape(-1, 3), rowvar=False, ddof=0)
     np.testing.assert_allclose(found.covariance, expected, rtol=1e-9)
 
 
 def test_a_run_takes_the_prepared_statistics(prepared, tmp_path, monkeypatch):
-    monkeypatch.setattr(statistics, "compute", None)  # a pass would fail
+    monkeypatch.setattr(image_statistics, "compute", None)  # a pass would fail
     source = open_split(prepared)
-    statistics.load_or_compute(source, tmp_path / "statistics.npz", num_workers=1)
+    image_statistics.load_or_compute(source, tmp_path / "statistics.npz", num_workers=1)
     with pytest.raises(TypeError):  # part of a split has others
         part = open_split(prepared, "train[:10]")
-        statistics.load_or_compute(part, tmp_path / "part.npz", num_workers=1)
+        image_statistics.load_or_compute(part, tmp_path / "part.npz", num_workers=1)
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "train[5:17]", "train[50%:]"])
@@ -154,7 +155,7 @@ def test_raw_pixels_of_another_size_are_not_taken(prepared):
         stored="raw",
     )
     with pytest.raises(UserError, match="prepare --raw"):
-        sources.open_source(settings, "train")
+        open_source(settings, "train")
 
 
 def test_says_what_is_missing(tars, tmp_path, capsys):
@@ -392,10 +393,10 @@ def test_check_finds_changes(prepared, tmp_path, capsys, pattern, place, message
     if place is not None:
         change_byte(path, place)
     else:
-        found = statistics.load(path)
+        found = image_statistics.load(path)
         found.mean_image[3, 3] += 1
         source = open_split(tmp_path)
-        statistics.save(path, found, source.fingerprint)
+        image_statistics.save(path, found, source.fingerprint)
     assert run(None, tmp_path, name=f"imagenet2012_{SIZE}", check=True) == 1
     assert re.search(message, capsys.readouterr().err)
 
@@ -467,11 +468,11 @@ def test_the_real_sample(test_data, tmp_path, capsys):
     assert run(source, tmp_path, form=form, raw=True, check=True) == 0
     name = "imagenet2012_256"
     settings = DataConfig(name=name, data_dir=str(tmp_path), image_size=256)
-    train = sources.open_source(settings, "train")
+    train = open_source(settings, "train")
     assert (train.num_examples, train.num_classes) == (400, 1000)
-    assert sources.open_source(settings, "validation").num_examples == 300
-    found = statistics.load(train.directory / statistics.FILE)
-    stddev, direction = statistics.principal_components(found.covariance)
+    assert open_source(settings, "validation").num_examples == 300
+    found = image_statistics.load(train.directory / image_statistics.FILE)
+    stddev, direction = image_statistics.principal_components(found.covariance)
     # cuda-convnet2's of all images (input_meta), to a fifth: 400 images are not all.
     np.testing.assert_allclose(stddev, [121.78, 37.09, 19.72], rtol=0.2)
     np.testing.assert_allclose(direction[0], 3**-0.5, atol=0.02)  # near grey

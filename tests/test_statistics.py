@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alexnet_jax import statistics
 from alexnet_jax.config import DataConfig, UserError
-from alexnet_jax.sources import open_source
+from alexnet_jax.data import image_statistics
+from alexnet_jax.data.source import open_source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Noise:
 
 
 def test_equals_direct_computation():
-    found = statistics.compute(Noise(), num_workers=2)
+    found = image_statistics.compute(Noise(), num_workers=2)
     pixels = Noise().pixels().astype(np.float64)
     np.testing.assert_allclose(found.mean_image, pixels.mean(axis=0), rtol=1e-6)
     expected = np.cov(pixels.reshape(-1, 3), rowvar=False, ddof=0)
@@ -41,8 +41,8 @@ def test_equals_direct_computation():
 
 
 def test_principal_components_rebuild_the_covariance():
-    covariance = statistics.compute(Noise(), num_workers=1).covariance
-    stddev, direction = statistics.principal_components(covariance)
+    covariance = image_statistics.compute(Noise(), num_workers=1).covariance
+    stddev, direction = image_statistics.principal_components(covariance)
     assert (np.diff(stddev) <= 0).all()
     rebuilt = direction.T @ np.diag(stddev**2) @ direction
     np.testing.assert_allclose(rebuilt, covariance, rtol=1e-4, atol=1e-2)
@@ -52,33 +52,35 @@ def test_principal_components_rebuild_the_covariance():
 def test_grey_images_have_one_component(digits_dir):
     settings = DataConfig(name="digits", data_dir=digits_dir, image_size=8)
     source = open_source(settings, "train")
-    found = statistics.compute(source, num_workers=2)
-    stddev, direction = statistics.principal_components(found.covariance)
+    found = image_statistics.compute(source, num_workers=2)
+    stddev, direction = image_statistics.principal_components(found.covariance)
     np.testing.assert_allclose(stddev[1:], 0, atol=1e-4)
     np.testing.assert_allclose(direction[0], 3**-0.5, rtol=1e-5)
 
 
 def test_stored_once(tmp_path, monkeypatch):
     path = tmp_path / "statistics.npz"
-    first = statistics.load_or_compute(Noise(), path, num_workers=1)
-    monkeypatch.setattr(statistics, "compute", None)  # a second pass would fail
-    second = statistics.load_or_compute(Noise(), path, num_workers=1)
+    first = image_statistics.load_or_compute(Noise(), path, num_workers=1)
+    monkeypatch.setattr(image_statistics, "compute", None)  # a second pass would fail
+    second = image_statistics.load_or_compute(Noise(), path, num_workers=1)
     np.testing.assert_array_equal(first.mean_image, second.mean_image)
     np.testing.assert_array_equal(first.covariance, second.covariance)
 
 
 def test_statistics_of_another_dataset_are_refused(tmp_path):
     path = tmp_path / "statistics.npz"
-    statistics.load_or_compute(Noise(), path, num_workers=1)
+    image_statistics.load_or_compute(Noise(), path, num_workers=1)
     with pytest.raises(UserError, match="of noise, and the run has other"):
-        statistics.load_or_compute(Noise(fingerprint="other"), path, num_workers=1)
+        image_statistics.load_or_compute(
+            Noise(fingerprint="other"), path, num_workers=1
+        )
 
 
 def test_damaged_file(tmp_path):
     path = tmp_path / "statistics.npz"
     path.write_bytes(b"PK\x03\x04 and then nothing")
     with pytest.raises(UserError, match="damaged.*delete it"):
-        statistics.load_or_compute(Noise(), path, num_workers=1)
+        image_statistics.load_or_compute(Noise(), path, num_workers=1)
 
 
 def test_cifar10_directions(test_data):
@@ -86,7 +88,7 @@ def test_cifar10_directions(test_data):
     folder = str(test_data / "tfds")
     settings = DataConfig(name="cifar10", data_dir=folder, image_size=32)
     source = open_source(settings, "test")
-    covariance = statistics.compute(source, num_workers=2).covariance
-    stddev, direction = statistics.principal_components(covariance)
+    covariance = image_statistics.compute(source, num_workers=2).covariance
+    stddev, direction = image_statistics.principal_components(covariance)
     assert stddev[0] > 3 * stddev[1]
     np.testing.assert_allclose(direction[0], 3**-0.5, atol=0.05)

@@ -14,8 +14,9 @@ from caffe_files import caffemodel
 from foreign_weights import NETWORKS, random_arrays, state_dict
 
 import alexnet_jax
-from alexnet_jax import convert, images, weights
+from alexnet_jax import convert, weights
 from alexnet_jax.config import UserError
+from alexnet_jax.data import decoding
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -34,8 +35,8 @@ def pictures(test_data):
     with tarfile.open(path) as tar:
         names = sorted(member.name for member in tar.getmembers() if member.isfile())
         files = [tar.extractfile(name) for name in names]
-        decoded = [images.decode(file.read()) for file in files if file]
-    return np.stack([images.fit(one, 256) for one in decoded])
+        decoded = [decoding.decode(file.read()) for file in files if file]
+    return np.stack([decoding.fit(one, 256) for one in decoded])
 
 
 def write_source(network, arrays, path):

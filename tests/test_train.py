@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from compilation import compiled_once
 
-from alexnet_jax import bookkeeping, checkpoint, data, job, presets, scores, train
+from alexnet_jax import bookkeeping, checkpoint, job, presets, scores, train
 from alexnet_jax.config import (
     CONV_LAYERS,
     DENSE_LAYERS,
@@ -20,6 +20,7 @@ from alexnet_jax.config import (
     MeshConfig,
     UserError,
 )
+from alexnet_jax.data import loader
 from alexnet_jax.system import interruption, lock
 
 
@@ -78,7 +79,7 @@ def interrupt_after(monkeypatch, step):
 
 def interrupt_in_evaluation(monkeypatch, number):
     """Sends SIGINT in the midst of that evaluation of the process."""
-    eval_batches = data.eval_batches
+    eval_batches = loader.eval_batches
     evaluations = []
 
     def batches(*arguments, **options):
@@ -88,7 +89,7 @@ def interrupt_in_evaluation(monkeypatch, number):
                 os.kill(os.getpid(), signal.SIGINT)
             yield batch
 
-    monkeypatch.setattr(data, "eval_batches", batches)
+    monkeypatch.setattr(loader, "eval_batches", batches)
 
 
 def assert_same_end(config, whole, parts):
@@ -166,7 +167,7 @@ def test_time_that_is_over_saves(config, tmp_path):
 def test_damaged_data_saves_first(config, whole, tmp_path, monkeypatch, where):
     """A record that can no longer be read ends the run, which loses nothing: with the
     record again it goes on as if nothing had been."""
-    load = data._load
+    load = loader._load
     batches = []
 
     def broken(read, indices, *arguments):
@@ -176,7 +177,7 @@ def test_damaged_data_saves_first(config, whole, tmp_path, monkeypatch, where):
         return load(read, indices, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(data, "_load", broken)
+        patch.setattr(loader, "_load", broken)
         with pytest.raises(DamagedRecord, match="record 7 .* saved at step"):
             train.train_and_evaluate(config, tmp_path)
     saved = int(final_state(config, tmp_path).step)

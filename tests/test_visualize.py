@@ -12,8 +12,9 @@ from PIL import Image
 from stand_ins import encoded, picture
 
 import alexnet_jax
-from alexnet_jax import sources, visualize
+from alexnet_jax import visualize
 from alexnet_jax.config import UserError
+from alexnet_jax.data.source import open_source
 from alexnet_jax.figures import (
     best_labels,
     curves,
@@ -33,12 +34,12 @@ def model(digits_run):
 
 @pytest.fixture(scope="module")
 def test_set(model):
-    return sources.open_source(model.network.config.data, "test")
+    return open_source(model.network.config.data, "test")
 
 
 @pytest.fixture(scope="module")
 def train_set(model):
-    return sources.open_source(model.network.config.data, "train")
+    return open_source(model.network.config.data, "train")
 
 
 def read(source, indices):

@@ -12,9 +12,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from alexnet_jax import augment, columns, data, job, metrics, optimizer, scores
+from alexnet_jax import augment, columns, job, metrics, optimizer, scores
 from alexnet_jax.checkpoint import Checkpoints
 from alexnet_jax.config import Fault
+from alexnet_jax.data import loader
 from alexnet_jax.step_log import StepLog, refuse_nan
 from alexnet_jax.system import devices
 from alexnet_jax.system.interruption import Interrupted, Interruption
@@ -108,7 +109,7 @@ def _compile_evaluation(
     )
 
     def evaluation(params: Any) -> dict[str, float]:
-        batches = data.eval_batches(
+        batches = loader.eval_batches(
             run.eval_source,
             batch_size=run.config.batch_size,
             sharding=columns.batch_sharding(run.mesh),
@@ -128,7 +129,9 @@ def _compile_evaluation(
     return evaluation
 
 
-def _until(interruption: Interruption, batches: data.Batches) -> Iterator[data.Batch]:
+def _until(
+    interruption: Interruption, batches: loader.Batches
+) -> Iterator[loader.Batch]:
     for batch in batches:
         if interruption.requested:
             raise Interrupted(interruption.reason)

@@ -9,8 +9,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from alexnet_jax import classes, columns, predictions, scores, sources, trained
+from alexnet_jax import columns, predictions, scores, trained
 from alexnet_jax.config import DataConfig, MeshConfig, UserError
+from alexnet_jax.data import class_names
+from alexnet_jax.data.source import Source, open_source
 from alexnet_jax.evaluation_sets import EvaluationSet
 from alexnet_jax.trained import Network
 
@@ -19,7 +21,7 @@ from alexnet_jax.trained import Network
 class Answers:
     """What networks say of a set, in the order of its examples."""
 
-    source: sources.Source
+    source: Source
     class_names: list[str] | None
     """Of the columns of the arrays below."""
     label: np.ndarray
@@ -40,7 +42,7 @@ def mesh_for(paths: Sequence[Path], mesh: MeshConfig) -> Mesh:
 
 def open_set(
     member: Network, chosen: EvaluationSet, data_dir: str | None, damaged: str
-) -> sources.Source:
+) -> Source:
     """The images of a set in the size that a network wants.
 
     Raises:
@@ -57,12 +59,12 @@ def open_set(
         label=chosen.label,
         damaged=damaged,  # type: ignore[arg-type]
     )
-    return sources.open_source(settings, chosen.split)
+    return open_source(settings, chosen.split)
 
 
 def ask(
     members: list[Network],
-    opened: list[sources.Source],
+    opened: list[Source],
     chosen: EvaluationSet,
     mesh: Mesh,
     *,
@@ -106,12 +108,12 @@ def ask(
     return Answers(opened[0], names, label, found, together)
 
 
-def _outputs(member: Network, source: sources.Source) -> np.ndarray:
+def _outputs(member: Network, source: Source) -> np.ndarray:
     """The output of the network for each class of the set."""
     learned = member.class_names
     if learned is None or source.class_names is None:
         return np.arange(member.config.model.num_classes)
-    return classes.outputs_of(source.class_names, learned)
+    return class_names.outputs_of(source.class_names, learned)
 
 
 def _among(log_probabilities: np.ndarray, outputs: np.ndarray) -> np.ndarray:

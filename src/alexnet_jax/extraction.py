@@ -7,9 +7,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from alexnet_jax import feature_files, image_files, inference, loaded, taps
+from alexnet_jax import feature_files, inference, loaded, taps
 from alexnet_jax.config import UserError
-from alexnet_jax.image_files import Pictures
+from alexnet_jax.data import user_images
+from alexnet_jax.data.user_images import Pictures
 from alexnet_jax.inference import Part
 from alexnet_jax.loaded import Model
 from alexnet_jax.metrics import ImageCounter
@@ -54,8 +55,8 @@ def extract_features(
     feature_files.check_output(output)
     model = model if isinstance(model, Model) else loaded.load(model)
     stages = {name: taps.find(name, model.layers()) for name in layers}
-    files = image_files.find(images) if images else []
-    pictures = image_files.open_inputs(
+    files = user_images.find(images) if images else []
+    pictures = user_images.open_inputs(
         model.network.config,
         files,
         dataset=dataset,

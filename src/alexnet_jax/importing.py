@@ -10,7 +10,7 @@ import numpy as np
 
 from alexnet_jax import columns, safetensors_file, trained, weights
 from alexnet_jax.config import MeshConfig, UserError
-from alexnet_jax.datasets import ilsvrc2012
+from alexnet_jax.data import ilsvrc2012
 from alexnet_jax.formats import caffe, npz, torch_file, torchvision
 from alexnet_jax.weights import Weights
 

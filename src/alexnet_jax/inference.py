@@ -10,8 +10,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from alexnet_jax import columns, data
-from alexnet_jax.sources import Source
+from alexnet_jax import columns
+from alexnet_jax.data import loader
+from alexnet_jax.data.source import Source
 from alexnet_jax.system import devices
 from alexnet_jax.trained import Network
 
@@ -52,7 +53,7 @@ def each_batch(
     """
     step = _compiled(function, mesh, **static)
     size = _fitting(min(batch_size, source.num_examples), mesh.shape["data"])
-    batches = data.eval_batches(
+    batches = loader.eval_batches(
         source,
         batch_size=size,
         sharding=columns.batch_sharding(mesh),

@@ -7,16 +7,10 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from alexnet_jax import (
-    augment,
-    classes,
-    columns,
-    sources,
-    statistics,
-    validation,
-    workdir,
-)
+from alexnet_jax import augment, columns, validation, workdir
 from alexnet_jax.config import Config
+from alexnet_jax.data import class_names, image_statistics
+from alexnet_jax.data.source import Source, open_source
 from alexnet_jax.system.lock import Lock
 
 
@@ -26,8 +20,8 @@ class Job(NamedTuple):
     config: Config
     directory: Path
     mesh: Mesh
-    train_source: sources.Source
-    eval_source: sources.Source
+    train_source: Source
+    eval_source: Source
     lock: Lock
     """Keeps other processes from the directory while the job is there."""
 
@@ -69,12 +63,12 @@ def set_up(config: Config, directory: Path) -> Job:
     validation.check_config(config)
     mesh = columns.make_mesh(config.run.mesh, config.model.num_columns, jax.devices())
     validation.check_batch(config, mesh.shape["data"])
-    train_source = sources.open_source(config.data, config.data.train_split)
-    eval_source = sources.open_source(config.data, config.data.eval_split)
+    train_source = open_source(config.data, config.data.train_split)
+    eval_source = open_source(config.data, config.data.eval_split)
     validation.check_labels(config, train_source.name, train_source.num_classes)
     lock = workdir.open_workdir(directory, config)
     if train_source.class_names:
-        classes.write(directory, train_source.class_names)
+        class_names.write(directory, train_source.class_names)
     workdir.write_manifest(
         directory,
         devices=[
@@ -85,17 +79,17 @@ def set_up(config: Config, directory: Path) -> Job:
     return Job(config, directory, mesh, train_source, eval_source, lock)
 
 
-def image_statistics(job: Job) -> augment.ImageStatistics:
+def placed_statistics(job: Job) -> augment.ImageStatistics:
     """Mean image and principal components of the training set, on every device.
 
     Computed once in a run directory, in a pass over the training set.
     """
-    found = statistics.load_or_compute(
+    found = image_statistics.load_or_compute(
         job.train_source,
         job.directory / "statistics.npz",
         num_workers=job.config.run.num_workers,
     )
-    stddev, direction = statistics.principal_components(found.covariance)
+    stddev, direction = image_statistics.principal_components(found.covariance)
     arrays = found.mean_image, stddev, direction
     placed = jax.device_put(arrays, columns.replicated(job.mesh))
     return augment.ImageStatistics(*placed)

@@ -16,17 +16,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from alexnet_jax import (
-    classes,
-    columns,
-    image_files,
-    inference,
-    predictions,
-    taps,
-    trained,
-)
+from alexnet_jax import columns, inference, predictions, taps, trained
 from alexnet_jax.config import MeshConfig, UserError
-from alexnet_jax.photographs import Picture
+from alexnet_jax.data import class_names, user_images
+from alexnet_jax.data.photographs import Picture
 from alexnet_jax.trained import Network
 
 
@@ -90,7 +83,7 @@ class Model:
             config=config,
             num_views=views,
         )
-        names = classes.readable(self.network.class_names, config.model.num_classes)
+        names = class_names.readable(self.network.class_names, config.model.num_classes)
         return Predictions(np.exp(found), names)
 
     def features(
@@ -136,7 +129,7 @@ class Model:
     ) -> Any:
         """The tree that a function gives, of all images."""
         config = self.network.config
-        pictures = image_files.open_pictures(
+        pictures = user_images.open_pictures(
             _listed(images), config.data.image_size, squash=config.data.squash
         )
         with jax.set_mesh(self.mesh):
@@ -151,7 +144,7 @@ class Model:
             )
             with contextlib.closing(parts):
                 found = [part.found for part in parts]
-        image_files.refuse_problems(pictures)
+        user_images.refuse_problems(pictures)
         return jax.tree.map(lambda *each: np.concatenate(each), *found)
 
 

@@ -17,7 +17,7 @@ from alexnet_jax.config import MeshConfig, UserError
 
 # What is slow to import comes after the options have been read.
 if TYPE_CHECKING:
-    from alexnet_jax.image_files import Pictures
+    from alexnet_jax.data.user_images import Pictures
     from alexnet_jax.inference import Part
     from alexnet_jax.trained import Network
 
@@ -86,11 +86,12 @@ def answers(chosen: Options) -> Iterator[Answer]:
     """Opens the network, then answers image by image; memory does not grow."""
     import jax
 
-    from alexnet_jax import image_files, inference, loaded, predictions
+    from alexnet_jax import inference, loaded, predictions
+    from alexnet_jax.data import user_images
 
     model = loaded.load(chosen.workdir, checkpoint=chosen.checkpoint, mesh=chosen.mesh)
     config = model.network.config
-    pictures = image_files.open_inputs(
+    pictures = user_images.open_inputs(
         config,
         chosen.images,
         dataset=chosen.dataset,
@@ -116,12 +117,13 @@ def _answers_of(
 ) -> Iterator[Answer]:
     import numpy as np
 
-    from alexnet_jax import classes, loaded
+    from alexnet_jax import loaded
+    from alexnet_jax.data import class_names
 
     source = pictures.source
-    words = classes.readable(network.class_names, network.config.model.num_classes)
+    words = class_names.readable(network.class_names, network.config.model.num_classes)
     names = network.class_names or words
-    truth = classes.readable(source.class_names, source.num_classes or 0)
+    truth = class_names.readable(source.class_names, source.num_classes or 0)
     for index, row in enumerate(np.exp(part.found), start=part.start):
         problem = pictures.problem(index)
         label = part.label[index - part.start]

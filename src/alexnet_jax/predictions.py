@@ -11,9 +11,9 @@ from jax.sharding import Mesh
 
 from alexnet_jax import augment, model
 from alexnet_jax.config import Config
+from alexnet_jax.data.source import Source
 from alexnet_jax.inference import each_batch
 from alexnet_jax.metrics import ImageCounter
-from alexnet_jax.sources import Source
 from alexnet_jax.trained import Network
 
 

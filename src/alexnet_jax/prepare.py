@@ -52,11 +52,11 @@ class Options:
 
 def run(chosen: Options) -> int:
     """Prepares, checks, or both; returns the exit code."""
-    from alexnet_jax.datasets import stored
+    from alexnet_jax.data import tfds_records
     from alexnet_jax.metrics import ImageCounter
     from alexnet_jax.preparation import checking, raw_pixels, writing
 
-    data_dir = stored.directory_of(chosen.data_dir)
+    data_dir = tfds_records.directory_of(chosen.data_dir)
     name = chosen.name
     if chosen.source is not None:
         originals = _open(chosen.source, data_dir, chosen.devkit)

@@ -13,7 +13,7 @@ import numpy as np
 
 from alexnet_jax import scores
 from alexnet_jax.config import UserError
-from alexnet_jax.datasets import ilsvrc2012
+from alexnet_jax.data import ilsvrc2012
 from alexnet_jax.ensembles import Answers
 
 _BEST = 5

@@ -20,7 +20,6 @@ from alexnet_jax import (
     augment,
     checkpoint,
     columns,
-    data,
     job,
     microbatches,
     model,
@@ -30,6 +29,7 @@ from alexnet_jax import (
 )
 from alexnet_jax.bookkeeping import Bookkeeper
 from alexnet_jax.config import Config, DamagedRecord, Fault
+from alexnet_jax.data import loader
 from alexnet_jax.system import crash_report, devices, memory
 from alexnet_jax.system.interruption import Interrupted, Interruption
 from alexnet_jax.train_state import TrainState
@@ -193,7 +193,7 @@ def train_and_evaluate(
         if step >= run.num_steps and not unevaluated:
             return Outcome(step, result, True)
 
-        images = job.image_statistics(run)
+        images = job.placed_statistics(run)
         update = _compile_update(run, state, images)
         books = Bookkeeper(run, checkpoints, images, interruption, step)
         stack.callback(books.close)
@@ -250,14 +250,14 @@ def _compile_update(
     key = jax.random.fold_in(jax.random.key(run.config.seed), _STEPS)
     key = jax.device_put(key, everywhere)
 
-    def update(state: TrainState, batch: data.Batch) -> Any:
+    def update(state: TrainState, batch: loader.Batch) -> Any:
         return compiled(state, batch, key, images)
 
     return update
 
 
-def _train_batches(run: job.Job, step: int) -> data.Batches:
-    return data.train_batches(
+def _train_batches(run: job.Job, step: int) -> loader.Batches:
+    return loader.train_batches(
         run.train_source,
         seed=run.config.seed,
         batch_size=run.config.batch_size,

@@ -9,16 +9,9 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from alexnet_jax import (
-    checkpoint,
-    classes,
-    columns,
-    statistics,
-    train_state,
-    weights,
-    workdir,
-)
+from alexnet_jax import checkpoint, columns, train_state, weights, workdir
 from alexnet_jax.config import Config, UserError
+from alexnet_jax.data import class_names, image_statistics
 
 
 class Network(NamedTuple):
@@ -76,9 +69,9 @@ def _of_run(directory: Path, which: str, mesh: Mesh) -> Network:
     config = workdir.read_config(directory)
     abstract = train_state.abstract_train_state(config, mesh)
     step, state = checkpoint.read_state(directory / "checkpoints", abstract, which)
-    mean_image = statistics.load(directory / statistics.FILE).mean_image
+    mean_image = image_statistics.load(directory / image_statistics.FILE).mean_image
     placed = jax.device_put(mean_image, columns.replicated(mesh))
-    names = classes.read(directory)
+    names = class_names.read(directory)
     return Network(str(directory), config, step, state.params, placed, names)
 
 

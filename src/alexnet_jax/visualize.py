@@ -104,12 +104,12 @@ def _of_network(options: Options) -> tuple[Any, str]:
 
 def _shown(model: "Model", options: Options, count: int) -> "Shown":
     """The files that were named, or images of a split by chance."""
-    from alexnet_jax import image_files
+    from alexnet_jax.data import user_images
     from alexnet_jax.figures import shown_images
 
     config = model.network.config
     split = None if options.images else options.split or config.data.eval_split
-    pictures = image_files.open_inputs(
+    pictures = user_images.open_inputs(
         config,
         options.images,
         dataset=options.dataset,
@@ -122,14 +122,15 @@ def _shown(model: "Model", options: Options, count: int) -> "Shown":
 
 
 def _neighbours(model: "Model", options: Options) -> tuple[Any, str]:
-    from alexnet_jax import classes, sources
+    from alexnet_jax.data import class_names
+    from alexnet_jax.data.source import open_source
     from alexnet_jax.figures import nearest_images
 
     shown = _shown(model, options, 5)
     config = model.network.config
     data_dir = options.data_dir or config.data.data_dir
     settings = dataclasses.replace(config.data, data_dir=data_dir)
-    training = sources.open_source(settings, config.data.train_split)
+    training = open_source(settings, config.data.train_split)
     if options.among is not None:
         number = max(1, min(options.among, training.num_examples))
         training = dataclasses.replace(training, num_examples=number)
@@ -138,7 +139,7 @@ def _neighbours(model: "Model", options: Options) -> tuple[Any, str]:
         shown.images,
         shown.titles,
         training,
-        classes.readable(training.class_names, config.model.num_classes),
+        class_names.readable(training.class_names, config.model.num_classes),
         layer=options.layer,
         count=options.neighbours,
         num_workers=options.num_workers,

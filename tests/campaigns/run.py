@@ -55,7 +55,7 @@ class Options:
 
 def run(chosen: Options) -> str:
     """Runs what was chosen; returns the table of all results there are."""
-    from alexnet_jax.datasets import digits
+    from alexnet_jax.data import digits
 
     chosen.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:

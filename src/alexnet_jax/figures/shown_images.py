@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alexnet_jax import classes, image_files
-from alexnet_jax.image_files import Pictures
+from alexnet_jax.data import class_names, user_images
+from alexnet_jax.data.user_images import Pictures
 from alexnet_jax.loaded import Model
 
 
@@ -39,12 +39,12 @@ def _read(model: Model, pictures: Pictures, indices: np.ndarray) -> Shown:
     image = np.zeros((len(indices), size, size, 3), np.uint8)
     label = np.full(len(indices), -1, np.int32)
     source.read(indices, image, label)
-    image_files.refuse_problems(pictures)
+    user_images.refuse_problems(pictures)
     learned = model.network.class_names
     if source.class_names and learned:
-        outputs = classes.outputs_of(source.class_names, learned)
+        outputs = class_names.outputs_of(source.class_names, learned)
         label = np.where(label >= 0, outputs[label], -1)
-    names = classes.readable(learned, model.network.config.model.num_classes)
+    names = class_names.readable(learned, model.network.config.model.num_classes)
     titles = [
         names[one] if one >= 0 else Path(source.key(int(index))).name
         for one, index in zip(label, indices, strict=True)

@@ -7,9 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_jax import data, sources, statistics, workdir
+from alexnet_jax import workdir
 from alexnet_jax.config import DataConfig, UserError
-from alexnet_jax.datasets import ilsvrc2012, raw, stored
+from alexnet_jax.data import (
+    ilsvrc2012,
+    image_statistics,
+    loader,
+    raw_pixels,
+    tfds_records,
+)
+from alexnet_jax.data.source import Source, open_source
 from alexnet_jax.preparation.writing import REPORT
 
 _CHUNK = 256
@@ -25,7 +32,7 @@ def summary(name: str, data_dir: Path) -> list[str]:
     Raises:
         UserError: there is no such dataset, or this package has not prepared it.
     """
-    builder = stored.find_builder(name, data_dir)
+    builder = tfds_records.find_builder(name, data_dir)
     directory = Path(builder.data_path)
     if not (directory / REPORT).exists():
         raise UserError(f"{directory} was not prepared by alexnet_jax.prepare.")
@@ -55,7 +62,7 @@ def check(
         UserError: there is no such dataset, or this package has not prepared it.
     """
     found, faults = summary(name, data_dir), []
-    builder = stored.find_builder(name, data_dir)
+    builder = tfds_records.find_builder(name, data_dir)
     directory = Path(builder.data_path)
     size = builder.info.features["image"].shape[0]
     for split in builder.info.splits:
@@ -66,7 +73,7 @@ def check(
             stored="records",
             damaged="skip",
         )
-        records = sources.open_source(settings, split)
+        records = open_source(settings, split)
         rows = _raw_rows(builder, split, size)
         counter = count(f"check {split}", records.num_examples, 0)
         with contextlib.closing(counter):
@@ -82,19 +89,19 @@ def check(
 
 
 def _raw_rows(builder: Any, split: str, size: int) -> Any:
-    if not (Path(builder.data_path) / raw.FOLDER).exists():
+    if not (Path(builder.data_path) / raw_pixels.FOLDER).exists():
         return None
-    return raw.open_rows(builder, split, size)
+    return raw_pixels.open_rows(builder, split, size)
 
 
 def _read(
-    records: sources.Source, rows: Any, num_workers: int | None, counter: Any
-) -> tuple[statistics.Sums, np.ndarray, list[int]]:
+    records: Source, rows: Any, num_workers: int | None, counter: Any
+) -> tuple[image_statistics.Sums, np.ndarray, list[int]]:
     """Sums and labels of all examples, and those whose raw pixels differ."""
     size = records.image_size
 
     def one(indices: np.ndarray, pool: Any) -> Any:
-        image, label = data.read_rows(records, indices, pool)
+        image, label = loader.read_rows(records, indices, pool)
         unequal = []
         if rows is not None:
             out = np.empty((size, size, 3), np.uint8)
@@ -104,12 +111,12 @@ def _read(
                 if rows(int(index), out) != label[row]
                 or not np.array_equal(out, image[row])
             ]
-        return statistics.sums_of(image[label >= 0]), label, unequal
+        return image_statistics.sums_of(image[label >= 0]), label, unequal
 
     starts = range(0, records.num_examples, _CHUNK)
     parts = (np.arange(s, min(s + _CHUNK, records.num_examples)) for s in starts)
-    sums, labels, unequal = statistics.no_images(size), [], []
-    with contextlib.closing(data.ahead(one, parts, num_workers)) as results:
+    sums, labels, unequal = image_statistics.no_images(size), [], []
+    with contextlib.closing(loader.ahead(one, parts, num_workers)) as results:
         for part, label, different in results:
             sums += part
             labels.append(label)
@@ -118,9 +125,7 @@ def _read(
     return sums, np.concatenate(labels), unequal
 
 
-def _describe(
-    split: str, labels: np.ndarray, records: sources.Source, has_raw: bool
-) -> str:
+def _describe(split: str, labels: np.ndarray, records: Source, has_raw: bool) -> str:
     per_class = np.bincount(labels[labels >= 0], minlength=records.num_classes or 1)
     of = (
         f" of {_EXPECTED[split]:,}"
@@ -136,11 +141,11 @@ def _describe(
 
 
 def _compare_statistics(
-    directory: Path, sums: statistics.Sums
+    directory: Path, sums: image_statistics.Sums
 ) -> tuple[list[str], list[str]]:
-    written = statistics.load(directory / statistics.FILE)
+    written = image_statistics.load(directory / image_statistics.FILE)
     found = sums.statistics()
-    stddev, direction = statistics.principal_components(found.covariance)
+    stddev, direction = image_statistics.principal_components(found.covariance)
     red, green, blue = found.mean_image.mean(axis=(0, 1))
     lines = [
         f"mean of red, green, blue: {red:.2f} {green:.2f} {blue:.2f}",
@@ -152,4 +157,4 @@ def _compare_statistics(
     same = np.array_equal(written.mean_image, found.mean_image) and np.array_equal(
         written.covariance, found.covariance
     )
-    return lines, [] if same else [f"{statistics.FILE} is not of these images"]
+    return lines, [] if same else [f"{image_statistics.FILE} is not of these images"]

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alexnet_jax import images, statistics
 from alexnet_jax.config import Form
+from alexnet_jax.data import decoding, image_statistics
 from alexnet_jax.preparation.originals import Split
 
 _SAMPLE = 100  # images by which the space on disk is estimated
@@ -18,7 +18,7 @@ class Chunk(NamedTuple):
 
     num_originals: int
     examples: list[bytes]
-    sums: statistics.Sums
+    sums: image_statistics.Sums
     """Over the pixels that the examples decode to."""
     unreadable: list[str]
     """Name and reason of each image that could not be read."""
@@ -43,17 +43,17 @@ def convert(
         square = pixels[len(examples)]
         try:
             name, label, encoded = split.read(int(index))
-            images.read_into(encoded, square)
+            decoding.read_into(encoded, square)
         except (OSError, ValueError) as error:
             unreadable.append(f"{name}: {error}")
             continue
-        stored = images.encode_jpeg(square, form.quality, form.subsampling)
+        stored = decoding.encode_jpeg(square, form.quality, form.subsampling)
         example = {"image": stored, "label": label, "file_name": name}
-        images.read_into(stored, square)
+        decoding.read_into(stored, square)
         examples.append(serialize(example))
-    sums = statistics.no_images(size)
+    sums = image_statistics.no_images(size)
     if examples:
-        sums += statistics.sums_of(pixels[: len(examples)])
+        sums += image_statistics.sums_of(pixels[: len(examples)])
     return Chunk(len(indices), examples, sums, unreadable)
 
 
@@ -63,9 +63,9 @@ def stored_size(split: Split, form: Form) -> float:
     sizes = []
     for index in np.unique(spread.astype(int)):
         try:
-            image = images.decode(split.read(int(index)).encoded)
+            image = decoding.decode(split.read(int(index)).encoded)
         except (OSError, ValueError):
             continue
-        square = images.fit(image, form.image_size)
-        sizes.append(len(images.encode_jpeg(square, form.quality, form.subsampling)))
+        square = decoding.fit(image, form.image_size)
+        sizes.append(len(decoding.encode_jpeg(square, form.quality, form.subsampling)))
     return float(np.mean(sizes)) + _RECORD if sizes else 0.0

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_jax.config import UserError
-from alexnet_jax.statistics import Sums, no_images
+from alexnet_jax.data.image_statistics import Sums, no_images
 
 _FILE = "journal.npz"
 

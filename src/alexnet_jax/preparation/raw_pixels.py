@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_jax import data, sources
 from alexnet_jax.config import DataConfig
-from alexnet_jax.datasets import raw, stored
+from alexnet_jax.data import loader, raw_pixels, tfds_records
+from alexnet_jax.data.source import Source, open_source
 
 _CHUNK = 256  # images that are decoded at a time
 
@@ -26,21 +26,21 @@ def write_raw(
     Args:
         count: `count(split, images, done)` gives a counter with `add` and `close`.
     """
-    builder = stored.find_builder(name, data_dir)
-    final = Path(builder.data_path) / raw.FOLDER
+    builder = tfds_records.find_builder(name, data_dir)
+    final = Path(builder.data_path) / raw_pixels.FOLDER
     if final.exists():
         return
-    working = final.with_name(f".{raw.FOLDER}.partial")
+    working = final.with_name(f".{raw_pixels.FOLDER}.partial")
     working.mkdir(exist_ok=True)
     size = builder.info.features["image"].shape[0]
     settings = DataConfig(
         name=name, data_dir=str(data_dir), image_size=size, stored="records"
     )
     for split, info in builder.info.splits.items():
-        source = sources.open_source(settings, split)
+        source = open_source(settings, split)
         counter = count(f"raw {split}", source.num_examples, 0)
         with contextlib.closing(counter):
-            bounds = raw.shard_bounds(info.shard_lengths)
+            bounds = raw_pixels.shard_bounds(info.shard_lengths)
             for record_path, (begin, end) in zip(info.filepaths, bounds, strict=True):
                 path = working / Path(record_path).name
                 if path.exists():
@@ -48,19 +48,19 @@ def write_raw(
                     continue
                 pixels = _decoded(source, begin, end, num_workers, counter)
                 with contextlib.closing(pixels):
-                    raw.write_shard(path, pixels)
+                    raw_pixels.write_shard(path, pixels)
     os.rename(working, final)
 
 
 def _decoded(
-    source: sources.Source, begin: int, end: int, num_workers: int | None, counter: Any
+    source: Source, begin: int, end: int, num_workers: int | None, counter: Any
 ) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
     parts = (np.arange(i, min(i + _CHUNK, end)) for i in range(begin, end, _CHUNK))
 
     def read(indices: np.ndarray, pool: Any) -> tuple[np.ndarray, np.ndarray]:
-        return data.read_rows(source, indices, pool)
+        return loader.read_rows(source, indices, pool)
 
-    with contextlib.closing(data.ahead(read, parts, num_workers)) as batches:
+    with contextlib.closing(loader.ahead(read, parts, num_workers)) as batches:
         for image, label in batches:
             counter.add(len(label))
             yield image, label

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from alexnet_jax.config import UserError
-from alexnet_jax.datasets import stored
+from alexnet_jax.data import tfds_records
 from alexnet_jax.preparation.originals import Original, Originals, Split
 from alexnet_jax.system.random_access import RandomAccessFile
 
@@ -29,8 +29,8 @@ def open_tfds(name: str, data_dir: Path) -> Originals:
     Raises:
         UserError: there is none of that name, or it has no images or no classes.
     """
-    builder = stored.find_builder(name, data_dir)
-    stored.check_features(builder.info)
+    builder = tfds_records.find_builder(name, data_dir)
+    tfds_records.check_features(builder.info)
     splits = {split: _tfds_split(builder, split) for split in builder.info.splits}
     class_names = builder.info.features["label"].names
     if class_names is None:
@@ -58,7 +58,7 @@ def _open_records(builder: Any, split: str) -> Any:
         UserError: a file is cut off, or the format has no random access.
     """
     if builder.info.file_format.value != "tfrecord":
-        return stored.open_records(builder, split)
+        return tfds_records.open_records(builder, split)
     return _Records(builder.info, split)
 
 

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from alexnet_jax import sources, statistics, workdir
+from alexnet_jax import workdir
 from alexnet_jax.config import Form, UserError
-from alexnet_jax.datasets import stored
+from alexnet_jax.data import image_statistics, tfds_records
+from alexnet_jax.data.source import fingerprint
 from alexnet_jax.preparation.conversion import Chunk, convert
 from alexnet_jax.preparation.journal import Journal, open_journal, refuse_other
 from alexnet_jax.preparation.originals import Originals, Split
@@ -70,8 +71,8 @@ def write_dataset(
         journal = open_journal(
             working, settings, list(originals.splits), form.image_size
         )
-        features = stored.image_features(originals.class_names, form.image_size)
-        serialize = stored.serializer(features)
+        features = tfds_records.image_features(originals.class_names, form.image_size)
+        serialize = tfds_records.serializer(features)
         job = _Job(name, working, form, serialize, journal, num_workers, max_unreadable)
         for split_name, split in originals.splits.items():
             done = journal.splits[split_name].num_originals
@@ -205,13 +206,13 @@ def _finish(
                 f"no image of split {split} could be read: {progress.unreadable[:5]}"
             )
     lengths = {n: (p.shard_lengths, p.num_bytes) for n, p in journal.splits.items()}
-    info = stored.write_metadata(folder, name, VERSION, features, lengths)
+    info = tfds_records.write_metadata(folder, name, VERSION, features, lengths)
     if journal.sums.num_images:
         size = journal.settings["image_size"]
-        statistics.save(
-            folder / statistics.FILE,
+        image_statistics.save(
+            folder / image_statistics.FILE,
             journal.sums.statistics(),
-            sources.fingerprint(info, "train", journal.sums.num_images, size),
+            fingerprint(info, "train", journal.sums.num_images, size),
         )
     report = {
         "settings": journal.settings,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alexnet_jax.config import UserError
-from alexnet_jax.datasets import stored
+from alexnet_jax.data import tfds_records
 
 TRAIN_IMAGES = 1_281_167
 VALIDATION_IMAGES = 50_000
@@ -36,7 +36,7 @@ class Synset(NamedTuple):
 @functools.cache
 def synsets() -> tuple[Synset, ...]:
     """The classes, in the order of their labels."""
-    table = importlib.resources.files("alexnet_jax.datasets") / "ilsvrc2012_synsets.csv"
+    table = importlib.resources.files("alexnet_jax.data") / "ilsvrc2012_synsets.csv"
     rows = csv.DictReader(table.read_text().splitlines())
     return tuple(
         sorted(
@@ -72,7 +72,7 @@ def validation_labels(devkit: Path | None) -> np.ndarray:
     """
     names = class_names()
     if devkit is None:
-        lines = stored.package_file("datasets/imagenet2012/validation_labels.txt")
+        lines = tfds_records.package_file("datasets/imagenet2012/validation_labels.txt")
         label_of = {name: label for label, name in enumerate(names)}
         return np.array([label_of[name] for name in lines.split()], np.int32)
     label_of_id = np.full(len(names) + 1, -1, np.int32)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_jax.config import UserError
-from alexnet_jax.datasets import ilsvrc2012
+from alexnet_jax.data import ilsvrc2012
 
 FILE = "classes.txt"
 

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_jax import images
 from alexnet_jax.config import DamagedRecord, DataConfig, UserError
-from alexnet_jax.datasets import digits, raw, stored
+from alexnet_jax.data import decoding, digits, raw_pixels, tfds_records
 
 _MEMORY_LIMIT = 2**30  # bytes of pixels up to which "auto" keeps a split in memory
 
@@ -102,12 +101,12 @@ def open_source(data: DataConfig, split: str) -> Source:
         UserError: there is no such dataset, split, feature or random access; the
             message says what there is.
     """
-    data_dir = stored.directory_of(data.data_dir)
+    data_dir = tfds_records.directory_of(data.data_dir)
     if data.name == "digits":
         digits.prepare(str(data_dir))
-    builder = stored.find_builder(data.name, data_dir)
-    stored.check_features(builder.info, data.label)
-    records = stored.open_records(builder, split)
+    builder = tfds_records.find_builder(data.name, data_dir)
+    tfds_records.check_features(builder.info, data.label)
+    records = tfds_records.open_records(builder, split)
     source = Source(
         name=data.name,
         split=split,
@@ -133,7 +132,7 @@ def _choose_fetch(source: Source, builder: Any, data: DataConfig) -> Fetch:
     size = source.num_examples * source.image_size**2 * 3
     if data.stored in ("auto", "raw"):
         try:
-            return raw.open_rows(builder, source.split, source.image_size)
+            return raw_pixels.open_rows(builder, source.split, source.image_size)
         except FileNotFoundError as error:
             if data.stored == "raw":
                 raise UserError(
@@ -151,7 +150,7 @@ def _from_records(records: Sequence[dict[str, Any]], label: str, squash: bool) -
         if not record["image"] or record[label] is None:
             # What ArrayRecord gives where a file has lost its end.
             raise ValueError("the record is empty")
-        images.read_into(record["image"], out, squash=squash)
+        decoding.read_into(record["image"], out, squash=squash)
         return record[label]
 
     return fetch

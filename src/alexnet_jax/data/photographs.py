@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image
 
-from alexnet_jax import images
+from alexnet_jax.data import decoding
 
 _QUARTERS = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}  # turns against the clock, by EXIF
 _MIRRORED = (2, 4, 5, 7)
@@ -50,28 +50,28 @@ def read_into(picture: Picture, out: np.ndarray, *, squash: bool = False) -> Non
         _read_file_into(Path(picture), out, squash)
         return
     pixels = _pixels(picture)
-    out[...] = images.fit(pixels, out.shape[0], squash=squash)
+    out[...] = decoding.fit(pixels, out.shape[0], squash=squash)
 
 
 def _read_file_into(path: Path, out: np.ndarray, squash: bool) -> None:
     encoded = path.read_bytes()
     orientation, transparent = _header(encoded)
     if transparent:
-        images.decode(encoded)  # says what is wrong with a damaged file
+        decoding.decode(encoded)  # says what is wrong with a damaged file
         with Image.open(io.BytesIO(encoded)) as image:
             read_into(image, out, squash=squash)
     elif orientation == 1:
-        images.read_into(encoded, out, squash=squash)
+        decoding.read_into(encoded, out, squash=squash)
     else:
-        pixels = upright(images.decode(encoded), orientation)
-        out[...] = images.fit(pixels, out.shape[0], squash=squash)
+        pixels = upright(decoding.decode(encoded), orientation)
+        out[...] = decoding.fit(pixels, out.shape[0], squash=squash)
 
 
 def _header(encoded: bytes) -> tuple[int, bool]:
     """Orientation by EXIF, 1 to 8, and whether there are transparent pixels."""
     try:
         with Image.open(io.BytesIO(encoded)) as image:
-            images.check_size(image.height, image.width)
+            decoding.check_size(image.height, image.width)
             return _orientation(image), image.has_transparency_data
     # `decode` says what is wrong.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
@@ -97,7 +97,7 @@ def _pixels(picture: Any) -> np.ndarray:
         if picture.has_transparency_data:
             over = picture.convert("RGBA")
             shown = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
-        return upright(images.rgb(shown), _orientation(picture))
+        return upright(decoding.rgb(shown), _orientation(picture))
     pixels = np.asarray(picture)
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
         raise ValueError(

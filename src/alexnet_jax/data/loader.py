@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from alexnet_jax.sources import Source
+from alexnet_jax.data.source import Source
 from alexnet_jax.system import threads
 
 Batch = dict[str, jax.Array]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet_jax import images
 from alexnet_jax.config import UserError
-from alexnet_jax.sources import Source
+from alexnet_jax.data import decoding
+from alexnet_jax.data.source import Source
 from alexnet_jax.system import threads
 
 FILE = "statistics.npz"
@@ -76,7 +76,7 @@ def no_images(size: int) -> Sums:
 
 def sums_of(image: np.ndarray) -> Sums:
     """The sums over uint8 images `[n, size, size, 3]`."""
-    products = sum(images.channel_products(one) for one in image)
+    products = sum(decoding.channel_products(one) for one in image)
     return Sums(len(image), image.sum(axis=0, dtype=np.int64), np.array(products))
 
 

@@ -1,1 +1,0 @@
-"""Datasets that this package brings."""
