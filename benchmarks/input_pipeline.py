@@ -31,8 +31,8 @@ from alexnet_jax import columns, prepare
 from alexnet_jax.config import DataConfig, Form, MeshConfig
 from alexnet_jax.data import decoding, loader, tfds_records
 from alexnet_jax.data.source import open_source
-from alexnet_jax.preparation import conversion, tars
-from alexnet_jax.preparation.originals import Original, Split
+from alexnet_jax.preparation import conversion, imagenet_tars
+from alexnet_jax.preparation.source_images import Original, Split
 from alexnet_jax.system import threads
 
 SIZE, BATCH = 256, 64
@@ -43,7 +43,7 @@ Contender = Callable[[], Iterator[int]]
 
 def originals(source: Path) -> list[Original]:
     """All training images of the archives, encoded, in memory."""
-    split = tars.open_tars(source, None).splits["train"]
+    split = imagenet_tars.open_tars(source, None).splits["train"]
     return [split.read(index) for index in range(split.num_images)]
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from alexnet_jax import augment, columns, scores, train, train_state
+from alexnet_jax import augment, columns, metrics, train, train_state
 from alexnet_jax.config import Config, MeshConfig
 from alexnet_jax.system import devices
 
@@ -64,7 +64,7 @@ def train_program(config: Config, mesh: Any, state: Any, *, tuned: bool = True) 
 def eval_program(config: Config, mesh: Any, *, tuned: bool = True) -> Any:
     """`eval_step` of (sums, params, batch, mean_image)."""
     return jax.jit(
-        partial(scores.eval_step, config=config),
+        partial(metrics.eval_step, config=config),
         out_shardings=columns.replicated(mesh),
         compiler_options=devices.compiler_options() if tuned else None,
     )
@@ -89,7 +89,7 @@ def compiled(
     update = train_program(config, grid, state, tuned=tuned)
     evaluation = eval_program(config, grid, tuned=tuned)
     zero = jax.device_put(
-        {name: np.zeros((), np.float32) for name in scores.SUMS},
+        {name: np.zeros((), np.float32) for name in metrics.SUMS},
         columns.replicated(grid),
     )
 

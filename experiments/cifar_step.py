@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from alexnet_jax import scores
+from alexnet_jax import metrics
 from experiments import cifar_images, cifar_nets
 from experiments.cifar_images import Images
 from experiments.cifar_model import CifarNet
@@ -139,7 +139,7 @@ def train_step(
 def sums_of(logits: Any, label: jax.Array, mask: jax.Array) -> Sums:
     """Negative log-likelihood and top-1 errors of the images that count."""
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
-    errors = scores.top_error(logits, label, 1)
+    errors = metrics.top_error(logits, label, 1)
     count = mask.astype(jnp.float32)
     return Sums(jnp.sum(loss * count), jnp.sum(errors * count), jnp.sum(count))
 

@@ -30,10 +30,10 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from alexnet_jax import metrics, workdir
 from alexnet_jax.config import UserError
 from alexnet_jax.data import loader
 from alexnet_jax.system import devices, interruption, lock
+from alexnet_jax.training import metrics_writer, workdir
 from experiments import cifar_checkpoint, cifar_images, cifar_settings, cifar_step
 from experiments.cifar_images import Cifar10
 from experiments.cifar_model import CifarNet
@@ -58,7 +58,7 @@ class Run(NamedTuple):
     advance: Advance
     """Steps on `batches[start:stop]`: int32 `[batches, batch_size]`, examples."""
     checkpoint: Path
-    writer: metrics.MetricsWriter
+    writer: metrics_writer.MetricsWriter
     interruption: interruption.Interruption
 
 
@@ -94,7 +94,7 @@ def train_and_evaluate(
     if step >= epochs[-1].stop_step or _is_reached(state, settings):
         return Outcome(step, True)
     with contextlib.ExitStack() as stack:
-        writer = metrics.MetricsWriter(directory, resume_step=step)
+        writer = metrics_writer.MetricsWriter(directory, resume_step=step)
         stack.callback(writer.close)
         stack.callback(held.release)
         costs = weight_costs(chosen.layers, settings.weight_cost_scale)

@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stand_ins import archive, encoded, picture
 
-from alexnet_jax import checkpoint, parameters, presets, weights, workdir
+from alexnet_jax import parameters, presets, weights
 from alexnet_jax.config import Config, UserError
 from alexnet_jax.data import decoding
 from alexnet_jax.formats import caffemodel as reading
 from alexnet_jax.formats import npz
-from alexnet_jax.preparation import tars
+from alexnet_jax.preparation import imagenet_tars
+from alexnet_jax.training import checkpoint, workdir
 
 _WORD = st.text(st.characters(codec="ascii"), max_size=12)
 _VALUES = st.recursive(
@@ -116,7 +117,7 @@ def _repair_checksum(archive: bytearray, start: int) -> None:
 def archives(examples: int, folder: Path) -> None:
     """An official archive that has been altered gives images, whatever they hold, or is
     refused with a message. Nothing is unpacked anywhere."""
-    path = folder / tars.VALIDATION_TAR
+    path = folder / imagenet_tars.VALIDATION_TAR
     files = [(f"ILSVRC2012_val_{n:08d}.JPEG", encoded(picture(n))) for n in (1, 2, 3)]
     archive(path, files)
     whole = path.read_bytes()
@@ -141,7 +142,7 @@ def archives(examples: int, folder: Path) -> None:
             _repair_checksum(altered, start)
         path.write_bytes(altered[: int(keep * len(altered))] if cut else altered)
         try:
-            opened = tars.open_tars(folder, None)
+            opened = imagenet_tars.open_tars(folder, None)
             split = opened.splits["validation"]
             for index in range(split.num_images):
                 split.read(index)

@@ -13,8 +13,10 @@ import jax
 import numpy as np
 import pytest
 
-from alexnet_jax import checkpoint, columns, presets, seal, train_state
+from alexnet_jax import columns, presets, train_state
 from alexnet_jax.config import Fault, MeshConfig, UserError
+from alexnet_jax.training import checkpoint, checkpoint_files
+from alexnet_jax.training.checkpoint_files import SEAL, find_fault, write_seal
 
 FACTS = {"seed": 0}
 # Top-1 errors of five evaluations; the second is the best.
@@ -160,14 +162,14 @@ def alter(path):
 @pytest.mark.parametrize("damage", [remove, cut, alter])
 def test_any_damaged_file_is_found(directory, damage):
     folder = directory / "5"
-    assert seal.find_fault(folder) is None
+    assert find_fault(folder) is None
     for path in files(folder):
-        if path.name != seal.FILE:
+        if path.name != SEAL:
             before = path.read_bytes()
             damage(path)
-            assert path.name in str(seal.find_fault(folder))
+            assert path.name in str(find_fault(folder))
             path.write_bytes(before)
-    assert seal.find_fault(folder) is None
+    assert find_fault(folder) is None
 
 
 @pytest.mark.parametrize("damage", [remove, cut, alter])
@@ -205,7 +207,7 @@ def test_all_damaged(directory, abstract):
 
 def test_one_without_a_seal_is_not_complete(directory, abstract, capfd):
     """Killed between Orbax's commit and the seal."""
-    (directory / "5" / seal.FILE).unlink()
+    (directory / "5" / SEAL).unlink()
     assert restored_step(directory, abstract) == 4
     assert "step 5 is damaged and passed over" in capfd.readouterr().err
 
@@ -214,7 +216,7 @@ def test_killed_before_the_first_was_sealed(directory, abstract):
     """The run begins anew."""
     for step in ("2", "4"):
         shutil.rmtree(directory / step)
-    (directory / "5" / seal.FILE).unlink()
+    (directory / "5" / SEAL).unlink()
     assert restored_step(directory, abstract) is None
 
 
@@ -261,8 +263,8 @@ def test_no_pickle_is_loaded(directory, abstract, tmp_path, sealed):
         before = path.read_bytes()
         path.write_bytes(pickle.dumps(planted))
         if sealed:
-            (directory / "5" / seal.FILE).unlink()
-            seal.write(directory / "5")
+            (directory / "5" / SEAL).unlink()
+            write_seal(directory / "5")
         with contextlib.suppress(ValueError, OSError, KeyError, TypeError):
             checkpoint.read_state(directory, abstract, "5")
         path.write_bytes(before)
@@ -278,7 +280,7 @@ def test_a_disk_that_is_full(directory, state, monkeypatch):
         def full(folder):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(seal, "write", full)
+        monkeypatch.setattr(checkpoint_files, "write_seal", full)
         opened.save(state, 6, FACTS, None)
         with pytest.raises(Fault, match="No space left on device.* step 6 is kept"):
             opened.wait()

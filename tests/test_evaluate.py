@@ -17,11 +17,11 @@ from alexnet_jax import (
     columns,
     evaluate,
     evaluation_sets,
+    metrics,
     model,
     predictions,
     prepare,
     presets,
-    scores,
     train,
     trained,
 )
@@ -414,7 +414,7 @@ def test_scores_of_examples():
     logits = generator.normal(size=(50, 12)).astype(np.float32)
     log_probabilities = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     label = generator.integers(0, 12, 50).astype(np.int32)
-    found = scores.example_scores(log_probabilities, label)
+    found = metrics.example_scores(log_probabilities, label)
     rank = (log_probabilities > log_probabilities[np.arange(50), label][:, None]).sum(1)
     np.testing.assert_array_equal(found["top1_error"], rank >= 1)
     np.testing.assert_array_equal(found["top5_error"], rank >= 5)

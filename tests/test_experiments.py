@@ -13,12 +13,12 @@ import pytest
 from alexnet_jax import (
     augment,
     columns,
+    config_checks,
     model,
     optimizer,
     presets,
     train,
     train_state,
-    validation,
 )
 from alexnet_jax.config import MeshConfig, UserError
 from alexnet_jax.system import lock
@@ -53,7 +53,7 @@ def count(config):
 @pytest.mark.parametrize("preset", BASES)
 def test_every_variant_is_valid(preset):
     for _, config in all_variants(plan.base_config(preset)):
-        validation.check_config(config)
+        config_checks.check_config(config)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_counts(variant, expected):
 
 
 def test_map_sizes_of_147():
-    sizes = validation.map_sizes(FULL["pooling/apart"].model, 224)
+    sizes = config_checks.map_sizes(FULL["pooling/apart"].model, 224)
     assert [sizes[f"conv{n}"] for n in (1, 2, 5)] == [(55, 28), (26, 13), (11, 6)]
 
 

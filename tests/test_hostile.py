@@ -10,9 +10,10 @@ import hostile
 import jax
 import pytest
 
-from alexnet_jax import checkpoint, columns, presets, train_state, workdir
+from alexnet_jax import columns, presets, train_state
 from alexnet_jax.config import MeshConfig, UserError
-from alexnet_jax.preparation import tars
+from alexnet_jax.preparation import imagenet_tars
+from alexnet_jax.training import checkpoint, workdir
 
 
 def test_configs(tmp_path):
@@ -90,12 +91,12 @@ def test_a_configuration_that_is_too_deep(tmp_path):
     ],
 )
 def test_members_that_no_archive_should_have(tmp_path, name, kind, message):
-    path = tmp_path / tars.VALIDATION_TAR
+    path = tmp_path / imagenet_tars.VALIDATION_TAR
     with tarfile.open(path, "w") as tar:
         member = tarfile.TarInfo(name)
         member.type = kind
         member.linkname = "/etc/passwd"
         tar.addfile(member, io.BytesIO())
     with pytest.raises(UserError, match=message):
-        tars.open_tars(tmp_path, None)
+        imagenet_tars.open_tars(tmp_path, None)
     assert os.listdir(tmp_path) == [path.name]

@@ -10,9 +10,10 @@ import time
 
 import pytest
 
-from alexnet_jax import job, options, presets, workdir
+from alexnet_jax import options, presets
 from alexnet_jax.config import UserError
 from alexnet_jax.system import lock
+from alexnet_jax.training import setup, workdir
 
 COMMAND = [sys.executable, "-m", "alexnet_jax.main"]
 
@@ -103,7 +104,7 @@ def test_mistakes(name, tmp_path, digits_dir):
         ["--workdir", str(tmp_path / "run"), "--data.data-dir", digits_dir, *arguments]
     )
     with pytest.raises(UserError) as raised:
-        job.set_up(chosen.config, chosen.workdir)
+        setup.set_up(chosen.config, chosen.workdir)
     assert message in str(raised.value)
     assert not (tmp_path / "run").exists()
 

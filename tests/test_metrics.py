@@ -9,7 +9,8 @@ import sys
 import pytest
 from tensorboardX.proto import event_pb2
 
-from alexnet_jax import metrics
+from alexnet_jax.system.progress import Progress, format_duration
+from alexnet_jax.training import metrics_writer
 
 TRAIN = {
     "kind": "train",
@@ -36,7 +37,7 @@ EVAL = {
 @contextlib.contextmanager
 def writer(directory, resume_step=0, **options):
     with contextlib.closing(
-        metrics.MetricsWriter(directory, resume_step=resume_step, **options)
+        metrics_writer.MetricsWriter(directory, resume_step=resume_step, **options)
     ) as opened:
         yield opened
 
@@ -154,7 +155,7 @@ def test_tensorboard_drops_what_comes_again(tmp_path):
 
 
 def progress(stream):
-    return metrics.Progress(100, 0, 40.0, stream=stream)
+    return Progress(100, 0, 40.0, stream=stream)
 
 
 def test_plain_lines():
@@ -175,7 +176,7 @@ def test_plain_lines():
 def test_time_left_counts_from_the_end_of_the_first_step(monkeypatch):
     """19 steps in 38 s after a first step of 1000 s: 80 steps are left, 160 s."""
     now = 0.0
-    monkeypatch.setattr(metrics.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(metrics_writer.time, "perf_counter", lambda: now)
     stream = io.StringIO()
     with contextlib.closing(progress(stream)) as shown:
         now = 1000.0
@@ -224,4 +225,4 @@ def test_the_bar_leaves_compilation_out(monkeypatch):
     ],
 )
 def test_format_duration(seconds, text):
-    assert metrics.format_duration(seconds) == text
+    assert format_duration(seconds) == text

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_columns import STATISTICS, make_mesh, random_batch, run_steps, tiny_config
 
-from alexnet_jax import columns, microbatches, train, train_state, validation
+from alexnet_jax import columns, config_checks, microbatches, train, train_state
 from alexnet_jax.config import UserError
 
 
@@ -76,4 +76,4 @@ def test_no_rows_move_between_devices():
 def test_microbatches_that_do_not_divide():
     config = in_parts(3)
     with pytest.raises(UserError, match="--microbatches 3 does not divide the 4"):
-        validation.check_batch(config, data_devices=2)
+        config_checks.check_batch(config, data_devices=2)

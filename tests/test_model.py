@@ -10,7 +10,7 @@ import numpy as np
 import oracle
 import pytest
 
-from alexnet_jax import augment, presets, train, validation
+from alexnet_jax import augment, config_checks, presets, train
 from alexnet_jax.config import Norm, Pool
 from alexnet_jax.data import decoding
 from alexnet_jax.model import AlexNet
@@ -90,7 +90,7 @@ def test_weights_of_each_layer():
 
 def test_multiply_adds():
     """Each weight of a convolution is used at each place of the map."""
-    sizes = validation.map_sizes(MODEL_2012, 224)
+    sizes = config_checks.map_sizes(MODEL_2012, 224)
     macs = sum(
         weights * (sizes[name][0] ** 2 if name in sizes else 1)
         for name, weights in WEIGHTS_2012.items()
@@ -183,9 +183,9 @@ MAP_SIZES = {
 def test_map_sizes(name):
     """The arithmetic of validation.map_sizes and the network agree on each variant."""
     model, crop_size, expected = MAP_SIZES[name]
-    assert list(validation.map_sizes(model, crop_size).values()) == expected
+    assert list(config_checks.map_sizes(model, crop_size).values()) == expected
     _, stages = abstract(model, crop_size)
-    for layer, (size, pooled) in validation.map_sizes(model, crop_size).items():
+    for layer, (size, pooled) in config_checks.map_sizes(model, crop_size).items():
         linear = stages[f"{layer}_linear"]
         assert linear[1] == size
         assert stages.get(f"{layer}_pool", linear)[1] == pooled

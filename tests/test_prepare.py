@@ -16,14 +16,15 @@ import zlib
 
 import numpy as np
 import pytest
+import stand_ins
 import tensorflow_datasets as tfds
-from stand_ins import encoded, picture, train_images, write_dataset, write_tars
+from stand_ins import encoded, picture, train_images, write_tars
 
 from alexnet_jax import prepare
 from alexnet_jax.config import DataConfig, Form, UserError
 from alexnet_jax.data import decoding, ilsvrc2012, image_statistics, tfds_records
 from alexnet_jax.data.source import open_source
-from alexnet_jax.preparation import writing
+from alexnet_jax.preparation import write_dataset
 from alexnet_jax.system import lock
 
 SIZE = 32
@@ -106,7 +107,7 @@ def test_validation_images_keep_their_order(prepared):
 
 
 def test_plain_tfds_reads_it(prepared):
-    folder = prepared / f"imagenet2012_{SIZE}" / writing.VERSION
+    folder = prepared / f"imagenet2012_{SIZE}" / write_dataset.VERSION
     builder = tfds.builder_from_directory(folder)
     assert builder.info.splits["train"].num_examples == 24
     example = builder.as_data_source(split="train")[3]
@@ -243,7 +244,7 @@ def test_planted_faults(tmp_path, capsys):
     assert run(tmp_path / "pictures", tmp_path, check=True) == 0
     source = open_split(tmp_path, name=f"pictures_{SIZE}")
     assert sorted(file_names(source)) == sorted(good)
-    report = json.loads((source.directory / writing.REPORT).read_text())
+    report = json.loads((source.directory / write_dataset.REPORT).read_text())
     listed = [line.split(":")[0] for line in report["unreadable"]["train"]]
     assert sorted(listed) == sorted(bad)
     shown = capsys.readouterr().out
@@ -255,7 +256,7 @@ def test_too_many_faults_stop_the_job(tmp_path):
     plant_faults(tmp_path / "pictures")
     with pytest.raises(UserError, match="5 images .* than --max-unreadable 2"):
         run(tmp_path / "pictures", tmp_path, max_unreadable=2)
-    assert not (tmp_path / f"pictures_{SIZE}" / writing.VERSION).exists()
+    assert not (tmp_path / f"pictures_{SIZE}" / write_dataset.VERSION).exists()
     assert run(tmp_path / "pictures", tmp_path, max_unreadable=5) == 0
 
 
@@ -268,7 +269,7 @@ def test_the_disk_is_too_small(tars, tmp_path, monkeypatch):
 
 
 def test_one_job_at_a_time(tars, tmp_path):
-    working = tmp_path / f"imagenet2012_{SIZE}" / f".{writing.VERSION}.partial"
+    working = tmp_path / f"imagenet2012_{SIZE}" / f".{write_dataset.VERSION}.partial"
     working.mkdir(parents=True)
     held = lock.Lock(working)
     with pytest.raises(lock.Taken, match=f"another process .*process {os.getpid()} on"):
@@ -325,7 +326,7 @@ def test_a_tfds_dataset_in_either_format(tmp_path):
         }
         for n in range(9)
     ]
-    write_dataset(tmp_path, "photos", dict(features), examples)
+    stand_ins.write_dataset(tmp_path, "photos", dict(features), examples)
     run("photos", tmp_path)
     first = read_all(open_split(tmp_path, name=f"photos_{SIZE}"))
 
@@ -362,7 +363,7 @@ def test_an_empty_folder(tmp_path):
 
 def copy_of(prepared, tmp_path):
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
-    return tmp_path / f"imagenet2012_{SIZE}" / writing.VERSION
+    return tmp_path / f"imagenet2012_{SIZE}" / write_dataset.VERSION
 
 
 def change_byte(path, place):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from compilation import compiled_once
 
-from alexnet_jax import bookkeeping, checkpoint, job, presets, scores, train
+from alexnet_jax import metrics, presets, train
 from alexnet_jax.config import (
     CONV_LAYERS,
     DENSE_LAYERS,
@@ -22,6 +22,7 @@ from alexnet_jax.config import (
 )
 from alexnet_jax.data import loader
 from alexnet_jax.system import interruption, lock
+from alexnet_jax.training import checkpoint, epoch_end, setup
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,7 +55,7 @@ def config(digits_dir) -> Config:
 
 def final_state(config, directory):
     """The newest checkpoint as numpy arrays."""
-    run = job.set_up(config, directory)
+    run = setup.set_up(config, directory)
     with checkpoint.Checkpoints(directory / "checkpoints", keep=3) as checkpoints:
         state = train._newest_or_new_state(run, checkpoints)
     return jax.tree.map(np.asarray, state)
@@ -67,14 +68,14 @@ def records(directory, kind):
 
 def interrupt_after(monkeypatch, step):
     """Sends SIGINT to this process when that many steps have been dispatched."""
-    add = bookkeeping.StepLog.add
+    add = epoch_end.StepLog.add
 
     def add_and_interrupt(self, number, *arguments):
         add(self, number, *arguments)
         if number == step:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(bookkeeping.StepLog, "add", add_and_interrupt)
+    monkeypatch.setattr(epoch_end.StepLog, "add", add_and_interrupt)
 
 
 def interrupt_in_evaluation(monkeypatch, number):
@@ -354,5 +355,5 @@ def test_watchdog_remarks_once(config, tmp_path, capsys):
 )
 def test_top_error(row, label, best, error):
     logits = np.array([row], np.float32)
-    found = scores.top_error(logits, np.array([label], np.int32), best)
+    found = metrics.top_error(logits, np.array([label], np.int32), best)
     np.testing.assert_allclose(found, [error], rtol=1e-6)

@@ -20,9 +20,9 @@ from alexnet_jax import (
     trained,
     visualize,
     weights,
-    workdir,
 )
 from alexnet_jax.config import MeshConfig, UserError
+from alexnet_jax.training import workdir
 
 
 def exported(run_directory):

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from alexnet_jax import columns, predictions, scores, trained
+from alexnet_jax import columns, metrics, predictions, trained
 from alexnet_jax.config import DataConfig, MeshConfig, UserError
 from alexnet_jax.data import class_names
 from alexnet_jax.data.source import Source, open_source
@@ -136,10 +136,10 @@ def mean_scores(
 ) -> dict[str, float]:
     """Means over the examples that have a label, and how many these are."""
     if accepted is not None:
-        found = scores.accepted_scores(log_probabilities, accepted)
+        found = metrics.accepted_scores(log_probabilities, accepted)
     else:
         labelled = answers.label >= 0
-        found = scores.example_scores(
+        found = metrics.example_scores(
             log_probabilities[labelled], answers.label[labelled]
         )
     examples = len(found["top1_error"])

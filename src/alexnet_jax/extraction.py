@@ -13,7 +13,7 @@ from alexnet_jax.data import user_images
 from alexnet_jax.data.user_images import Pictures
 from alexnet_jax.inference import Part
 from alexnet_jax.loaded import Model
-from alexnet_jax.metrics import ImageCounter
+from alexnet_jax.system.progress import ImageCounter
 
 
 def extract_features(

@@ -1,241 +1,138 @@
-"""Where numbers go: JSON lines, TensorBoard, and the terminal.
+"""Errors: exact sums over every example in training, and of predictions afterwards."""
 
-Records are flat dictionaries with "kind" ("train" or "eval"), "step" and "epoch";
-errors are fractions. One file, `metrics.jsonl`, is the record of a run; the rest is for
-eyes.
-"""
+from collections.abc import Iterator
+from typing import Any
 
-import contextlib
-import errno
-import json
-import math
-import os
-import sys
-import time
-from pathlib import Path
-from typing import Any, TextIO
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
 
-from tqdm import tqdm
+from alexnet_jax import augment, model
+from alexnet_jax.config import Config
 
-from alexnet_jax.config import Fault
-from alexnet_jax.tensorboard import EventFile
-
-Record = dict[str, Any]
+SUMS = ("loss", "top1_error", "top5_error", "examples")
 
 
-class MetricsWriter:
-    """Appends records to `metrics.jsonl` and to TensorBoard's event files."""
+def top_error(logits: jax.Array, label: jax.Array, best: int) -> jax.Array:
+    """Whether the label is not among the `best` highest logits.
 
-    def __init__(
-        self, directory: Path, *, resume_step: int, evaluated: bool = True
-    ) -> None:
-        """Opens the files of a run that goes on after `resume_step` steps.
+    The label scores if fewer than `best` classes beat it; where classes tie with it for
+    the last places it scores the share of the places (2012 code, layer_kernels.cu).
 
-        Records of later steps, which will come again, and lines torn by a kill are
-        dropped.
+    Args:
+        logits: float32 `[batch, classes]`.
+        label: int32 `[batch]`.
 
-        Args:
-            evaluated: whether the evaluation after these steps is done; else its record
-                will come again too.
-        """
-        path = directory / "metrics.jsonl"
-        if path.exists():
-            _keep_until(path, resume_step, evaluated)
-        # Without a buffer: a record is in the file, or it is not.
-        self._lines = path.open("ab", buffering=0)
-        self._events = EventFile(directory / "tensorboard", first_step=resume_step + 1)
-
-    def write(self, record: Record) -> None:
-        """Writes a record; NaN and infinity become null, which JSON has not.
-
-        Raises:
-            Fault: the disk is full, or can't be written for another reason.
-        """
-        self._append(json.dumps(_finite(record), allow_nan=False).encode() + b"\n")
-        self._events.write(record)
-
-    def _append(self, line: bytes) -> None:
-        """The whole line or nothing."""
-        end = self._lines.seek(0, os.SEEK_END)
-        try:
-            if self._lines.write(line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                self._lines.truncate(end)
-            raise Fault(
-                f"{self._lines.name} cannot be written ({error.strerror}): make room, "
-                "and start the same command again."
-            ) from error
-
-    def close(self) -> None:
-        self._lines.close()
-        self._events.close()
+    Returns:
+        float32 `[batch]`, 0 to 1.
+    """
+    own = jnp.take_along_axis(logits, label[:, None], axis=-1)
+    higher = jnp.sum(logits > own, axis=-1)
+    equal = jnp.sum(logits == own, axis=-1)  # itself included
+    score = jnp.clip((best - higher) / jnp.maximum(equal, 1), 0.0, 1.0)
+    return jnp.where(equal > 0, 1.0 - score, 1.0)  # NaN equals nothing: an error
 
 
-def _finite(record: Record) -> Record:
+def eval_step(
+    sums: dict[str, jax.Array],
+    params: Any,
+    batch: dict[str, jax.Array],
+    mean_image: jax.Array,
+    *,
+    config: Config,
+) -> dict[str, jax.Array]:
+    """Adds a batch to the sums of loss, errors and examples.
+
+    Args:
+        batch: "image" uint8 `[batch, size, size, 3]`, "label" int32 `[batch]`, "mask"
+            bool `[batch]`, false for padding. Examples with label -1 don't count.
+    """
+    view = augment.center_view(batch["image"], mean_image, config.augment)
+    logits = model.logits(config.model, params, view)
+    label = batch["label"]
+    values = {
+        "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),
+        "top1_error": top_error(logits, label, 1),
+        "top5_error": top_error(logits, label, 5),
+        "examples": jnp.ones(label.shape),
+    }
+    counts = batch["mask"] & (label >= 0)
     return {
-        name: None if isinstance(v, float) and not math.isfinite(v) else v
-        for name, v in record.items()
+        name: sums[name] + jnp.sum(jnp.where(counts, value, 0.0))
+        for name, value in values.items()
     }
 
 
-def _keep_until(path: Path, step: int, evaluated: bool) -> None:
-    """Replaces the file as a whole, and not at all where all of it stays."""
-    content = path.read_bytes()
-    lines = content.splitlines()
-    kept = b"".join(line + b"\n" for line in lines if _is_until(line, step, evaluated))
-    if kept != content:
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(kept)
-        os.replace(partial, path)
-
-
-def _is_until(line: bytes, step: int, evaluated: bool) -> bool:
-    try:
-        record = json.loads(line)
-        is_evaluation = record["kind"] == "eval"
-        return (record["step"], is_evaluation) <= (step, evaluated)
-    except (ValueError, KeyError, TypeError):
-        return False
-
-
-_SECONDS_BETWEEN_LINES = 10  # where there is no terminal
-
-
-class Progress:
-    """The state of a run on the terminal: a bar there, plain lines elsewhere.
-
-    The time that is left is reckoned from the end of the first step of this process,
-    since that step compiles.
-    """
-
-    def __init__(
-        self,
-        num_steps: int,
-        first_step: int,
-        steps_per_epoch: float,
-        stream: TextIO | None = None,
-    ) -> None:
-        self._num_steps = num_steps
-        self._steps_per_epoch = steps_per_epoch
-        self._stream = stream or sys.stdout
-        self._clock: tuple[int, float] | None = None
-        self._bar = None
-        if self._stream.isatty():
-            self._bar = tqdm(
-                total=num_steps,
-                initial=first_step,
-                unit="step",
-                file=self._stream,
-                dynamic_ncols=True,
-                leave=False,
-            )
-
-    def first_step_done(self, step: int) -> None:
-        """Starts the clock, and the bar's."""
-        self._clock = (step, time.perf_counter())
-        if self._bar is not None:
-            self._bar.unpause()
-
-    def train(self, record: Record) -> None:
-        """Shows a record of training steps."""
-        numbers = (
-            f"epoch {record['epoch']:.2f}  loss {record['loss']:.4f}  "
-            f"top-1 error {record['top1_error']:.1%}  "
-            f"rate {record['learning_rate']:.3g}  "
-            f"{record['images_per_second']:.0f} images/s  "
-            f"data wait {record['data_wait_fraction']:.0%}"
-        )
-        if self._bar is not None:
-            self._bar.set_postfix_str(numbers, refresh=False)
-            self._bar.update(record["step"] - self._bar.n)
-            return
-        remaining = self._remaining(record["step"])
-        self.note(
-            f"step {record['step']}/{self._num_steps}  {numbers}  eta {remaining}"
-        )
-
-    def evaluation(self, record: Record) -> None:
-        """Shows the record of an evaluation."""
-        self.note(
-            f"epoch {record['epoch']:.2f}: test loss {record['loss']:.4f}  "
-            f"top-1 error {record['top1_error']:.2%}  "
-            f"top-5 error {record['top5_error']:.2%}  ({record['examples']} images)"
-        )
-
-    def note(self, text: str) -> None:
-        """Prints a line, above the bar where there is one."""
-        if self._bar is not None:
-            self._bar.write(text, file=self._stream)
-        else:
-            print(text, file=self._stream, flush=True)
-
-    def _remaining(self, step: int) -> str:
-        if self._clock is None or step <= self._clock[0]:
-            return "?"
-        elapsed = time.perf_counter() - self._clock[1]
-        left = (self._num_steps - step) * elapsed / (step - self._clock[0])
-        return format_duration(left)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-class ImageCounter:
-    """How far a pass over images is: a bar on a terminal, lines elsewhere.
+def evaluate(
+    step: Any,
+    params: Any,
+    batches: Iterator[dict[str, jax.Array]],
+    mean_image: jax.Array,
+    zero: dict[str, jax.Array],
+    num_examples: int,
+    skip_damaged: bool,
+) -> dict[str, float]:
+    """Mean loss and errors over all batches.
 
     Args:
-        done: images that an earlier run has left done.
+        step: `eval_step`, compiled.
+        zero: the sums at the start, on the devices.
+        num_examples: how many examples there must have been, or, where damaged ones
+            are skipped, at most.
     """
-
-    def __init__(self, what: str, num_images: int, done: int = 0) -> None:
-        self._what, self._num_images = what, num_images
-        self._done, self._first = done, done
-        self._start = self._last_line = time.perf_counter()
-        self._bar = None
-        if sys.stdout.isatty():
-            self._bar = tqdm(
-                total=num_images,
-                initial=done,
-                desc=what,
-                unit=" images",
-                file=sys.stdout,
-                dynamic_ncols=True,
-            )
-
-    def add(self, images: int) -> None:
-        self._done += images
-        if self._bar is not None:
-            self._bar.update(images)
-        elif time.perf_counter() - self._last_line > _SECONDS_BETWEEN_LINES:
-            self._line()
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        elif self._done > self._first:
-            self._line()
-
-    def _line(self) -> None:
-        self._last_line = time.perf_counter()
-        rate = (self._done - self._first) / (self._last_line - self._start)
-        left = format_duration((self._num_images - self._done) / rate)
-        print(
-            f"{self._what}: {self._done:,} of {self._num_images:,} images  "
-            f"{rate:.0f} images/s  eta {left}",
-            flush=True,
-        )
+    sums = zero
+    for batch in batches:
+        sums = step(sums, params, batch, mean_image)
+    totals = {name: float(np.asarray(v)) for name, v in jax.device_get(sums).items()}
+    examples = totals.pop("examples")
+    if examples != num_examples and not (skip_damaged and 0 < examples < num_examples):
+        raise RuntimeError(f"evaluated {examples:g} examples of {num_examples}")
+    means = {name: value / examples for name, value in totals.items()}
+    return means | {"examples": int(examples)}
 
 
-def format_duration(seconds: float) -> str:
-    """ "45s", "3m20s", "5h12m" or "4d03h"."""
-    minutes, whole = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days}d{hours:02d}h"
-    if hours:
-        return f"{hours}h{minutes:02d}m"
-    return f"{minutes}m{whole:02d}s" if minutes else f"{whole}s"
+def example_scores(
+    log_probabilities: np.ndarray, label: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Loss and errors of each example.
+
+    Args:
+        log_probabilities: float32 `[examples, classes]`.
+        label: int32 `[examples]`.
+
+    Returns:
+        "loss", "top1_error" and "top5_error", float32 `[examples]`; a mean of errors is
+        an error rate.
+    """
+    predicted = jnp.asarray(log_probabilities)
+    classes = jnp.asarray(label)
+    return {
+        "loss": -np.take_along_axis(log_probabilities, label[:, None], axis=1)[:, 0],
+        "top1_error": np.asarray(top_error(predicted, classes, 1)),
+        "top5_error": np.asarray(top_error(predicted, classes, 5)),
+    }
+
+
+def accepted_scores(
+    log_probabilities: np.ndarray, accepted: list[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Errors where several classes, or none, count as right (ImageNet-ReaL).
+
+    Args:
+        accepted: the right classes of each example; one without any does not count.
+
+    Returns:
+        "top1_error" and "top5_error", float32, of the examples that count.
+    """
+    order = np.argsort(-log_probabilities, axis=1, kind="stable")
+    hits = [
+        np.isin(row[:5], right)
+        for row, right in zip(order, accepted, strict=True)
+        if len(right)
+    ]
+    found = np.array(hits, bool).reshape(-1, min(5, order.shape[1]))
+    return {
+        "top1_error": np.where(found[:, 0], 0.0, 1.0),
+        "top5_error": np.where(found.any(axis=1), 0.0, 1.0),
+    }

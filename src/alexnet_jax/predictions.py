@@ -13,7 +13,7 @@ from alexnet_jax import augment, model
 from alexnet_jax.config import Config
 from alexnet_jax.data.source import Source
 from alexnet_jax.inference import each_batch
-from alexnet_jax.metrics import ImageCounter
+from alexnet_jax.system.progress import ImageCounter
 from alexnet_jax.trained import Network
 
 

@@ -16,7 +16,7 @@ from alexnet_jax.config import Form, UserError
 
 # What is slow to import comes after the options have been read.
 if TYPE_CHECKING:
-    from alexnet_jax.preparation.originals import Originals
+    from alexnet_jax.preparation.source_images import Originals
 
 DESCRIPTION = """\
 Scales and crops images once, as the authors did, and stores them as a tfds dataset.
@@ -53,8 +53,8 @@ class Options:
 def run(chosen: Options) -> int:
     """Prepares, checks, or both; returns the exit code."""
     from alexnet_jax.data import tfds_records
-    from alexnet_jax.metrics import ImageCounter
-    from alexnet_jax.preparation import checking, raw_pixels, writing
+    from alexnet_jax.preparation import verification, write_dataset, write_raw
+    from alexnet_jax.system.progress import ImageCounter
 
     data_dir = tfds_records.directory_of(chosen.data_dir)
     name = chosen.name
@@ -63,7 +63,7 @@ def run(chosen: Options) -> int:
         name = name or f"{originals.name}_{chosen.form.image_size}"
         _say(originals, data_dir / name)
         _check_space(originals, data_dir, name, chosen)
-        writing.write_dataset(
+        write_dataset.write_dataset(
             originals,
             name,
             data_dir,
@@ -77,32 +77,35 @@ def run(chosen: Options) -> int:
             "say what to prepare with --source, or what to --check with --name."
         )
     if chosen.raw:
-        raw_pixels.write_raw(name, data_dir, chosen.num_workers, ImageCounter)
+        write_raw.write_raw(name, data_dir, chosen.num_workers, ImageCounter)
     if chosen.check:
         return _report(
-            *checking.check(
+            *verification.check(
                 name, data_dir, num_workers=chosen.num_workers, count=ImageCounter
             )
         )
-    print("\n".join(checking.summary(name, data_dir)))
+    print("\n".join(verification.summary(name, data_dir)))
     return 0
 
 
 def _open(source: str, data_dir: Path, devkit: Path | None) -> "Originals":
     """Finds out what a source is."""
-    from alexnet_jax.preparation import folders, tars, tfrecord
+    from alexnet_jax.preparation import class_folders, imagenet_tars, tfds_source
 
     path = Path(source).expanduser()
-    if any((path / tar).exists() for tar in (tars.TRAIN_TAR, tars.VALIDATION_TAR)):
+    if any(
+        (path / tar).exists()
+        for tar in (imagenet_tars.TRAIN_TAR, imagenet_tars.VALIDATION_TAR)
+    ):
         print(f"reading the contents of the archives in {path}", flush=True)
-        return tars.open_tars(path, devkit)
+        return imagenet_tars.open_tars(path, devkit)
     if devkit is not None:
         raise UserError(f"--devkit {devkit} is for the official archives alone.")
     if path.is_dir():
-        return folders.open_folders(path)
+        return class_folders.open_folders(path)
     if path.is_absolute() or source.startswith((".", "~")):
         raise UserError(f"--source {source}: there is no such folder.")
-    return tfrecord.open_tfds(source, data_dir)
+    return tfds_source.open_tfds(source, data_dir)
 
 
 def _say(originals: "Originals", place: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet_jax import scores
+from alexnet_jax import metrics
 from alexnet_jax.config import UserError
 from alexnet_jax.data import ilsvrc2012
 from alexnet_jax.ensembles import Answers
@@ -65,7 +65,7 @@ def write_per_class(path: Path, answers: Answers) -> None:
     """Class, images and errors of each class that has images; highest error first."""
     labelled = answers.label >= 0
     label = answers.label[labelled]
-    found = scores.example_scores(answers.together[labelled], label)
+    found = metrics.example_scores(answers.together[labelled], label)
     rows = []
     for one in np.unique(label):
         of_class = label == one

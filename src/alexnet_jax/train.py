@@ -18,21 +18,20 @@ import optax
 
 from alexnet_jax import (
     augment,
-    checkpoint,
     columns,
-    job,
+    metrics,
     microbatches,
     model,
     optimizer,
-    scores,
     train_state,
 )
-from alexnet_jax.bookkeeping import Bookkeeper
 from alexnet_jax.config import Config, DamagedRecord, Fault
 from alexnet_jax.data import loader
 from alexnet_jax.system import crash_report, devices, memory
 from alexnet_jax.system.interruption import Interrupted, Interruption
 from alexnet_jax.train_state import TrainState
+from alexnet_jax.training import checkpoint, setup
+from alexnet_jax.training.epoch_end import Bookkeeper
 
 # Streams of random numbers, folded into the key of the run.
 _INIT, _STEPS = 0, 1
@@ -125,7 +124,7 @@ def _gradients(
     view, label = batch
     gradient_of_loss = jax.value_and_grad(partial(loss_fn, config=config), has_aux=True)
     (loss, logits), gradients = gradient_of_loss(params, view, label, dropout_key)
-    top1_error = jnp.mean(scores.top_error(logits, label, 1))
+    top1_error = jnp.mean(metrics.top_error(logits, label, 1))
     return gradients, {"loss": loss, "top1_error": top1_error}
 
 
@@ -174,7 +173,7 @@ def train_and_evaluate(
         if interruption is None:
             interruption = stack.enter_context(Interruption(config.run.max_minutes))
         stack.enter_context(memory.explained(config))
-        run = job.set_up(config, directory)
+        run = setup.set_up(config, directory)
         stack.callback(run.lock.release)
         stack.enter_context(crash_report.written_on_abort(directory))
         stack.enter_context(jax.set_mesh(run.mesh))
@@ -193,7 +192,7 @@ def train_and_evaluate(
         if step >= run.num_steps and not unevaluated:
             return Outcome(step, result, True)
 
-        images = job.placed_statistics(run)
+        images = setup.placed_statistics(run)
         update = _compile_update(run, state, images)
         books = Bookkeeper(run, checkpoints, images, interruption, step)
         stack.callback(books.close)
@@ -222,7 +221,7 @@ def train_and_evaluate(
 
 
 def _newest_or_new_state(
-    run: job.Job, checkpoints: checkpoint.Checkpoints
+    run: setup.Job, checkpoints: checkpoint.Checkpoints
 ) -> TrainState:
     abstract = train_state.abstract_train_state(run.config, run.mesh)
     state = checkpoints.restore(abstract, facts=run.facts)
@@ -233,7 +232,7 @@ def _newest_or_new_state(
 
 
 def _compile_update(
-    run: job.Job, state: TrainState, images: augment.ImageStatistics
+    run: setup.Job, state: TrainState, images: augment.ImageStatistics
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """`train_step` of state and batch, compiled; the old state's memory is reused."""
     everywhere = columns.replicated(run.mesh)
@@ -256,7 +255,7 @@ def _compile_update(
     return update
 
 
-def _train_batches(run: job.Job, step: int) -> loader.Batches:
+def _train_batches(run: setup.Job, step: int) -> loader.Batches:
     return loader.train_batches(
         run.train_source,
         seed=run.config.seed,

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from alexnet_jax import checkpoint, columns, train_state, weights, workdir
+from alexnet_jax import columns, train_state, weights
 from alexnet_jax.config import Config, UserError
 from alexnet_jax.data import class_names, image_statistics
+from alexnet_jax.training import checkpoint, workdir
 
 
 class Network(NamedTuple):

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_jax import parameters, safetensors_file, workdir
+from alexnet_jax import parameters, safetensors_file
 from alexnet_jax.config import Config, UserError
 from alexnet_jax.parameters import Params
+from alexnet_jax.training import workdir
 
 SUFFIX = ".safetensors"
 TEXT = "alexnet_jax"

@@ -49,7 +49,8 @@ def weight_files(place: Place, tries: int) -> Row:
 def checkpoints(place: Place, tries: int) -> Row:
     import jax
 
-    from alexnet_jax import columns, train_state, workdir
+    from alexnet_jax import columns, train_state
+    from alexnet_jax.training import workdir
 
     whole, _ = whole_run(place)
     config = workdir.read_config(whole)

@@ -102,8 +102,9 @@ def final_state(workdir: Path) -> dict[str, np.ndarray]:
     """All leaves of the newest checkpoint, by name."""
     import jax
 
-    from alexnet_jax import checkpoint, columns, train_state
-    from alexnet_jax import workdir as workdirs
+    from alexnet_jax import columns, train_state
+    from alexnet_jax.training import checkpoint
+    from alexnet_jax.training import workdir as workdirs
 
     config = workdirs.read_config(workdir)
     mesh = columns.make_mesh(config.run.mesh, config.model.num_columns, jax.devices())

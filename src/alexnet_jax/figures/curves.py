@@ -5,9 +5,9 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from alexnet_jax import workdir
 from alexnet_jax.config import UserError
 from alexnet_jax.figures import drawing
+from alexnet_jax.training import workdir
 
 FILE = "metrics.jsonl"
 _STEPWISE = ("plateau", "epochs", "levels")

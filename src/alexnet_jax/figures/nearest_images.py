@@ -11,7 +11,7 @@ from alexnet_jax import inference, neighbours, taps
 from alexnet_jax.data.source import Source
 from alexnet_jax.figures import drawing
 from alexnet_jax.loaded import Model
-from alexnet_jax.metrics import ImageCounter
+from alexnet_jax.system.progress import ImageCounter
 
 
 class Neighbours(NamedTuple):

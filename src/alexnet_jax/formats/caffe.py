@@ -12,10 +12,10 @@ import numpy as np
 
 from alexnet_jax import relatives
 from alexnet_jax.config import Config, ModelConfig, Norm, Pool, UserError
+from alexnet_jax.config_checks import conv_layers
 from alexnet_jax.formats import caffemodel, layouts
 from alexnet_jax.formats.caffemodel import Layer, Net
 from alexnet_jax.formats.layouts import LAYERS, Layout
-from alexnet_jax.validation import conv_layers
 from alexnet_jax.weights import Weights
 
 Preset = Literal["caffe_alexnet", "caffenet"]

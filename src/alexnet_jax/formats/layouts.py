@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from alexnet_jax import parameters, validation
+from alexnet_jax import config_checks, parameters
 from alexnet_jax.config import CONV_LAYERS, DENSE_LAYERS, Config
 from alexnet_jax.parameters import Params
 
@@ -29,7 +29,7 @@ def with_classes(config: Config, classes: int) -> Config:
     fc8 = dataclasses.replace(config.model.fc8, features=classes)
     model = dataclasses.replace(config.model, fc8=fc8)
     found = dataclasses.replace(config, model=model)
-    validation.check_config(found)
+    config_checks.check_config(found)
     return found
 
 

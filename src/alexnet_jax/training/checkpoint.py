@@ -3,7 +3,7 @@
 A checkpoint is the whole train state and, as its metadata, the facts of the run that
 the order of the data depends on; with another order a resumed run would not be the same
 run. When Orbax has written a checkpoint, it is sealed with the checksums of its files
-(`seal`), and counts from then on. A damaged one is recognised by them before anything
+(`checkpoint_files`), and counts from then on. A damaged one is recognised by them before anything
 of it is read, named, and passed over for the one before.
 """
 
@@ -19,10 +19,9 @@ import jax
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from alexnet_jax import checkpoint_folders as folders
-from alexnet_jax import seal
 from alexnet_jax.config import Fault, UserError
 from alexnet_jax.train_state import TrainState
+from alexnet_jax.training import checkpoint_files
 
 # Orbax annotates its arguments more narrowly than it takes them.
 _ocp: Any = ocp
@@ -44,8 +43,8 @@ class Checkpoints:
         """
         self.directory = directory.resolve()
         if jax.process_index() == 0:
-            folders.put_back(self.directory)
-            folders.set_damaged_aside(self.directory)
+            checkpoint_files.put_back(self.directory)
+            checkpoint_files.set_damaged_aside(self.directory)
         _meet("the checkpoints have been looked through")
         with _explained(self.directory):
             self._orbax = _open(self.directory, keep)
@@ -103,15 +102,17 @@ class Checkpoints:
 
     def _move_away(self, step: int) -> None:
         if jax.process_index() == 0:
-            folders.move(self.directory / str(step), folders.replaced(self.directory))
+            checkpoint_files.move(
+                self.directory / str(step), checkpoint_files.replaced(self.directory)
+            )
         _meet("a checkpoint makes place for another")
         self._orbax.reload()
 
     def _seal(self, step: int, written: Any) -> None:
         written.result()
         if jax.process_index() == 0:
-            seal.write(self.directory / str(step))
-            shutil.rmtree(folders.replaced(self.directory), ignore_errors=True)
+            checkpoint_files.write_seal(self.directory / str(step))
+            shutil.rmtree(checkpoint_files.replaced(self.directory), ignore_errors=True)
 
     def restore(
         self, abstract: TrainState, *, facts: dict[str, Any]
@@ -177,7 +178,7 @@ def _explained(directory: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        kept = max(folders.steps(directory), default=None)
+        kept = max(checkpoint_files.steps(directory), default=None)
         raise Fault(
             f"a checkpoint could not be written to {directory}: "
             f"{' '.join(str(error).split())[:300]}. "
@@ -247,12 +248,12 @@ def read_state(
         UserError: there is no such checkpoint, it is damaged, or of another
             architecture.
     """
-    for folder in folders.candidates(directory, which):
-        fault = seal.find_fault(folder)
+    for folder in checkpoint_files.candidates(directory, which):
+        fault = checkpoint_files.find_fault(folder)
         if fault is None:
             return int(folder.name), _load(folder, abstract)
-        folders.warn(folder, fault)
-    steps = ", ".join(map(str, sorted(folders.steps(directory))))
+        checkpoint_files.warn(folder, fault)
+    steps = ", ".join(map(str, sorted(checkpoint_files.steps(directory))))
     raise UserError(
         f"{directory} has no intact checkpoint {which!r}: there are {steps or 'none'}."
     )

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from alexnet_jax.config import UserError
-from alexnet_jax.preparation.originals import Original, Originals, Split
+from alexnet_jax.preparation.source_images import Original, Originals, Split
 
 _SPLITS = {
     "train": "train",

@@ -4,14 +4,17 @@ A folder has the step for its name once Orbax has completed it.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
 import sys
 from pathlib import Path
 
-from alexnet_jax import seal
 from alexnet_jax.config import UserError
+
+SEAL = "SHA256SUMS"
+"""Checksums of all files of a folder, written last; `sha256sum --check` reads it."""
 
 
 def steps(directory: Path) -> dict[int, Path]:
@@ -54,13 +57,13 @@ def set_damaged_aside(directory: Path) -> None:
     """
     damaged, intact = {}, False
     for _, folder in sorted(steps(directory).items(), reverse=True):
-        fault = _broken_metrics(folder) if intact else seal.find_fault(folder)
+        fault = _broken_metrics(folder) if intact else find_fault(folder)
         if fault is None:
             intact = True
         else:
             damaged[folder] = fault
     # Without a seal it is one that was being written when the run was killed.
-    if not intact and any(seal.is_sealed(folder) for folder in damaged):
+    if not intact and any(is_sealed(folder) for folder in damaged):
         listed = "\n".join(f"  {one.name}: {why}" for one, why in damaged.items())
         raise UserError(
             f"all checkpoints in {directory} are damaged:\n{listed}\n"
@@ -102,3 +105,41 @@ def candidates(directory: Path, which: str) -> list[Path]:
                 evaluated[folder] = float(_metrics_of(folder)["top1_error"])
         return sorted(evaluated, key=lambda folder: evaluated[folder])
     return [folder for step, folder in found.items() if str(step) == which]
+
+
+def write_seal(folder: Path) -> None:
+    """Seals a folder that is complete."""
+    lines = [
+        f"{_digest(path)}  {path.relative_to(folder).as_posix()}\n"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    ]
+    partial = folder / f".{SEAL}.partial"
+    partial.write_text("".join(lines))
+    os.replace(partial, folder / SEAL)
+
+
+def is_sealed(folder: Path) -> bool:
+    return (folder / SEAL).exists()
+
+
+def find_fault(folder: Path) -> str | None:
+    """What is wrong with a folder: none if it is sealed and each file is as it was."""
+    if not is_sealed(folder):
+        return f"it has no {SEAL}: it was not completed"
+    try:
+        for line in (folder / SEAL).read_text().splitlines():
+            digest, _, name = line.partition("  ")
+            path = (folder / name).resolve()
+            if not path.is_relative_to(folder.resolve()) or not path.is_file():
+                return f"{name!r} is missing"
+            if _digest(path) != digest:
+                return f"{name} has been altered"
+    except (OSError, ValueError) as error:
+        return f"{SEAL} cannot be read ({error})"
+    return None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

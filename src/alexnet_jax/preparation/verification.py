@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_jax import workdir
 from alexnet_jax.config import DataConfig, UserError
 from alexnet_jax.data import (
     ilsvrc2012,
@@ -17,7 +16,8 @@ from alexnet_jax.data import (
     tfds_records,
 )
 from alexnet_jax.data.source import Source, open_source
-from alexnet_jax.preparation.writing import REPORT
+from alexnet_jax.preparation.write_dataset import REPORT
+from alexnet_jax.training import workdir
 
 _CHUNK = 256
 _EXPECTED = {

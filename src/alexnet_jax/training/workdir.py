@@ -19,7 +19,7 @@ import typing
 from pathlib import Path
 from typing import Any, cast
 
-from alexnet_jax import validation
+from alexnet_jax import config_checks
 from alexnet_jax.config import Config, UserError
 from alexnet_jax.system import crash_report
 from alexnet_jax.system.lock import Lock
@@ -151,7 +151,7 @@ def build_config(content: Any, path: Path) -> Config:
         raise UserError(
             f"{path} is not of this version of the package, or damaged ({error})."
         ) from error
-    validation.check_config(config)
+    config_checks.check_config(config)
     return config
 
 

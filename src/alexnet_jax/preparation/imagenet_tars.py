@@ -10,7 +10,7 @@ import numpy as np
 
 from alexnet_jax.config import UserError
 from alexnet_jax.data import ilsvrc2012
-from alexnet_jax.preparation.originals import Original, Originals, Split
+from alexnet_jax.preparation.source_images import Original, Originals, Split
 from alexnet_jax.system.random_access import RandomAccessFile
 
 TRAIN_TAR = "ILSVRC2012_img_train.tar"

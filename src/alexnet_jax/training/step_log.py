@@ -13,8 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from alexnet_jax import metrics
 from alexnet_jax.config import CONV_LAYERS, DENSE_LAYERS, Config
+from alexnet_jax.system.progress import Progress
+from alexnet_jax.training import metrics_writer
 
 
 class StepLog:
@@ -22,8 +23,8 @@ class StepLog:
 
     def __init__(
         self,
-        writer: metrics.MetricsWriter,
-        progress: metrics.Progress,
+        writer: metrics_writer.MetricsWriter,
+        progress: Progress,
         config: Config,
         skipped: Set[int],
     ):

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from alexnet_jax import augment, columns, validation, workdir
+from alexnet_jax import augment, columns, config_checks
 from alexnet_jax.config import Config
 from alexnet_jax.data import class_names, image_statistics
 from alexnet_jax.data.source import Source, open_source
 from alexnet_jax.system.lock import Lock
+from alexnet_jax.training import workdir
 
 
 class Job(NamedTuple):
@@ -60,12 +61,12 @@ def set_up(config: Config, directory: Path) -> Job:
     Raises:
         UserError: something does not fit; nothing has been computed by then.
     """
-    validation.check_config(config)
+    config_checks.check_config(config)
     mesh = columns.make_mesh(config.run.mesh, config.model.num_columns, jax.devices())
-    validation.check_batch(config, mesh.shape["data"])
+    config_checks.check_batch(config, mesh.shape["data"])
     train_source = open_source(config.data, config.data.train_split)
     eval_source = open_source(config.data, config.data.eval_split)
-    validation.check_labels(config, train_source.name, train_source.num_classes)
+    config_checks.check_labels(config, train_source.name, train_source.num_classes)
     lock = workdir.open_workdir(directory, config)
     if train_source.class_names:
         class_names.write(directory, train_source.class_names)

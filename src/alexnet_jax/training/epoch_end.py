@@ -12,14 +12,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from alexnet_jax import augment, columns, job, metrics, optimizer, scores
-from alexnet_jax.checkpoint import Checkpoints
+from alexnet_jax import augment, columns, metrics, optimizer
 from alexnet_jax.config import Fault
 from alexnet_jax.data import loader
-from alexnet_jax.step_log import StepLog, refuse_nan
 from alexnet_jax.system import devices
 from alexnet_jax.system.interruption import Interrupted, Interruption
+from alexnet_jax.system.progress import Progress
 from alexnet_jax.train_state import TrainState
+from alexnet_jax.training import metrics_writer, setup
+from alexnet_jax.training.checkpoint import Checkpoints
+from alexnet_jax.training.step_log import StepLog, refuse_nan
 
 
 class Bookkeeper:
@@ -27,7 +29,7 @@ class Bookkeeper:
 
     def __init__(
         self,
-        run: job.Job,
+        run: setup.Job,
         checkpoints: Checkpoints,
         images: augment.ImageStatistics,
         interruption: Interruption,
@@ -38,14 +40,12 @@ class Bookkeeper:
         self._interruption = interruption
         self._evaluate = _compile_evaluation(run, images, interruption)
         self._count = _compile_plateau(run)
-        self._writer = metrics.MetricsWriter(
+        self._writer = metrics_writer.MetricsWriter(
             run.directory,
             resume_step=first_step,
             evaluated=bool(checkpoints.newest_metrics),
         )
-        self._progress = metrics.Progress(
-            run.num_steps, first_step, run.steps_per_epoch
-        )
+        self._progress = Progress(run.num_steps, first_step, run.steps_per_epoch)
         self.log = StepLog(
             self._writer, self._progress, run.config, run.train_source.skipped
         )
@@ -95,17 +95,17 @@ class Bookkeeper:
 
 
 def _compile_evaluation(
-    run: job.Job, images: augment.ImageStatistics, interruption: Interruption
+    run: setup.Job, images: augment.ImageStatistics, interruption: Interruption
 ) -> Callable[[Any], dict[str, float]]:
     """Evaluation of parameters on the whole evaluation split."""
     everywhere = columns.replicated(run.mesh)
     step = devices.compiled(
-        partial(scores.eval_step, config=run.config),
+        partial(metrics.eval_step, config=run.config),
         out_shardings=everywhere,
         deterministic=run.config.run.deterministic,
     )
     zero = jax.device_put(
-        {name: np.zeros((), np.float32) for name in scores.SUMS}, everywhere
+        {name: np.zeros((), np.float32) for name in metrics.SUMS}, everywhere
     )
 
     def evaluation(params: Any) -> dict[str, float]:
@@ -116,7 +116,7 @@ def _compile_evaluation(
             num_workers=run.config.run.num_workers,
         )
         with contextlib.closing(batches):
-            return scores.evaluate(
+            return metrics.evaluate(
                 step,
                 params,
                 _until(interruption, batches),
@@ -139,7 +139,7 @@ def _until(
 
 
 def _compile_plateau(
-    run: job.Job,
+    run: setup.Job,
 ) -> Callable[[optimizer.Plateau, dict[str, float]], optimizer.Plateau]:
     """The schedule's count of an evaluation."""
     everywhere = columns.replicated(run.mesh)
