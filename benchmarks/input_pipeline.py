@@ -28,11 +28,11 @@ import numpy as np
 from conditions import conditions
 
 from alexnet_jax import columns, prepare
-from alexnet_jax.config import DataConfig, Form, MeshConfig
+from alexnet_jax.config import DataConfig, MeshConfig
 from alexnet_jax.data import decoding, loader, tfds_records
 from alexnet_jax.data.source import open_source
 from alexnet_jax.preparation import conversion, imagenet_tars
-from alexnet_jax.preparation.source_images import Original, Split
+from alexnet_jax.preparation.source_images import Form, Original, Split
 from alexnet_jax.system import threads
 
 SIZE, BATCH = 256, 64

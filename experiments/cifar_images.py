@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from alexnet_jax import augment
-from alexnet_jax.config import AugmentConfig, DataConfig, UserError
+from alexnet_jax.config import AugmentConfig, DataConfig
 from alexnet_jax.data import loader
 from alexnet_jax.data.source import Source, open_source
+from alexnet_jax.errors import UserError
 from alexnet_jax.system import threads
 from experiments import cifar_nets
 from experiments.cifar_nets import Recipe

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from alexnet_jax.config import UserError
+from alexnet_jax.errors import UserError
 from experiments import cifar_nets
 from experiments.cifar_nets import Net, Recipe, Stage
 

@@ -30,8 +30,8 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from alexnet_jax.config import UserError
 from alexnet_jax.data import loader
+from alexnet_jax.errors import UserError
 from alexnet_jax.system import devices, interruption, lock
 from alexnet_jax.training import metrics_writer, workdir
 from experiments import cifar_checkpoint, cifar_images, cifar_settings, cifar_step

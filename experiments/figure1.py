@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import tyro
 
-from alexnet_jax.config import UserError
+from alexnet_jax.errors import UserError
 from alexnet_jax.system import interruption
 from experiments import cifar_images, cifar_train
 from experiments.cifar_images import Cifar10

@@ -7,7 +7,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from alexnet_jax.config import Config, UserError
+from alexnet_jax.config import Config
+from alexnet_jax.errors import UserError
 from alexnet_jax.presets import PRESETS, PresetName
 from experiments.variants import Target, shortened
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from alexnet_jax.config import UserError
+from alexnet_jax.errors import UserError
 from alexnet_jax.presets import PresetName
 from experiments import figures, plan, run
 from experiments.plan import Experiment

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import tyro
 
-from alexnet_jax.config import Config, DamagedRecord, Fault, MeshConfig, UserError
+from alexnet_jax.config import Config, MeshConfig
+from alexnet_jax.errors import DamagedRecord, Fault, UserError
 from alexnet_jax.presets import PresetName
 from alexnet_jax.system import lock
 from alexnet_jax.system.interruption import EXIT_RESUME, Interrupted, Interruption

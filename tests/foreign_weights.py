@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from alexnet_jax.formats import torchvision
+from alexnet_jax.weights import torchvision
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 NETWORKS = ("caffe_alexnet", "caffenet", "torchvision_alexnet")

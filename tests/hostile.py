@@ -13,13 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stand_ins import archive, encoded, picture
 
-from alexnet_jax import parameters, presets, weights
-from alexnet_jax.config import Config, UserError
+from alexnet_jax import presets
+from alexnet_jax.config import Config
 from alexnet_jax.data import decoding
-from alexnet_jax.formats import caffemodel as reading
-from alexnet_jax.formats import npz
+from alexnet_jax.errors import UserError
 from alexnet_jax.preparation import imagenet_tars
 from alexnet_jax.training import checkpoint, workdir
+from alexnet_jax.weights import caffemodel as reading
+from alexnet_jax.weights import network_file, npz, parameter_shapes
 
 _WORD = st.text(st.characters(codec="ascii"), max_size=12)
 _VALUES = st.recursive(
@@ -205,15 +206,15 @@ def weight_files(examples: int, folder: Path) -> None:
     arrays = {f"{layer}_w": pair[0] for layer, pair in small.items()}
     content = io.BytesIO()
     np.savez(content, **arrays)  # type: ignore[arg-type]
-    whole = folder / f"digits{weights.SUFFIX}"
-    weights.write(whole, _digits_weights())
+    whole = folder / f"digits{network_file.SUFFIX}"
+    network_file.write(whole, _digits_weights())
     forms = [
         ("old.caffemodel", caffemodel(small, old=True), reading.read_net),
         ("new.caffemodel", caffemodel(small), reading.read_net),
         ("mean.binaryproto", binaryproto(np.ones((3, 4, 4))), reading.read_mean),
         ("net.npz", content.getvalue(), npz.read),
         ("net.npy", content.getvalue()[:200], npz.read),
-        (whole.name, whole.read_bytes(), weights.read),
+        (whole.name, whole.read_bytes(), network_file.read),
     ]
 
     @_often(examples)
@@ -233,9 +234,9 @@ def weight_files(examples: int, folder: Path) -> None:
     check()
 
 
-def _digits_weights() -> weights.Weights:
-    shapes = parameters.shapes(presets.DIGITS)
-    return weights.Weights(
+def _digits_weights() -> network_file.Weights:
+    shapes = parameter_shapes.shapes(presets.DIGITS)
+    return network_file.Weights(
         config=presets.DIGITS,
         params={
             layer: {kind: np.ones(shape, np.float32) for kind, shape in kinds.items()}

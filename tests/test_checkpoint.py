@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from alexnet_jax import columns, presets, train_state
-from alexnet_jax.config import Fault, MeshConfig, UserError
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.errors import Fault, UserError
 from alexnet_jax.training import checkpoint, checkpoint_files
 from alexnet_jax.training.checkpoint_files import SEAL, find_fault, write_seal
 

@@ -11,7 +11,8 @@ import oracle
 import pytest
 
 from alexnet_jax import pooling
-from alexnet_jax.config import Pool, UserError
+from alexnet_jax.config import Pool
+from alexnet_jax.errors import UserError
 from experiments import cifar_layers, cifar_model, cifar_nets, cifar_settings
 from experiments.cifar_settings import Settings
 

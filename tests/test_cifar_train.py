@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alexnet_jax.config import UserError
+from alexnet_jax.errors import UserError
 from alexnet_jax.system.interruption import Interrupted
 from experiments import (
     cifar_checkpoint,

@@ -11,7 +11,8 @@ import oracle
 import pytest
 
 from alexnet_jax import augment, columns, presets, train, train_state
-from alexnet_jax.config import MeshConfig, UserError
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.errors import UserError
 from alexnet_jax.model import AlexNet
 
 MESHES = [(1, 1), (1, 2), (2, 1), (2, 2)]

@@ -26,9 +26,11 @@ from safetensors.numpy import load_file, save_file
 from stand_ins import picture
 
 import alexnet_jax
-from alexnet_jax import convert, relatives, weights
-from alexnet_jax.config import MeshConfig, UserError
-from alexnet_jax.formats import caffe, npz
+from alexnet_jax import convert
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.errors import UserError
+from alexnet_jax.presets import torchvision as torchvision_preset
+from alexnet_jax.weights import caffe, network_file, npz
 
 UNITS, CLASSES = 64, 10
 TITLES = {"caffe_alexnet": "AlexNet", "caffenet": "CaffeNet"}
@@ -48,8 +50,8 @@ def narrow_presets():
     with pytest.MonkeyPatch.context() as patch:
         for name, config in caffe.PRESETS.items():
             patch.setitem(caffe.PRESETS, name, narrow(config))
-        theirs = narrow(relatives.TORCHVISION_ALEXNET)
-        patch.setattr(relatives, "TORCHVISION_ALEXNET", theirs)
+        theirs = narrow(torchvision_preset.TORCHVISION_ALEXNET)
+        patch.setattr(torchvision_preset, "TORCHVISION_ALEXNET", theirs)
         yield
 
 
@@ -197,8 +199,8 @@ def test_all_forms_give_the_same_bits(form, network, files, tmp_path):
     source = write_source(form, network, tmp_path)
     asked = form in ("w", "weights", "last") or (form, network) == FORMS[2][:1]
     preset = network if asked or source.suffix == ".safetensors" else None
-    found = weights.read(converted(source, tmp_path, preset=preset))
-    same_params(found, weights.read(files[network]))
+    found = network_file.read(converted(source, tmp_path, preset=preset))
+    same_params(found, network_file.read(files[network]))
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -219,8 +221,8 @@ def test_there_and_back(network, files, tmp_path):
         assert set(found) == set(expected)
         for name, array in expected.items():
             np.testing.assert_array_equal(found[name], array)
-        back = weights.read(converted(state, tmp_path))
-        same_params(back, weights.read(files[network]))
+        back = network_file.read(converted(state, tmp_path))
+        same_params(back, network_file.read(files[network]))
 
 
 def test_a_run_directory(digits_run, tmp_path):
@@ -254,7 +256,7 @@ def test_a_run_directory(digits_run, tmp_path):
 
 
 def test_what_is_recorded(files):
-    origin = weights.read(files["caffe_alexnet"]).origin
+    origin = network_file.read(files["caffe_alexnet"]).origin
     assert len(origin.pop("sha256")) == 64
     assert origin == {
         "format": "Caffe's .caffemodel, V1LayerParameter",
@@ -276,7 +278,7 @@ def test_the_mean(form, tmp_path):
     else:
         np.save(path, bgr)
     source = write_source("new", "caffenet", tmp_path)
-    found = weights.read(converted(source, tmp_path, mean=path))
+    found = network_file.read(converted(source, tmp_path, mean=path))
     expected = np.broadcast_to(bgr.reshape(3, *bgr.shape[1:] or (1, 1)), (3, 256, 256))
     np.testing.assert_array_equal(found.mean_image, expected[::-1].transpose(1, 2, 0))
     assert found.origin["mean"] == path.name
@@ -296,7 +298,7 @@ def test_class_names(files, tmp_path):
 def test_a_thousand_classes_are_those_of_imagenet(tmp_path):
     arrays = random_arrays("caffenet", units=UNITS)
     source = write_source("new", "caffenet", tmp_path, arrays)
-    names = weights.read(converted(source, tmp_path)).class_names
+    names = network_file.read(converted(source, tmp_path)).class_names
     assert names is not None and names[0] == "n01440764" and len(names) == 1000
 
 
@@ -306,14 +308,14 @@ def test_fine_tuned_networks_have_another_last_layer(files, tmp_path):
     arrays["fc8_flickr"] = arrays.pop("fc8")
     source = tmp_path / "flickr.caffemodel"
     source.write_bytes(caffemodel(arrays, rows=rows))
-    found = weights.read(converted(source, tmp_path))
-    same_params(found, weights.read(files["caffe_alexnet"]))
+    found = network_file.read(converted(source, tmp_path))
+    same_params(found, network_file.read(files["caffe_alexnet"]))
 
 
 @pytest.mark.parametrize("kinds", [{"packed": False}, {"double": True}])
 def test_other_ways_to_write_numbers(kinds, tmp_path):
     """Every reader of Protocol Buffers must take lists that are not packed."""
-    from alexnet_jax.formats import caffemodel as reading
+    from alexnet_jax.weights import caffemodel as reading
 
     biases = arrays_of("caffenet")["conv1"]
     path = tmp_path / "one.caffemodel"
@@ -582,7 +584,7 @@ def test_the_way_out_of_a_pickle_works(style, tmp_path, files):
     command = command.replace("python", sys.executable, 1)
     subprocess.run(command, shell=True, check=True, cwd=tmp_path)
     dest = converted(tmp_path / "bvlc.npz", tmp_path, preset="caffe_alexnet")
-    same_params(weights.read(dest), weights.read(files["caffe_alexnet"]))
+    same_params(network_file.read(dest), network_file.read(files["caffe_alexnet"]))
 
 
 TORCHVISION_REFUSED = {
@@ -616,9 +618,11 @@ def test_refused_state_dicts(name, tmp_path):
 
 def test_other_images_than_torchvisions_are_remembered(files, tmp_path):
     """A state_dict has no place for a mean image; a file of ours says so."""
-    found = weights.read(files["torchvision_alexnet"])
+    found = network_file.read(files["torchvision_alexnet"])
     other = tmp_path / "other.safetensors"
-    weights.write(other, dataclasses.replace(found, mean_image=found.mean_image + 1))
+    network_file.write(
+        other, dataclasses.replace(found, mean_image=found.mean_image + 1)
+    )
     state = tmp_path / "state.safetensors"
     convert.run(convert.Options(source=other, dest=state, torchvision=True))
     with pytest.raises(UserError, match="does not hold its mean image"):

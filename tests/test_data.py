@@ -17,9 +17,10 @@ import tensorflow_datasets as tfds
 from stand_ins import encoded, write_dataset
 
 from alexnet_jax import columns
-from alexnet_jax.config import DataConfig, MeshConfig, UserError
+from alexnet_jax.config import DataConfig, MeshConfig
 from alexnet_jax.data import image_statistics, loader
 from alexnet_jax.data.source import open_source
+from alexnet_jax.errors import UserError
 
 
 @pytest.fixture

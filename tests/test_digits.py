@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from alexnet_jax.config import DataConfig, UserError
+from alexnet_jax.config import DataConfig
 from alexnet_jax.data import digits
 from alexnet_jax.data.source import open_source
+from alexnet_jax.errors import UserError
 
 PREPARE = "import sys; from alexnet_jax.datasets import digits; digits.prepare({!r})"
 

@@ -16,18 +16,19 @@ from alexnet_jax import (
     augment,
     columns,
     evaluate,
-    evaluation_sets,
     metrics,
     model,
-    predictions,
     prepare,
     presets,
     train,
-    trained,
 )
-from alexnet_jax.config import DataConfig, Form, MeshConfig, UserError
+from alexnet_jax.config import DataConfig, MeshConfig
 from alexnet_jax.data import ilsvrc2012
 from alexnet_jax.data.source import open_source
+from alexnet_jax.errors import UserError
+from alexnet_jax.evaluation import test_sets
+from alexnet_jax.inference import predictions, trained
+from alexnet_jax.preparation.source_images import Form
 
 NAME = "imagenet2012_32"
 
@@ -356,14 +357,14 @@ def test_several_right_answers(runs, tmp_path):
 
 def test_corruption_errors():
     """AlexNet's own errors give 100 %; half of them, at all severities, 50 %."""
-    severities = evaluation_sets.SEVERITIES
+    severities = test_sets.SEVERITIES
     for share in (1.0, 0.5):
         errors = {
             (name, severity): share * error
-            for name, error in evaluation_sets.ALEXNET_ERRORS.items()
+            for name, error in test_sets.ALEXNET_ERRORS.items()
             for severity in severities
         }
-        found = evaluation_sets.corruption_errors(errors)
+        found = test_sets.corruption_errors(errors)
         assert len(found) == 16
         np.testing.assert_allclose(list(found.values()), share)
 
@@ -371,24 +372,24 @@ def test_corruption_errors():
 def test_corrupted_sets(runs, tmp_path, monkeypatch):
     """Two of the corruptions: ten sets of images of the size of a crop."""
     some = {"snow": 0.5, "fog": 0.25}
-    monkeypatch.setattr(evaluation_sets, "ALEXNET_ERRORS", some)
+    monkeypatch.setattr(test_sets, "ALEXNET_ERRORS", some)
     names = ilsvrc2012.class_names()
     write_set(tmp_path, "plain", names, range(4), "validation", size=24)
-    for name, severity in evaluation_sets.corrupted_datasets():
-        folder = tmp_path / evaluation_sets.CORRUPTED / f"{name}_{severity}" / "1.0.0"
+    for name, severity in test_sets.corrupted_datasets():
+        folder = tmp_path / test_sets.CORRUPTED / f"{name}_{severity}" / "1.0.0"
         shutil.copytree(tmp_path / "plain" / "1.0.0", folder)
         info = folder / "dataset_info.json"
         content = json.loads(info.read_text())
         content |= {
-            "name": evaluation_sets.CORRUPTED,
+            "name": test_sets.CORRUPTED,
             "configName": f"{name}_{severity}",
         }
         info.write_text(json.dumps(content))
         for shard in folder.glob("plain-*"):
-            new = shard.name.replace("plain", evaluation_sets.CORRUPTED)
+            new = shard.name.replace("plain", test_sets.CORRUPTED)
             shard.rename(folder / new)
     table = run(
-        runs[0], dataset=evaluation_sets.CORRUPTED, data_dir=str(tmp_path)
+        runs[0], dataset=test_sets.CORRUPTED, data_dir=str(tmp_path)
     ).splitlines()
     assert table[0].startswith("imagenet2012_corrupted, 4 images each, 1 view")
     errors = [float(part.rstrip("%")) for part in table[2].split()[1:]]
@@ -398,15 +399,15 @@ def test_corrupted_sets(runs, tmp_path, monkeypatch):
 
 def test_missing_corrupted_sets(runs, tmp_path):
     with pytest.raises(UserError, match="no prepared dataset 'imagenet2012_corrupted/"):
-        run(runs[0], dataset=evaluation_sets.CORRUPTED, data_dir=str(tmp_path))
+        run(runs[0], dataset=test_sets.CORRUPTED, data_dir=str(tmp_path))
 
 
 @pytest.mark.parametrize(
     "name, split", [("imagenet_v2/matched-frequency", "test"), ("imagenet_a", "test")]
 )
 def test_sets_that_are_known(name, split):
-    assert evaluation_sets.find(name, None).split == split
-    assert evaluation_sets.find(name, "other").split == "other"
+    assert test_sets.find(name, None).split == split
+    assert test_sets.find(name, "other").split == "other"
 
 
 def test_scores_of_examples():

@@ -20,7 +20,8 @@ from alexnet_jax import (
     train,
     train_state,
 )
-from alexnet_jax.config import MeshConfig, UserError
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.errors import UserError
 from alexnet_jax.system import lock
 from experiments import plan, report, run
 from experiments.variants import changed, differences, shortened

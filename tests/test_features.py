@@ -11,18 +11,15 @@ import pytest
 from stand_ins import encoded, picture
 
 import alexnet_jax
-from alexnet_jax import (
-    augment,
-    columns,
+from alexnet_jax import augment, columns, features, model, presets
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.errors import UserError
+from alexnet_jax.inference import (
+    activations,
     feature_files,
-    features,
     linear_probe,
-    model,
-    neighbours,
-    presets,
-    taps,
+    nearest_neighbors,
 )
-from alexnet_jax.config import MeshConfig, UserError
 
 NET = presets.DIGITS.model
 NO_IMAGE = "no image of a format that Pillow reads"
@@ -102,7 +99,7 @@ def test_stages_equal_the_oracle(shape):
 
 
 def test_shapes_of_2012():
-    found = taps.shapes(presets.ALEXNET2012)
+    found = activations.shapes(presets.ALEXNET2012)
     assert list(found)[:8] == [
         "conv1.linear",
         "conv1.norm",
@@ -134,14 +131,14 @@ def test_shapes_of_2012():
     ],
 )
 def test_names(name, stage):
-    assert taps.find(name, taps.shapes(presets.ALEXNET2012)) == stage
+    assert activations.find(name, activations.shapes(presets.ALEXNET2012)) == stage
 
 
 def test_unknown_names():
-    stages = taps.shapes(presets.ALEXNET2012)
+    stages = activations.shapes(presets.ALEXNET2012)
     for name in ("conv6", "conv3.pool", "classifier.0", "fc8.activation"):
         with pytest.raises(UserError, match=name):
-            taps.find(name, stages)
+            activations.find(name, stages)
 
 
 def test_torchvision_names_follow_its_network():
@@ -160,7 +157,7 @@ def test_torchvision_names_follow_its_network():
         for place, stage in enumerate(classifier)
         if stage != "-"
     }
-    assert expected == taps.TORCHVISION
+    assert expected == activations.TORCHVISION
 
 
 def test_features_are_those_of_the_evaluation_view(network):
@@ -175,7 +172,7 @@ def test_features_are_those_of_the_evaluation_view(network):
     found = network.features(pixels, LAYERS)
     assert list(found) == LAYERS
     for name, array in found.items():
-        stage = taps.find(name, network.layers())
+        stage = activations.find(name, network.layers())
         assert array.dtype == np.float32
         np.testing.assert_allclose(array, expected[stage], rtol=1e-3, atol=1e-3)
     probabilities = network.predict(pixels).probabilities
@@ -241,14 +238,14 @@ def test_nearest_by_hand():
     rows = np.random.default_rng(0).normal(size=(50, 3, 4)).astype(np.float32)
     rows[40] = rows[7]  # as near: the earlier one first
     parts = [rows[:20], rows[20:21], rows[21:]]
-    place, distance = neighbours.nearest(rows[[7, 3]], parts, 6)
+    place, distance = nearest_neighbors.nearest(rows[[7, 3]], parts, 6)
     expected = np.sqrt(((rows[None] - rows[[7, 3], None]) ** 2).sum(axis=(2, 3)))
     np.testing.assert_array_equal(
         place, np.argsort(expected, axis=1, kind="stable")[:, :6]
     )
     assert place[0, :2].tolist() == [7, 40]
     np.testing.assert_allclose(distance, np.sort(expected, axis=1)[:, :6], atol=1e-6)
-    assert neighbours.nearest(rows[:1], parts, 99)[0].shape == (1, 50)
+    assert nearest_neighbors.nearest(rows[:1], parts, 99)[0].shape == (1, 50)
 
 
 def test_linear_probe():
@@ -285,7 +282,7 @@ def test_the_command(capsys, digits_run, folder, tmp_path):
     )
     assert "20 images" in out and "linear probe" in out
     found = feature_files.read(output)
-    expected = neighbours.of_key(found, "fc7", key, 6)
+    expected = nearest_neighbors.of_key(found, "fc7", key, 6)
     assert f"{expected[0][0]:.4g}  {expected[0][1]}" in out
     assert key not in [other for _, other in expected] and len(expected) == 6
     # The file by itself.

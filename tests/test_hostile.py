@@ -11,7 +11,8 @@ import jax
 import pytest
 
 from alexnet_jax import columns, presets, train_state
-from alexnet_jax.config import MeshConfig, UserError
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.errors import UserError
 from alexnet_jax.preparation import imagenet_tars
 from alexnet_jax.training import checkpoint, workdir
 

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from alexnet_jax import options, presets
-from alexnet_jax.config import UserError
+from alexnet_jax.errors import UserError
 from alexnet_jax.system import lock
 from alexnet_jax.training import setup, workdir
 

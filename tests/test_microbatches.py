@@ -10,7 +10,7 @@ import pytest
 from test_columns import STATISTICS, make_mesh, random_batch, run_steps, tiny_config
 
 from alexnet_jax import columns, config_checks, microbatches, train, train_state
-from alexnet_jax.config import UserError
+from alexnet_jax.errors import UserError
 
 
 def in_parts(parts, **model):

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageOps
 from stand_ins import encoded, picture
 
-from alexnet_jax.config import UserError
 from alexnet_jax.data import decoding, photographs, user_images
+from alexnet_jax.errors import UserError
 
 PIXELS = picture(0, height=40, width=60)
 

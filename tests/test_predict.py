@@ -12,9 +12,10 @@ from stand_ins import encoded, picture
 
 import alexnet_jax
 from alexnet_jax import evaluate, predict
-from alexnet_jax.config import MeshConfig, UserError
+from alexnet_jax.config import MeshConfig
 from alexnet_jax.data import class_names, ilsvrc2012
 from alexnet_jax.data.source import open_source
+from alexnet_jax.errors import UserError
 from alexnet_jax.training import workdir
 
 COUNT = 40

@@ -21,10 +21,12 @@ import tensorflow_datasets as tfds
 from stand_ins import encoded, picture, train_images, write_tars
 
 from alexnet_jax import prepare
-from alexnet_jax.config import DataConfig, Form, UserError
+from alexnet_jax.config import DataConfig
 from alexnet_jax.data import decoding, ilsvrc2012, image_statistics, tfds_records
 from alexnet_jax.data.source import open_source
+from alexnet_jax.errors import UserError
 from alexnet_jax.preparation import write_dataset
+from alexnet_jax.preparation.source_images import Form
 from alexnet_jax.system import lock
 
 SIZE = 32

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alexnet_jax.config import DataConfig, UserError
+from alexnet_jax.config import DataConfig
 from alexnet_jax.data import image_statistics
 from alexnet_jax.data.source import open_source
+from alexnet_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,9 +14,10 @@ from caffe_files import caffemodel
 from foreign_weights import NETWORKS, random_arrays, state_dict
 
 import alexnet_jax
-from alexnet_jax import convert, weights
-from alexnet_jax.config import UserError
+from alexnet_jax import convert
 from alexnet_jax.data import decoding
+from alexnet_jax.errors import UserError
+from alexnet_jax.weights import network_file
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -111,7 +112,7 @@ def test_pth_there_and_back(tmp_path):
     for name, array in expected.items():
         np.testing.assert_array_equal(state[name].numpy(), array)
     again = converted(back, tmp_path / "again.safetensors")
-    one, other = weights.read(ours), weights.read(again)
+    one, other = network_file.read(ours), network_file.read(again)
     for layer, kinds in one.params.items():
         for kind, array in kinds.items():
             np.testing.assert_array_equal(other.params[layer][kind], array)
@@ -185,7 +186,7 @@ def test_checkpoints_of_training_scripts(wrapped, tmp_path):
         content = {"epoch": 3, wrapped: state}
     source = tmp_path / "checkpoint.pth"
     torch.save(content, source)
-    found = weights.read(converted(source, tmp_path / "ours.safetensors"))
+    found = network_file.read(converted(source, tmp_path / "ours.safetensors"))
     np.testing.assert_array_equal(found.params["fc8"]["bias"], arrays["fc8"][1])
 
 
@@ -198,6 +199,6 @@ def test_narrow_tensors(tmp_path):
     }
     source = tmp_path / "narrow.pth"
     torch.save(state, source)
-    found = weights.read(converted(source, tmp_path / "ours.safetensors"))
+    found = network_file.read(converted(source, tmp_path / "ours.safetensors"))
     expected = state["classifier.6.weight"].to(torch.float32).numpy().T
     np.testing.assert_array_equal(found.params["fc8"]["kernel"], expected)

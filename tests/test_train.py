@@ -11,16 +11,9 @@ import pytest
 from compilation import compiled_once
 
 from alexnet_jax import metrics, presets, train
-from alexnet_jax.config import (
-    CONV_LAYERS,
-    DENSE_LAYERS,
-    Config,
-    DamagedRecord,
-    Fault,
-    MeshConfig,
-    UserError,
-)
+from alexnet_jax.config import CONV_LAYERS, DENSE_LAYERS, Config, MeshConfig
 from alexnet_jax.data import loader
+from alexnet_jax.errors import DamagedRecord, Fault, UserError
 from alexnet_jax.system import interruption, lock
 from alexnet_jax.training import checkpoint, epoch_end, setup
 

@@ -13,16 +13,9 @@ from stand_ins import encoded, picture
 
 import alexnet_jax
 from alexnet_jax import visualize
-from alexnet_jax.config import UserError
 from alexnet_jax.data.source import open_source
-from alexnet_jax.figures import (
-    best_labels,
-    curves,
-    drawing,
-    kernels,
-    maps,
-    nearest_images,
-)
+from alexnet_jax.errors import UserError
+from alexnet_jax.figures import curves, drawing, kernels, maps, neighbours, predictions
 
 FIGURES = ("kernels", "predictions", "neighbours", "curves", "maps")
 
@@ -89,7 +82,7 @@ def test_tiles():
 
 def test_best_labels(model, test_set):
     image, label = read(test_set, range(30))
-    found = best_labels.read(model, image, label, [""] * 30)
+    found = predictions.read(model, image, label, [""] * 30)
     probabilities = model.predict(image).probabilities
     for one, row, true in zip(found, probabilities, label, strict=True):
         order = np.argsort(-row, kind="stable")[:5]
@@ -97,7 +90,7 @@ def test_best_labels(model, test_set):
         assert one.labels == [str(place) for place in order]
         np.testing.assert_allclose(one.probabilities, row[order])
         assert one.right == (order.tolist().index(true) if true in order else None)
-    unknown = best_labels.read(model, image[:1], np.array([-1]), ["one.png"])
+    unknown = predictions.read(model, image[:1], np.array([-1]), ["one.png"])
     assert unknown[0].title == "one.png" and unknown[0].right is None
 
 
@@ -106,7 +99,7 @@ def test_nearest_images(model, test_set, train_set):
     queries, label = read(test_set, [3, 5])
     titles = [str(one) for one in label]
     names = [str(digit) for digit in range(10)]
-    found = nearest_images.read(
+    found = neighbours.read(
         model,
         queries,
         titles,

@@ -10,19 +10,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import alexnet_jax
-from alexnet_jax import (
-    columns,
-    evaluate,
-    features,
-    parameters,
-    predict,
-    presets,
-    trained,
-    visualize,
-    weights,
-)
-from alexnet_jax.config import MeshConfig, UserError
+from alexnet_jax import columns, evaluate, features, predict, presets, visualize
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.errors import UserError
+from alexnet_jax.inference import trained
 from alexnet_jax.training import workdir
+from alexnet_jax.weights import network_file, parameter_shapes
 
 
 def exported(run_directory):
@@ -30,7 +23,7 @@ def exported(run_directory):
     mesh = columns.make_mesh(MeshConfig(data=1, column=1), 2, jax.devices())
     with jax.set_mesh(mesh):
         network = trained.load_network(run_directory, "newest", mesh)
-    return weights.Weights(
+    return network_file.Weights(
         config=network.config,
         params=jax.tree.map(np.asarray, jax.device_get(network.params)),
         mean_image=np.asarray(network.mean_image),
@@ -48,7 +41,7 @@ def digits_weights(digits_run):
 @pytest.fixture(scope="module")
 def digits_file(digits_weights, tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "digits.safetensors"
-    weights.write(path, digits_weights)
+    network_file.write(path, digits_weights)
     return path
 
 
@@ -64,11 +57,11 @@ def same(one, other):
 
 
 def test_there_and_back(digits_weights, digits_file, tmp_path):
-    found = weights.read(digits_file)
+    found = network_file.read(digits_file)
     same(found, digits_weights)
-    assert weights.read_config(digits_file) == digits_weights.config
+    assert network_file.read_config(digits_file) == digits_weights.config
     again = tmp_path / "again.safetensors"
-    weights.write(again, found)
+    network_file.write(again, found)
     assert again.read_bytes() == digits_file.read_bytes()
 
 
@@ -139,7 +132,7 @@ def test_a_file_has_one_network(digits_file):
 def rewritten(source, path, change):
     """The file with its arrays and its text changed."""
     arrays = load_file(source)
-    text = weights.to_arrays(weights.read(source))[1]
+    text = network_file.to_arrays(network_file.read(source))[1]
     arrays, text = change(arrays, json.loads(text))
     save_file(arrays, path, metadata={"alexnet_jax": json.dumps(text)})
     return path
@@ -221,7 +214,7 @@ def test_refused(name, digits_file, tmp_path):
     change, message = REFUSED[name]
     path = rewritten(digits_file, tmp_path / "changed.safetensors", change)
     with pytest.raises(UserError, match=message) as raised:
-        weights.read(path)
+        network_file.read(path)
     assert str(path) in str(raised.value) or "--model" in str(raised.value)
 
 
@@ -244,7 +237,7 @@ DAMAGED = {
 def test_damaged(name, digits_file, tmp_path):
     path = tmp_path / "damaged.safetensors"
     path.write_bytes(DAMAGED[name](digits_file.read_bytes()))
-    for function in (weights.read, weights.read_config):
+    for function in (network_file.read, network_file.read_config):
         with pytest.raises(UserError, match="is no safetensors file, or damaged"):
             function(path)
 
@@ -272,7 +265,7 @@ def test_nothing_is_half_written(digits_weights, tmp_path, monkeypatch):
 
     monkeypatch.setattr("safetensors.numpy.save_file", full)
     with pytest.raises(OSError):
-        weights.write(tmp_path / "x.safetensors", digits_weights)
+        network_file.write(tmp_path / "x.safetensors", digits_weights)
     assert not list(tmp_path.iterdir())
 
 
@@ -283,7 +276,7 @@ def test_narrow_types_are_widened_exactly(digits_weights, digits_file, tmp_path)
         tmp_path / "half.safetensors",
         with_array("fc6.kernel", lambda array: array.astype(np.float16)),
     )
-    found = weights.read(path).params["fc6"]["kernel"]
+    found = network_file.read(path).params["fc6"]["kernel"]
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, half)
 
@@ -291,12 +284,12 @@ def test_narrow_types_are_widened_exactly(digits_weights, digits_file, tmp_path)
 def test_configs_of_all_presets_fit_their_parameters():
     """Without layers, too: shapes alone, nothing is computed."""
     for config in presets.PRESETS.values():
-        assert list(parameters.shapes(config)) == [
+        assert list(parameter_shapes.shapes(config)) == [
             *(f"conv{i}" for i in range(1, 6)),
             *(f"fc{i}" for i in range(6, 9)),
         ]
     without = dataclasses.replace(presets.DIGITS.model, without=("conv3", "fc7"))
-    shapes = parameters.shapes(dataclasses.replace(presets.DIGITS, model=without))
+    shapes = parameter_shapes.shapes(dataclasses.replace(presets.DIGITS, model=without))
     assert "conv3" not in shapes and "fc7" not in shapes
 
 

@@ -10,10 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alexnet_jax.extraction import extract_features as extract_features
-    from alexnet_jax.loaded import Model as Model
-    from alexnet_jax.loaded import Predictions as Predictions
-    from alexnet_jax.loaded import load as load
+    from alexnet_jax.inference.feature_extraction import (
+        extract_features as extract_features,
+    )
+    from alexnet_jax.inference.trained_model import Model as Model
+    from alexnet_jax.inference.trained_model import Predictions as Predictions
+    from alexnet_jax.inference.trained_model import load as load
 
 __version__ = "0.1.0"
 

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from alexnet_jax.config import MeshConfig, Sees, UserError
+from alexnet_jax.config import MeshConfig, Sees
+from alexnet_jax.errors import UserError
 
 
 def make_mesh(mesh: MeshConfig, num_columns: int, devices: Sequence[Any]) -> Mesh:

@@ -17,18 +17,6 @@ CONV_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 DENSE_LAYERS = ("fc6", "fc7", "fc8")
 
 
-class UserError(ValueError):
-    """A mistake in a configuration or a command: the message names value and remedy."""
-
-
-class DamagedRecord(ValueError):
-    """An example that cannot be read: the message names split, index and key."""
-
-
-class Fault(RuntimeError):
-    """Something around a run failed, such as a disk: the message says what is kept."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Norm:
     """One response normalisation: y = x / (k + a * sum of x^2 over a window)^beta."""
@@ -156,19 +144,6 @@ class DataConfig:
     or memory once decoded; auto: raw, else memory for a small set, else records."""
     damaged: Literal["stop", "skip"] = "stop"
     """What a damaged record does: ends the run, or is left out and counted."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Form:
-    """How a prepared image is stored."""
-
-    image_size: int = 256
-    """Pixels a side: the shorter side is scaled to it and the centre taken."""
-    quality: int = 95
-    """Of the JPEG, 1 to 100 (size and error of each: benchmarks/input_pipeline.py)."""
-    subsampling: Literal["444", "422", "420"] = "420"
-    """Of the JPEG's colour: 420, as photographs have it; 444 keeps all, and is a
-    third larger and slower to read."""
 
 
 @dataclass(frozen=True, kw_only=True)

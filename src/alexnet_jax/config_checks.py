@@ -11,8 +11,8 @@ from alexnet_jax.config import (
     DenseLayer,
     ModelConfig,
     Pool,
-    UserError,
 )
+from alexnet_jax.errors import UserError
 
 _MOST = 1_000_000  # of anything: more is a slip, or an attack on the memory
 _MOST_COLUMNS = 64  # each is an operation of its own in every layer

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from alexnet_jax.config import UserError
+from alexnet_jax.errors import UserError
 
 # What is slow to import comes after the options have been read.
 if TYPE_CHECKING:
-    from alexnet_jax.weights import Weights
+    from alexnet_jax.weights.network_file import Weights
 
 DESCRIPTION = """\
 Converts the weights of AlexNet from one format into another, exactly.
@@ -51,23 +51,23 @@ class Options:
 
 def run(chosen: Options) -> str:
     """Converts, and returns what there is to say of it."""
-    from alexnet_jax import exporting, importing
+    from alexnet_jax.weights import any_format, exporting
 
     write = exporting.writer(chosen.dest, as_torchvision=chosen.torchvision)
-    hints = importing.Hints(
+    hints = any_format.Hints(
         preset=chosen.preset,
         mean=chosen.mean,
         class_names=chosen.class_names,
         checkpoint=chosen.checkpoint,
     )
-    found = importing.read(chosen.source, hints)
+    found = any_format.read(chosen.source, hints)
     write(chosen.dest, found)
     size = chosen.dest.stat().st_size / 1e6
     return f"{_described(found)}\nwrote {chosen.dest}, {size:,.1f} MB"
 
 
 def _described(found: "Weights") -> str:
-    from alexnet_jax import weights
+    from alexnet_jax.weights import network_file
 
     count = sum(
         array.size for kinds in found.params.values() for array in kinds.values()
@@ -75,7 +75,7 @@ def _described(found: "Weights") -> str:
     classes = found.config.model.num_classes
     lines = [f"{count:,} parameters, {classes:,} classes"]
     lines += [f"{name}: {value}" for name, value in found.origin.items()]
-    return "\n  ".join([*lines, f"input: {weights.describe_input(found)}"])
+    return "\n  ".join([*lines, f"input: {network_file.describe_input(found)}"])
 
 
 def main() -> int:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from alexnet_jax.config import DamagedRecord, MeshConfig, UserError
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.errors import DamagedRecord, UserError
 
 # What is slow to import comes after the options have been read.
 if TYPE_CHECKING:
-    from alexnet_jax.ensembles import Answers
-    from alexnet_jax.evaluation_sets import EvaluationSet
-    from alexnet_jax.trained import Network
+    from alexnet_jax.evaluation.ensemble import Answers
+    from alexnet_jax.evaluation.test_sets import EvaluationSet
+    from alexnet_jax.inference.trained import Network
 
 DESCRIPTION = """\
 Loss and errors of trained networks on all images of a split, none twice.
@@ -66,22 +67,23 @@ def run(chosen: Options) -> str:
     """Evaluates, writes what was asked for, and returns a table."""
     import jax
 
-    from alexnet_jax import ensembles, evaluation_sets, result_files, trained
+    from alexnet_jax.evaluation import ensemble, result_files, test_sets
+    from alexnet_jax.inference import trained
 
     files = chosen.predictions, chosen.submission, chosen.per_class
     result_files.check_writable(files)
     weights = _weights(chosen)
-    mesh = ensembles.mesh_for(chosen.workdir, chosen.mesh)
+    mesh = ensemble.mesh_for(chosen.workdir, chosen.mesh)
     with jax.set_mesh(mesh):
         members = [
             trained.load_network(path, chosen.checkpoint, mesh)
             for path in chosen.workdir
         ]
         ask = partial(_ask, chosen=chosen, members=members, mesh=mesh, weights=weights)
-        if chosen.dataset == evaluation_sets.CORRUPTED:
+        if chosen.dataset == test_sets.CORRUPTED:
             return _corruptions(ask)
         data = members[0].config.data
-        spec = evaluation_sets.find(
+        spec = test_sets.find(
             chosen.dataset or data.name,
             chosen.split or (None if chosen.dataset else data.eval_split),
         )
@@ -114,15 +116,15 @@ def _ask(
     mesh: Any,
     weights: tuple[float, ...],
 ) -> "Answers":
-    from alexnet_jax import ensembles, result_files
+    from alexnet_jax.evaluation import ensemble, result_files
 
     opened = [
-        ensembles.open_set(member, spec, chosen.data_dir, chosen.damaged)
+        ensemble.open_set(member, spec, chosen.data_dir, chosen.damaged)
         for member in members
     ]
     if chosen.submission is not None:
         result_files.devkit_ids(opened[0].class_names)
-    return ensembles.ask(
+    return ensemble.ask(
         members,
         opened,
         spec,
@@ -138,9 +140,9 @@ def _table(
     chosen: Options, members: "list[Network]", answers: "Answers", spec: "EvaluationSet"
 ) -> str:
     """The errors of each member and of the ensemble."""
-    from alexnet_jax import ensembles
+    from alexnet_jax.evaluation import ensemble
 
-    accepted = spec.accepted and ensembles.accepted_classes(answers, spec.accepted)
+    accepted = spec.accepted and ensemble.accepted_classes(answers, spec.accepted)
     rows = [
         (_title(member), predicted)
         for member, predicted in zip(members, answers.members, strict=True)
@@ -150,7 +152,7 @@ def _table(
     width = max(len(name) for name, _ in rows)
     lines = []
     for name, predicted in rows:
-        found = ensembles.mean_scores(predicted, answers, accepted or None)
+        found = ensemble.mean_scores(predicted, answers, accepted or None)
         loss = f"{found['loss']:7.4f}" if "loss" in found else "      -"
         lines.append(
             f"{name:{width}}  {loss}  {found['top1_error']:11.2%}  "
@@ -172,24 +174,24 @@ def _title(member: "Network") -> str:
 
 def _corruptions(ask: "Callable[[EvaluationSet], Answers]") -> str:
     """Top-1 error by severity and corruption error of each corruption, and mCE."""
-    from alexnet_jax import ensembles, evaluation_sets
+    from alexnet_jax.evaluation import ensemble, test_sets
 
     errors, lines = {}, []
-    for key, dataset in evaluation_sets.corrupted_datasets().items():
-        answers = ask(evaluation_sets.find(dataset, None))
-        found = ensembles.mean_scores(answers.together, answers, None)
+    for key, dataset in test_sets.corrupted_datasets().items():
+        answers = ask(test_sets.find(dataset, None))
+        found = ensemble.mean_scores(answers.together, answers, None)
         errors[key] = found["top1_error"]
-    ratios = evaluation_sets.corruption_errors(errors)
+    ratios = test_sets.corruption_errors(errors)
     for name, ratio in ratios.items():
         severities = [
             f"{errors[name, severity]:7.2%}" if (name, severity) in errors else " " * 7
-            for severity in evaluation_sets.SEVERITIES
+            for severity in test_sets.SEVERITIES
         ]
         lines.append(f"{name:18}  {'  '.join(severities)}  {ratio:7.2%}")
     title = f"{'top-1 error':18}  " + "  ".join(
-        f"{severity:7}" for severity in evaluation_sets.SEVERITIES
+        f"{severity:7}" for severity in test_sets.SEVERITIES
     )
-    head = f"{evaluation_sets.CORRUPTED}, {found['examples']:,} images each, 1 view"
+    head = f"{test_sets.CORRUPTED}, {found['examples']:,} images each, 1 view"
     return "\n".join([head, f"{title}       CE", *lines])
 
 

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from alexnet_jax.config import MeshConfig, UserError
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.errors import UserError
 
 DESCRIPTION = """\
 Writes activations of named layers into a file, one row an image.
@@ -90,15 +91,15 @@ def _workdir(chosen: Options) -> Path:
 
 
 def _listing(path: Path) -> str:
-    from alexnet_jax import taps, trained
+    from alexnet_jax.inference import activations, trained
 
-    shapes = taps.shapes(trained.read_config(path))
+    shapes = activations.shapes(trained.read_config(path))
     other: dict[str, list[str]] = {stage: [] for stage in shapes}
     layers = {stage.split(".")[0] for stage in shapes}
-    for name in (*sorted(layers), *taps.CAFFE, *taps.TORCHVISION):
-        stage = taps.ALIASES.get(name, name)
+    for name in (*sorted(layers), *activations.CAFFE, *activations.TORCHVISION):
+        stage = activations.ALIASES.get(name, name)
         if stage in shapes or stage in layers:
-            other[taps.find(name, shapes)].append(name)
+            other[activations.find(name, shapes)].append(name)
     lines = [f"{'stage':16}  {'one image':14}  also called"]
     for stage, shape in shapes.items():
         size = " x ".join(map(str, shape))
@@ -107,13 +108,13 @@ def _listing(path: Path) -> str:
 
 
 def _extract(chosen: Options, output: Path) -> dict[str, str]:
-    from alexnet_jax import extraction, feature_files, loaded
+    from alexnet_jax.inference import feature_extraction, feature_files, trained_model
 
     feature_files.check_output(output)
-    model = loaded.load(
+    model = trained_model.load(
         _workdir(chosen), checkpoint=chosen.checkpoint, mesh=chosen.mesh
     )
-    return extraction.extract_features(
+    return feature_extraction.extract_features(
         model,
         chosen.images,
         layers=chosen.layers,
@@ -129,19 +130,19 @@ def _extract(chosen: Options, output: Path) -> dict[str, str]:
 
 def _apart(chosen: Options) -> Options:
     """`--layers conv5 fc7 photos/`: what is there and no layer is an image."""
-    from alexnet_jax import taps
+    from alexnet_jax.inference import activations
 
     after = tuple(
         one
         for one in chosen.layers
-        if not taps.is_name(one) and (one == "-" or Path(one).exists())
+        if not activations.is_name(one) and (one == "-" or Path(one).exists())
     )
     layers = tuple(one for one in chosen.layers if one not in after)
     return dataclasses.replace(chosen, layers=layers, images=chosen.images + after)
 
 
 def _look_into(chosen: Options, output: Path) -> None:
-    from alexnet_jax import feature_files
+    from alexnet_jax.inference import feature_files
 
     found = feature_files.read(output)
     layers = feature_files.layers_of(found)
@@ -157,7 +158,7 @@ def _look_into(chosen: Options, output: Path) -> None:
 
 
 def _print_probe(found: dict[str, Any], layers: "list[str]") -> None:
-    from alexnet_jax import linear_probe
+    from alexnet_jax.inference import linear_probe
 
     print(f"linear probe, {linear_probe.FOLDS} parts: top-1 error, mean and deviation")
     for layer in layers:
@@ -166,10 +167,10 @@ def _print_probe(found: dict[str, Any], layers: "list[str]") -> None:
 
 
 def _print_neighbours(found: dict[str, Any], layer: str, key: str, count: int) -> None:
-    from alexnet_jax import neighbours
+    from alexnet_jax.inference import nearest_neighbors
 
     print(f"nearest to {key} by {layer}: distance, key")
-    for distance, other in neighbours.of_key(found, layer, key, count):
+    for distance, other in nearest_neighbors.of_key(found, layer, key, count):
         print(f"  {distance:10.4g}  {other}")
 
 

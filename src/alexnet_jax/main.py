@@ -7,7 +7,8 @@ import comes after the options have been read, so that --help answers at once.
 import sys
 
 from alexnet_jax import options
-from alexnet_jax.config import Config, DamagedRecord, Fault, UserError
+from alexnet_jax.config import Config
+from alexnet_jax.errors import DamagedRecord, Fault, UserError
 from alexnet_jax.system.interruption import EXIT_RESUME, Interrupted, Interruption
 
 

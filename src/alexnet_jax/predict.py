@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import tyro
 
-from alexnet_jax.config import MeshConfig, UserError
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.errors import UserError
 
 # What is slow to import comes after the options have been read.
 if TYPE_CHECKING:
     from alexnet_jax.data.user_images import Pictures
-    from alexnet_jax.inference import Part
-    from alexnet_jax.trained import Network
+    from alexnet_jax.inference.batched import Part
+    from alexnet_jax.inference.trained import Network
 
 DESCRIPTION = """\
 The most probable classes of images, best first.
@@ -86,10 +87,12 @@ def answers(chosen: Options) -> Iterator[Answer]:
     """Opens the network, then answers image by image; memory does not grow."""
     import jax
 
-    from alexnet_jax import inference, loaded, predictions
     from alexnet_jax.data import user_images
+    from alexnet_jax.inference import batched, predictions, trained_model
 
-    model = loaded.load(chosen.workdir, checkpoint=chosen.checkpoint, mesh=chosen.mesh)
+    model = trained_model.load(
+        chosen.workdir, checkpoint=chosen.checkpoint, mesh=chosen.mesh
+    )
     config = model.network.config
     pictures = user_images.open_inputs(
         config,
@@ -99,7 +102,7 @@ def answers(chosen: Options) -> Iterator[Answer]:
         data_dir=chosen.data_dir,
     )
     with jax.set_mesh(model.mesh):
-        for part in inference.each_batch(
+        for part in batched.each_batch(
             predictions.log_probabilities,
             model.network,
             pictures.source,
@@ -117,8 +120,8 @@ def _answers_of(
 ) -> Iterator[Answer]:
     import numpy as np
 
-    from alexnet_jax import loaded
     from alexnet_jax.data import class_names
+    from alexnet_jax.inference import trained_model
 
     source = pictures.source
     words = class_names.readable(network.class_names, network.config.model.num_classes)
@@ -128,7 +131,7 @@ def _answers_of(
         problem = pictures.problem(index)
         label = part.label[index - part.start]
         known = truth[label] if truth and label >= 0 else None
-        places = [] if problem else loaded.best_classes(row, best)
+        places = [] if problem else trained_model.best_classes(row, best)
         guesses = [Guess(names[i], words[i], float(row[i])) for i in places]
         yield Answer(source.key(index), known, guesses, problem)
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from alexnet_jax.config import Form, UserError
+from alexnet_jax.errors import UserError
+from alexnet_jax.preparation.source_images import Form
 
 # What is slow to import comes after the options have been read.
 if TYPE_CHECKING:

@@ -25,8 +25,9 @@ from alexnet_jax import (
     optimizer,
     train_state,
 )
-from alexnet_jax.config import Config, DamagedRecord, Fault
+from alexnet_jax.config import Config
 from alexnet_jax.data import loader
+from alexnet_jax.errors import DamagedRecord, Fault
 from alexnet_jax.system import crash_report, devices, memory
 from alexnet_jax.system.interruption import Interrupted, Interruption
 from alexnet_jax.train_state import TrainState

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from alexnet_jax.config import MeshConfig, UserError
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.errors import UserError
 
 # What is slow to import comes after the options have been read.
 if TYPE_CHECKING:
     from alexnet_jax.figures.shown_images import Shown
-    from alexnet_jax.loaded import Model
+    from alexnet_jax.inference.trained_model import Model
 
 DESCRIPTION = """\
 Draws a figure of a run, as PNG and as SVG.
@@ -82,10 +83,10 @@ def run(options: Options) -> str:
 
 
 def _of_network(options: Options) -> tuple[Any, str]:
-    from alexnet_jax import loaded
-    from alexnet_jax.figures import best_labels, kernels, maps
+    from alexnet_jax.figures import kernels, maps, predictions
+    from alexnet_jax.inference import trained_model
 
-    model = loaded.load(
+    model = trained_model.load(
         options.workdir, checkpoint=options.checkpoint, mesh=options.mesh
     )
     if options.figure == "kernels":
@@ -93,8 +94,8 @@ def _of_network(options: Options) -> tuple[Any, str]:
         return kernels.draw(columns), kernels.describe(columns)
     if options.figure == "predictions":
         shown = _shown(model, options, 8)
-        found = best_labels.read(model, shown.images, shown.label, shown.titles)
-        return best_labels.draw(found), ""
+        found = predictions.read(model, shown.images, shown.label, shown.titles)
+        return predictions.draw(found), ""
     if options.figure == "maps":
         shown = _shown(model, options, 1)
         image, title = shown.images[0], shown.titles[0]
@@ -124,7 +125,7 @@ def _shown(model: "Model", options: Options, count: int) -> "Shown":
 def _neighbours(model: "Model", options: Options) -> tuple[Any, str]:
     from alexnet_jax.data import class_names
     from alexnet_jax.data.source import open_source
-    from alexnet_jax.figures import nearest_images
+    from alexnet_jax.figures import neighbours
 
     shown = _shown(model, options, 5)
     config = model.network.config
@@ -134,7 +135,7 @@ def _neighbours(model: "Model", options: Options) -> tuple[Any, str]:
     if options.among is not None:
         number = max(1, min(options.among, training.num_examples))
         training = dataclasses.replace(training, num_examples=number)
-    found = nearest_images.read(
+    found = neighbours.read(
         model,
         shown.images,
         shown.titles,
@@ -144,8 +145,8 @@ def _neighbours(model: "Model", options: Options) -> tuple[Any, str]:
         count=options.neighbours,
         num_workers=options.num_workers,
     )
-    figure = nearest_images.draw(found, options.layer)
-    return figure, nearest_images.describe(found)
+    figure = neighbours.draw(found, options.layer)
+    return figure, neighbours.describe(found)
 
 
 def main() -> int:

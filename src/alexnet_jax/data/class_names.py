@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet_jax.config import UserError
 from alexnet_jax.data import ilsvrc2012
+from alexnet_jax.errors import UserError
 
 FILE = "classes.txt"
 

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from alexnet_jax.config import UserError
+from alexnet_jax.errors import UserError
 
 _TEST_EVERY = 5
 _INK = 16  # the highest value in scikit-learn's arrays

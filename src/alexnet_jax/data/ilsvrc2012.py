@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alexnet_jax.config import UserError
 from alexnet_jax.data import tfds_records
+from alexnet_jax.errors import UserError
 
 TRAIN_IMAGES = 1_281_167
 VALIDATION_IMAGES = 50_000

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet_jax.config import UserError
 from alexnet_jax.data import decoding
 from alexnet_jax.data.source import Source
+from alexnet_jax.errors import UserError
 from alexnet_jax.system import threads
 
 FILE = "statistics.npz"

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_jax.config import DamagedRecord, DataConfig, UserError
+from alexnet_jax.config import DataConfig
 from alexnet_jax.data import decoding, digits, raw_pixels, tfds_records
+from alexnet_jax.errors import DamagedRecord, UserError
 
 _MEMORY_LIMIT = 2**30  # bytes of pixels up to which "auto" keeps a split in memory
 

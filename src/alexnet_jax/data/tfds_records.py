@@ -11,7 +11,7 @@ from tensorflow_datasets.core import (
     read_only_builder,
 )
 
-from alexnet_jax.config import UserError
+from alexnet_jax.errors import UserError
 
 
 def directory_of(data_dir: str | None) -> Path:

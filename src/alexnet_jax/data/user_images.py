@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet_jax.config import Config, UserError
+from alexnet_jax.config import Config
 from alexnet_jax.data import photographs
 from alexnet_jax.data.photographs import Picture
 from alexnet_jax.data.source import Source, open_source
+from alexnet_jax.errors import UserError
 
 STANDARD_INPUT = "-"
 

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from alexnet_jax.config import UserError
+from alexnet_jax.errors import UserError
 from alexnet_jax.figures import drawing
 from alexnet_jax.training import workdir
 

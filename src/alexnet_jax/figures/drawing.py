@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_jax.config import UserError
+from alexnet_jax.errors import UserError
 
 # Told apart by people who are colour-blind, and by their lightness in grey.
 DARK = "#0072B2"

@@ -6,7 +6,7 @@ import numpy as np
 
 from alexnet_jax.config import CONV_LAYERS
 from alexnet_jax.figures import drawing
-from alexnet_jax.loaded import Model
+from alexnet_jax.inference.trained_model import Model
 
 _SHOWN = 8  # maps of a column
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from alexnet_jax.data import class_names, user_images
 from alexnet_jax.data.user_images import Pictures
-from alexnet_jax.loaded import Model
+from alexnet_jax.inference.trained_model import Model
 
 
 class Shown(NamedTuple):

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from alexnet_jax.config import UserError
+from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.source_images import Original, Originals, Split
 
 _SPLITS = {

@@ -5,9 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alexnet_jax.config import Form
 from alexnet_jax.data import decoding, image_statistics
-from alexnet_jax.preparation.source_images import Split
+from alexnet_jax.preparation.source_images import Form, Split
 
 _SAMPLE = 100  # images by which the space on disk is estimated
 _RECORD = 256  # bytes of an example besides its image

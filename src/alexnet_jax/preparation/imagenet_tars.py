@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from alexnet_jax.config import UserError
 from alexnet_jax.data import ilsvrc2012
+from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.source_images import Original, Originals, Split
 from alexnet_jax.system.random_access import RandomAccessFile
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_jax.config import UserError
 from alexnet_jax.data.image_statistics import Sums, no_images
+from alexnet_jax.errors import UserError
 
 _FILE = "journal.npz"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class Original(NamedTuple):
@@ -33,3 +33,16 @@ class Originals:
     splits: dict[str, Split]
     remarks: list[str] = field(default_factory=list)
     """What is missing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """How a prepared image is stored."""
+
+    image_size: int = 256
+    """Pixels a side: the shorter side is scaled to it and the centre taken."""
+    quality: int = 95
+    """Of the JPEG, 1 to 100 (size and error of each: benchmarks/input_pipeline.py)."""
+    subsampling: Literal["444", "422", "420"] = "420"
+    """Of the JPEG's colour: 420, as photographs have it; 444 keeps all, and is a
+    third larger and slower to read."""

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from alexnet_jax.config import UserError
 from alexnet_jax.data import tfds_records
+from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.source_images import Original, Originals, Split
 from alexnet_jax.system.random_access import RandomAccessFile
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_jax.config import DataConfig, UserError
+from alexnet_jax.config import DataConfig
 from alexnet_jax.data import (
     ilsvrc2012,
     image_statistics,
@@ -16,6 +16,7 @@ from alexnet_jax.data import (
     tfds_records,
 )
 from alexnet_jax.data.source import Source, open_source
+from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.write_dataset import REPORT
 from alexnet_jax.training import workdir
 

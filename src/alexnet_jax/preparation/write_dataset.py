@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from alexnet_jax.config import Form, UserError
 from alexnet_jax.data import image_statistics, tfds_records
 from alexnet_jax.data.source import fingerprint
+from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.conversion import Chunk, convert
 from alexnet_jax.preparation.journal import Journal, open_journal, refuse_other
-from alexnet_jax.preparation.source_images import Originals, Split
+from alexnet_jax.preparation.source_images import Form, Originals, Split
 from alexnet_jax.system import threads
 from alexnet_jax.system.lock import Lock
 from alexnet_jax.training import workdir

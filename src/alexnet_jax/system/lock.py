@@ -11,7 +11,7 @@ import socket
 import sys
 from pathlib import Path
 
-from alexnet_jax.config import UserError
+from alexnet_jax.errors import UserError
 
 FILE = ".lock"
 

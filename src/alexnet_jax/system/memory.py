@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import jax
 
-from alexnet_jax.config import Config, Fault
+from alexnet_jax.config import Config
+from alexnet_jax.errors import Fault
 
 
 @contextlib.contextmanager

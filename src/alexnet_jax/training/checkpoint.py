@@ -3,8 +3,8 @@
 A checkpoint is the whole train state and, as its metadata, the facts of the run that
 the order of the data depends on; with another order a resumed run would not be the same
 run. When Orbax has written a checkpoint, it is sealed with the checksums of its files
-(`checkpoint_files`), and counts from then on. A damaged one is recognised by them before anything
-of it is read, named, and passed over for the one before.
+(`checkpoint_files`), and counts from then on. A damaged one is recognised by them
+before anything of it is read, named, and passed over for the one before.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import jax
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from alexnet_jax.config import Fault, UserError
+from alexnet_jax.errors import Fault, UserError
 from alexnet_jax.train_state import TrainState
 from alexnet_jax.training import checkpoint_files
 

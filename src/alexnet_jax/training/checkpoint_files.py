@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from alexnet_jax.config import UserError
+from alexnet_jax.errors import UserError
 
 SEAL = "SHA256SUMS"
 """Checksums of all files of a folder, written last; `sha256sum --check` reads it."""

@@ -13,8 +13,8 @@ import jax
 import numpy as np
 
 from alexnet_jax import augment, columns, metrics, optimizer
-from alexnet_jax.config import Fault
 from alexnet_jax.data import loader
+from alexnet_jax.errors import Fault
 from alexnet_jax.system import devices
 from alexnet_jax.system.interruption import Interrupted, Interruption
 from alexnet_jax.system.progress import Progress

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from alexnet_jax.config import Fault
+from alexnet_jax.errors import Fault
 
 Record = dict[str, Any]
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from alexnet_jax import config_checks
-from alexnet_jax.config import Config, UserError
+from alexnet_jax.config import Config
+from alexnet_jax.errors import UserError
 from alexnet_jax.system import crash_report
 from alexnet_jax.system.lock import Lock
 

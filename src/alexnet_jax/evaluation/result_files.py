@@ -1,0 +1,91 @@
+"""Predictions as files: probabilities, submission as ILSVRC wants it, table by class.
+
+Each is written as a whole or not at all.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from alexnet_jax import metrics
+from alexnet_jax.data import ilsvrc2012
+from alexnet_jax.errors import UserError
+from alexnet_jax.evaluation.ensemble import Answers
+
+_BEST = 5
+
+
+def check_writable(paths: Sequence[Path | None]) -> None:
+    """Raises UserError for a file whose folder is not there or cannot be written."""
+    for path in paths:
+        if path is not None and not os.access(path.parent, os.W_OK):
+            raise UserError(f"{path} cannot be written: there is no folder for it.")
+
+
+def write_predictions(path: Path, answers: Answers) -> None:
+    """Probabilities float32 `[examples, classes]`, labels, file names, class names."""
+    source = answers.source
+    names = [source.key(index) for index in range(source.num_examples)]
+    content = io.BytesIO()
+    np.savez(
+        content,
+        probabilities=np.exp(answers.together),
+        label=answers.label,
+        file_name=np.array(names),
+        class_names=np.array(answers.class_names or []),
+    )
+    _write(path, content.getvalue())
+
+
+def devkit_ids(class_names: list[str] | None) -> np.ndarray:
+    """The devkit's number of each class, int32 `[classes]`.
+
+    Raises:
+        UserError: these are not the classes of ILSVRC 2012.
+    """
+    known = {synset.wnid: synset.devkit_id for synset in ilsvrc2012.synsets()}
+    if not class_names or any(name not in known for name in class_names):
+        raise UserError("--submission: the classes of the set are not those of ILSVRC.")
+    return np.array([known[name] for name in class_names], np.int32)
+
+
+def write_submission(path: Path, answers: Answers) -> None:
+    """A line an image, in the order of the set: five devkit numbers, best first."""
+    best = np.argsort(-answers.together, axis=1, kind="stable")[:, :_BEST]
+    lines = devkit_ids(answers.class_names)[best]
+    text = "".join(" ".join(map(str, line)) + "\n" for line in lines)
+    _write(path, text.encode())
+
+
+def write_per_class(path: Path, answers: Answers) -> None:
+    """Class, images and errors of each class that has images; highest error first."""
+    labelled = answers.label >= 0
+    label = answers.label[labelled]
+    found = metrics.example_scores(answers.together[labelled], label)
+    rows = []
+    for one in np.unique(label):
+        of_class = label == one
+        rows.append(
+            [
+                answers.class_names[one] if answers.class_names else one,
+                int(of_class.sum()),
+                round(float(found["top1_error"][of_class].mean()), 4),
+                round(float(found["top5_error"][of_class].mean()), 4),
+            ]
+        )
+    rows.sort(key=lambda row: -row[2])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["class", "images", "top1_error", "top5_error"])
+    writer.writerows(rows)
+    _write(path, text.getvalue().encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)

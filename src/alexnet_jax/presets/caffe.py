@@ -1,0 +1,120 @@
+"""Caffe's two networks called AlexNet, so that their weights can be used.
+
+With the images that they were trained on and, as far as our terms allow, the recipe.
+[C] is Caffe, models/bvlc_alexnet or models/bvlc_reference_caffenet, by file; [L] its
+lrn_layer.cpp and caffe.proto.
+"""
+
+import dataclasses
+
+from alexnet_jax.config import (
+    AugmentConfig,
+    Config,
+    ConvLayer,
+    DataConfig,
+    DenseLayer,
+    ModelConfig,
+    Norm,
+    OptimizerConfig,
+    Pool,
+    RunConfig,
+)
+
+_RUN = RunConfig(log_every_steps=100)
+_TRAIN_IMAGES = 1_281_167  # of ILSVRC 2012
+
+# [L] k = 1 unless it is said; alpha is divided by the size; no halt at the groups.
+_NORM = Norm(
+    place="after_activation",  # [C] bvlc_alexnet: relu1, norm1, pool1
+    size=5,
+    k=1.0,
+    alpha=1e-4,
+    beta=0.75,
+    across_columns=True,
+)
+_POOL = Pool(window=3, stride=2)  # [C] pool1, pool2, pool5; sizes round up
+
+# Deviation: in Caffe each crop loses the part of the mean image below it, here the
+# middle of the mean image, as in 2012. The centre crop of testing is the same.
+CAFFE_ALEXNET = Config(
+    model=ModelConfig(
+        conv1=ConvLayer(
+            features=96,
+            kernel_size=11,
+            stride=4,
+            sees="image",
+            local_norm=_NORM,
+            pool=_POOL,
+        ),
+        conv2=ConvLayer(
+            features=256,
+            kernel_size=5,
+            padding=(2, 2),
+            sees="own",  # [C] group: 2
+            bias=0.1,
+            local_norm=_NORM,
+            pool=_POOL,
+        ),
+        conv3=ConvLayer(features=384, kernel_size=3, padding=(1, 1), sees="both"),
+        conv4=ConvLayer(
+            features=384, kernel_size=3, padding=(1, 1), sees="own", bias=0.1
+        ),
+        conv5=ConvLayer(
+            features=256,
+            kernel_size=3,
+            padding=(1, 1),
+            sees="own",
+            bias=0.1,
+            pool=_POOL,
+        ),
+        fc6=DenseLayer(features=4096, kernel_std=0.005, bias=0.1),
+        fc7=DenseLayer(features=4096, kernel_std=0.005, bias=0.1),
+        fc8=DenseLayer(features=1000),
+        dropout="inverted",
+    ),
+    data=DataConfig(
+        name="imagenet2012_256",
+        eval_split="validation",
+        image_size=256,
+        squash=True,  # Caffe's ImageNet tutorial: all images are made 256x256
+    ),
+    # [C] train_val.prototxt: crop_size, mirror.
+    augment=AugmentConfig(crop_size=227, color_shift="none"),
+    optimizer=OptimizerConfig(
+        schedule="epochs",
+        # [C] solver.prototxt: stepsize 100000, batches of 256
+        drop_epochs=tuple(
+            round(steps * 256 / _TRAIN_IMAGES, 2)
+            for steps in (100_000, 200_000, 300_000, 400_000)
+        ),
+        max_bias_drops=4,
+    ),
+    batch_size=256,
+    num_epochs=round(450_000 * 256 / _TRAIN_IMAGES, 2),  # [C] max_iter
+    run=_RUN,
+)
+
+
+def _caffenet(model: ModelConfig) -> ModelConfig:
+    """[C] bvlc_reference_caffenet: pool before norm, biases of 1 instead of 0.1."""
+    after_pool = dataclasses.replace(_NORM, place="after_pool")
+
+    def biased(layer: DenseLayer) -> DenseLayer:
+        return dataclasses.replace(layer, bias=1.0)
+
+    return dataclasses.replace(
+        model,
+        conv1=dataclasses.replace(model.conv1, local_norm=after_pool),
+        conv2=dataclasses.replace(model.conv2, local_norm=after_pool, bias=1.0),
+        conv4=dataclasses.replace(model.conv4, bias=1.0),
+        conv5=dataclasses.replace(model.conv5, bias=1.0),
+        fc6=biased(model.fc6),
+        fc7=biased(model.fc7),
+    )
+
+
+CAFFENET = dataclasses.replace(CAFFE_ALEXNET, model=_caffenet(CAFFE_ALEXNET.model))
+
+CAFFE_MEAN = (122.679, 116.669, 104.007)
+"""RGB on 0-255: of Caffe's mean image over its pixels, as the notebook
+examples/00-classification prints it (there BGR)."""

@@ -1,0 +1,211 @@
+"""Caffe's AlexNet and CaffeNet: which of the two a file holds, and as our network.
+
+Caffe's images are blue, green, red on 0-255; ours red, green, blue. So the channels of
+conv1's kernels and of the mean image change places, and nothing else does.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from alexnet_jax.config import Config, ModelConfig, Norm, Pool
+from alexnet_jax.config_checks import conv_layers
+from alexnet_jax.errors import UserError
+from alexnet_jax.presets.caffe import CAFFE_ALEXNET, CAFFE_MEAN, CAFFENET
+from alexnet_jax.weights import caffemodel, layouts
+from alexnet_jax.weights.caffemodel import Layer, Net
+from alexnet_jax.weights.layouts import LAYERS, Layout
+from alexnet_jax.weights.network_file import Weights
+
+Preset = Literal["caffe_alexnet", "caffenet"]
+PRESETS = {
+    "caffe_alexnet": CAFFE_ALEXNET,
+    "caffenet": CAFFENET,
+}
+_NAMES = {layer: layer for layer in LAYERS}
+
+
+def of_caffemodel(path: Path, preset: Preset | None, mean: Path | None) -> Weights:
+    """The network of a .caffemodel file.
+
+    Args:
+        preset: which of the two it is; none: what its graph or its name says.
+        mean: its mean image; none: the mean of Caffe's, one colour.
+
+    Raises:
+        UserError: it is another network, or damaged; names what differs.
+    """
+    net = caffemodel.read_net(path)
+    recognised = _recognise(net)
+    if preset and recognised and preset != recognised:
+        raise UserError(f"--preset {preset}: {path} holds {recognised}.")
+    preset = preset or recognised
+    if preset is None:
+        raise UserError(_ambiguous(path))
+    _check_settings(path, net, PRESETS[preset].model)
+    arrays = {
+        f"{layer}.{kind}": array
+        for layer, blobs in _layers_with_blobs(path, net).items()
+        for kind, array in zip(("weight", "bias"), blobs, strict=False)
+    }
+    return of_arrays(
+        path, arrays, preset, mean, form=f"Caffe's .caffemodel, {net.version}"
+    )
+
+
+def of_arrays(
+    path: Path,
+    arrays: dict[str, np.ndarray],
+    preset: Preset | None,
+    mean: Path | None,
+    *,
+    form: str,
+) -> Weights:
+    """The network of "conv1.weight", "conv1.bias" and so on.
+
+    Their layout is seen from conv1's kernel: see `layouts`.
+    """
+    if preset is None:
+        raise UserError(_ambiguous(path))
+    config = PRESETS[preset]
+    if "fc8.bias" in arrays and arrays["fc8.bias"].ndim == 1:
+        config = layouts.with_classes(config, len(arrays["fc8.bias"]))
+    layout = _layout(arrays)
+    return Weights(
+        config=config,
+        params=layouts.to_params(path, arrays, config, layout, _NAMES, bgr=True),
+        mean_image=_mean_image(mean, config),
+        origin={
+            "format": form,
+            "network": preset,
+            "channel_order": "BGR",
+            "layout": layout,
+            "mean": mean.name if mean else "Caffe's, of each channel",
+        },
+    )
+
+
+def _ambiguous(path: Path) -> str:
+    return (
+        f"{path} may be of Caffe's AlexNet or of CaffeNet, which have the same shapes "
+        "(they differ in the order of pooling and normalisation): say which by "
+        "--preset caffe_alexnet or --preset caffenet."
+    )
+
+
+def _recognise(net: Net) -> Preset | None:
+    """By what norm1 takes in, else by the name of the network."""
+    norm = net.layers.get("norm1")
+    if norm is not None and norm.bottoms:
+        return "caffenet" if norm.bottoms == ["pool1"] else "caffe_alexnet"
+    names: dict[str, Preset] = {"alexnet": "caffe_alexnet", "caffenet": "caffenet"}
+    return names.get(net.name.lower())
+
+
+def _layers_with_blobs(path: Path, net: Net) -> dict[str, list[np.ndarray]]:
+    """The parameters by layer; the last one may have another name, as in fine-tuning
+    ("fc8_flickr")."""
+    found = {}
+    for layer in net.layers.values():
+        if not layer.blobs:
+            continue
+        name = "fc8" if layer.name.startswith("fc8") else layer.name
+        if name in found:
+            raise UserError(f"{path} has more than one last layer: {layer.name}.")
+        if len(layer.blobs) != 2:
+            raise UserError(
+                f"{path}: {layer.name} has {len(layer.blobs)} arrays; the network has "
+                "weights and biases in each layer."
+            )
+        found[name] = [_without_ones(blob, layer) for blob in layer.blobs]
+    return found
+
+
+def _without_ones(blob: np.ndarray, layer: Layer) -> np.ndarray:
+    """Matrices and vectors of old files are four-dimensional, [1, 1, 4096, 9216]."""
+    if blob.ndim != 4:
+        return blob
+    ndim = 4 if layer.name.startswith("conv") else 2
+    if blob is layer.blobs[1]:
+        ndim = 1
+    if any(size != 1 for size in blob.shape[: 4 - ndim]):
+        return blob
+    return blob.reshape(blob.shape[4 - ndim :])
+
+
+def _layout(arrays: dict[str, np.ndarray]) -> Layout:
+    conv1 = arrays.get("conv1.weight")
+    last = conv1 is not None and conv1.ndim == 4 and conv1.shape[2:] == (3, 96)
+    return "channels_last" if last else "channels_first"
+
+
+def _check_settings(path: Path, net: Net, model: ModelConfig) -> None:
+    """Refuses a network that does something else with the same shapes."""
+    problems = []
+    for name, wanted in _wanted(model).items():
+        said = net.layers[name].settings if name in net.layers else {}
+        for key, value in said.items():
+            # The file has floats of 32 bits.
+            if np.float32(value) != np.float32(wanted.get(key, value)):
+                problems.append(
+                    f"{name}.{key} is {value:g} and should be {wanted[key]}"
+                )
+    if problems:
+        listed = "\n  ".join(problems)
+        raise UserError(f"{path} holds another network:\n  {listed}")
+
+
+def _wanted(model: ModelConfig) -> dict[str, dict[str, float]]:
+    """What Caffe's settings should be, by layer."""
+    found = {}
+    for name, layer in conv_layers(model).items():
+        group = model.num_columns if layer.sees == "own" else 1
+        pad = layer.padding[0]
+        found[name] = {"pad": pad, "stride": layer.stride, "group": group}
+        found[f"norm{name[-1]}"] = _norm(layer.local_norm)
+        found[f"pool{name[-1]}"] = _pool(layer.pool)
+    return found
+
+
+def _norm(norm: Norm) -> dict[str, float]:
+    values = dataclasses.asdict(norm) | {"local_size": norm.size, "norm_region": 0}
+    names = ("local_size", "alpha", "beta", "norm_region", "k")
+    return {name: values[name] for name in names}
+
+
+def _pool(pool: Pool) -> dict[str, float]:
+    return {"pool": 0, "kernel_size": pool.window, "stride": pool.stride, "pad": 0}
+
+
+def _mean_image(path: Path | None, config: Config) -> np.ndarray:
+    """float32 `[size, size, 3]`, RGB, of Caffe's mean image or of a mean colour."""
+    size = config.data.image_size
+    if path is None:
+        mean = np.array(CAFFE_MEAN, np.float32)
+        return np.broadcast_to(mean, (size, size, 3)).copy()
+    found = _read_mean(path)
+    mean = found[0] if found.ndim == 4 and len(found) == 1 else found
+    if mean.shape == (3,):
+        mean = np.broadcast_to(mean[:, None, None], (3, size, size))
+    if mean.shape != (3, size, size):
+        raise UserError(
+            f"--mean {path} is {list(found.shape)} and should be [3, {size}, {size}], "
+            f"[1, 3, {size}, {size}] or [3]: blue, green, red."
+        )
+    image = np.ascontiguousarray(np.moveaxis(mean[::-1], 0, -1), np.float32)
+    if not ((image >= 0) & (image <= 255)).all():
+        raise UserError(f"--mean {path} has values that are not on 0-255.")
+    return image
+
+
+def _read_mean(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise UserError(f"--mean {path} is not there.")
+    if path.suffix != ".npy":
+        return caffemodel.read_mean(path)
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise UserError(f"--mean {path} cannot be read ({error}).") from error

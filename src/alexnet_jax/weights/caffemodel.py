@@ -1,0 +1,152 @@
+"""Caffe's binary files: .caffemodel, a network, and .binaryproto, a mean image.
+
+Numbers of fields are those of caffe.proto: messages NetParameter, LayerParameter,
+V1LayerParameter, BlobProto and the parameters of the layers.
+"""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from alexnet_jax.errors import UserError
+from alexnet_jax.weights import protobuf
+from alexnet_jax.weights.protobuf import Malformed, Value
+
+Fields = dict[int, list[Value]]
+
+
+class Layer(NamedTuple):
+    """One layer of a network."""
+
+    name: str
+    bottoms: list[str]
+    """What it takes in."""
+    blobs: list[np.ndarray]
+    """Its parameters: weights and biases."""
+    settings: dict[str, float]
+    """What the file says of its operation, by Caffe's names; where a message is there,
+    what it leaves out has Caffe's default."""
+
+
+class Net(NamedTuple):
+    """A network."""
+
+    name: str
+    version: str
+    """Of its layer messages."""
+    layers: dict[str, Layer]
+
+
+class _Version(NamedTuple):
+    """The numbers of the fields of a layer message."""
+
+    title: str
+    layer: int
+    """In NetParameter."""
+    name: int
+    bottom: int
+    blobs: int
+    settings: dict[str, int]
+
+
+_VERSIONS = (
+    _Version("LayerParameter", 100, 1, 3, 7, {"conv": 106, "lrn": 118, "pooling": 121}),
+    _Version("V1LayerParameter", 2, 4, 2, 6, {"conv": 10, "lrn": 18, "pooling": 19}),
+)
+_V0 = 1  # the field of a V1LayerParameter that holds an even older message
+
+# Settings of a layer: number of the field, Caffe's default.
+_SETTINGS = {
+    "conv": {"pad": (3, 0), "group": (5, 1), "stride": (6, 1)},
+    "lrn": {
+        "local_size": (1, 5),
+        "alpha": (2, 1.0),
+        "beta": (3, 0.75),
+        "norm_region": (4, 0),
+        "k": (5, 1.0),
+    },
+    "pooling": {
+        "pool": (1, 0),
+        "kernel_size": (2, 0),
+        "stride": (3, 1),
+        "pad": (4, 0),
+    },
+}
+
+
+def read_net(path: Path) -> Net:
+    """The network of a .caffemodel file.
+
+    Raises:
+        UserError: the file is damaged, or of a form before 2014.
+    """
+    try:
+        content = protobuf.fields(memoryview(path.read_bytes()))
+        for version in _VERSIONS:
+            if version.layer in content:
+                messages = [protobuf.message(one) for one in content[version.layer]]
+                layers = [_layer(one, version) for one in messages]
+                name = protobuf.text(content[1][0]) if 1 in content else ""
+                named = {layer.name: layer for layer in layers}
+                return Net(name, version.title, named)
+    except Malformed as error:
+        raise UserError(f"{path} is no .caffemodel, or damaged: {error}.") from error
+    raise UserError(f"{path} is no .caffemodel: it has no layers.")
+
+
+def _layer(message: Fields, version: _Version) -> Layer:
+    if version.layer == 2 and _V0 in message:
+        raise Malformed(
+            "its layers are of the oldest form (V0LayerParameter): Caffe's tool "
+            "upgrade_net_proto_binary makes a new one of it"
+        )
+    settings = {}
+    for kind, number in version.settings.items():
+        for one in message.get(number, [])[-1:]:
+            settings |= _settings(protobuf.message(one), kind)
+    return Layer(
+        name=protobuf.text(message[version.name][-1])
+        if version.name in message
+        else "",
+        bottoms=[protobuf.text(one) for one in message.get(version.bottom, [])],
+        blobs=[_blob(protobuf.message(one)) for one in message.get(version.blobs, [])],
+        settings=settings,
+    )
+
+
+def _settings(message: Fields, kind: str) -> dict[str, float]:
+    return {
+        name: protobuf.number(message[number][-1]) if number in message else default
+        for name, (number, default) in _SETTINGS[kind].items()
+    }
+
+
+def _blob(message: Fields) -> np.ndarray:
+    """An array: data (field 5) or double_data (8), and its shape."""
+    if 8 in message:
+        data = protobuf.floats(message[8], "<f8")
+    else:
+        data = protobuf.floats(message.get(5, []), "<f4")
+    if 7 in message:
+        dims = protobuf.message(message[7][-1]).get(1, [])
+        shape = protobuf.integers(dims)
+    else:  # num, channels, height, width
+        legacy = [message.get(number, [0])[-1] for number in (1, 2, 3, 4)]
+        shape = protobuf.integers(legacy)
+    if math.prod(shape) != len(data) or max(shape, default=1) > max(1, len(data)):
+        raise Malformed(f"{len(data):,} numbers are said to be of shape {shape}")
+    return data.reshape(shape)
+
+
+def read_mean(path: Path) -> np.ndarray:
+    """The array of a .binaryproto file: a mean image is `[1, 3, height, width]`, BGR.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        return _blob(protobuf.fields(memoryview(path.read_bytes())))
+    except Malformed as error:
+        raise UserError(f"{path} is no .binaryproto, or damaged: {error}.") from error
