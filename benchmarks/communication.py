@@ -23,7 +23,7 @@ import numpy as np
 import steps
 from conditions import conditions
 
-from alexnet_jax import augment, columns, train_state
+from alexnet_jax import augment, columns, train_step
 from alexnet_jax.config import Config, MeshConfig
 from alexnet_jax.presets import ALEXNET2012
 
@@ -91,7 +91,7 @@ def compiled_step(config: Config, mesh: Any) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
     with jax.set_mesh(mesh):
-        state = train_state.abstract_train_state(config, mesh)
+        state = train_step.abstract_train_state(config, mesh)
         program = steps.train_program(config, mesh, state).lower(
             state,
             {

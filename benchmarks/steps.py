@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from alexnet_jax import augment, columns, metrics, train, train_state
+from alexnet_jax import augment, columns, train_step
 from alexnet_jax.config import Config, MeshConfig
 from alexnet_jax.system import devices
 
@@ -36,7 +36,7 @@ def make_inputs(config: Config, mesh: Any) -> Inputs:
         np.eye(3, dtype=np.float32),
     )
     return Inputs(
-        state=train_state.create_train_state(config, mesh, jax.random.key(0)),
+        state=train_step.create_train_state(config, mesh, jax.random.key(0)),
         batch=jax.device_put(
             {
                 "image": generator.integers(0, 256, (batch, size, size, 3), np.uint8),
@@ -54,7 +54,7 @@ def train_program(config: Config, mesh: Any, state: Any, *, tuned: bool = True) 
     """`train_step` of (state, batch, key, images), to be compiled as the loop does."""
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     return jax.jit(
-        partial(train.train_step, config=config, steps_per_epoch=10_000.0),
+        partial(train_step.train_step, config=config, steps_per_epoch=10_000.0),
         donate_argnames="state",
         out_shardings=(shardings, columns.replicated(mesh)),
         compiler_options=devices.compiler_options() if tuned else None,
@@ -64,7 +64,7 @@ def train_program(config: Config, mesh: Any, state: Any, *, tuned: bool = True) 
 def eval_program(config: Config, mesh: Any, *, tuned: bool = True) -> Any:
     """`eval_step` of (sums, params, batch, mean_image)."""
     return jax.jit(
-        partial(metrics.eval_step, config=config),
+        partial(train_step.eval_step, config=config),
         out_shardings=columns.replicated(mesh),
         compiler_options=devices.compiler_options() if tuned else None,
     )
@@ -89,7 +89,7 @@ def compiled(
     update = train_program(config, grid, state, tuned=tuned)
     evaluation = eval_program(config, grid, tuned=tuned)
     zero = jax.device_put(
-        {name: np.zeros((), np.float32) for name in metrics.SUMS},
+        {name: np.zeros((), np.float32) for name in train_step.SUMS},
         columns.replicated(grid),
     )
 

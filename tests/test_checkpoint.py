@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from alexnet_jax import columns, presets, train_state
+from alexnet_jax import columns, presets, train_step
 from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import Fault, UserError
 from alexnet_jax.training import checkpoint, checkpoint_files
@@ -36,12 +36,12 @@ def mesh():
 @pytest.fixture(scope="module")
 def state(mesh):
     with jax.set_mesh(mesh):
-        return train_state.create_train_state(presets.DIGITS, mesh, jax.random.key(0))
+        return train_step.create_train_state(presets.DIGITS, mesh, jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
 def abstract(mesh):
-    return train_state.abstract_train_state(presets.DIGITS, mesh)
+    return train_step.abstract_train_state(presets.DIGITS, mesh)
 
 
 def at_step(state, step):
@@ -83,7 +83,7 @@ def test_keeps_the_last_two_and_the_best(directory):
 
 def test_restores_to_the_bit_and_to_another_mesh(directory, state):
     other = make_mesh(data=4, column=1)
-    abstract = train_state.abstract_train_state(presets.DIGITS, other)
+    abstract = train_step.abstract_train_state(presets.DIGITS, other)
     with checkpoint.Checkpoints(directory, keep=2) as opened:
         found = opened.restore(abstract, facts=FACTS)
     assert found is not None
@@ -229,7 +229,7 @@ def test_another_architecture_is_refused(directory, mesh):
         presets.DIGITS,
         model=dataclasses.replace(model, fc6=wider, without=("conv3",)),
     )
-    abstract = train_state.abstract_train_state(other, mesh)
+    abstract = train_step.abstract_train_state(other, mesh)
     features = model.fc6.features
     with (
         checkpoint.Checkpoints(directory, keep=2) as opened,

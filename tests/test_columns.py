@@ -10,7 +10,7 @@ import numpy as np
 import oracle
 import pytest
 
-from alexnet_jax import augment, columns, presets, train, train_state
+from alexnet_jax import augment, columns, presets, train_step
 from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import UserError
 from alexnet_jax.model import AlexNet
@@ -53,10 +53,12 @@ STATISTICS = augment.ImageStatistics(
 def run_steps(config, mesh, steps=4):
     """Losses and final state of a few steps of the real train step on a mesh."""
     with jax.set_mesh(mesh):
-        state = train_state.create_train_state(config, mesh, jax.random.key(1))
+        state = train_step.create_train_state(config, mesh, jax.random.key(1))
         shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
         step = jax.jit(
-            partial(train.train_step, config=config, steps_per_epoch=STEPS_PER_EPOCH),
+            partial(
+                train_step.train_step, config=config, steps_per_epoch=STEPS_PER_EPOCH
+            ),
             donate_argnames="state",
             out_shardings=(shardings, columns.replicated(mesh)),
         )
@@ -102,7 +104,7 @@ def test_training_equals_the_oracle(data, column):
     mesh = make_mesh(data, column)
     losses, state = run_steps(config, mesh)
     with jax.set_mesh(mesh):
-        start = train_state.create_train_state(config, mesh, jax.random.key(1))
+        start = train_step.create_train_state(config, mesh, jax.random.key(1))
     params = jax.tree.map(np.asarray, start.params)
     update = oracle.PaperUpdate(params)
     loss_and_gradient = jax.jit(
@@ -167,7 +169,7 @@ def test_an_odd_number_of_classes():
 
 def test_a_device_holds_half_of_the_parameters():
     """Exactly half, of parameters and velocity, of alexnet2012 itself."""
-    abstract = train_state.abstract_train_state(presets.ALEXNET2012, make_mesh(1, 2))
+    abstract = train_step.abstract_train_state(presets.ALEXNET2012, make_mesh(1, 2))
     for tree in (abstract.params, abstract.opt_state):
         leaves = jax.tree.leaves(tree)
         whole = sum(leaf.size for leaf in leaves)
@@ -221,7 +223,9 @@ def test_data_parallel_gathers_nothing():
 
 def test_the_step_compiles_once():
     config, mesh = tiny_config(), make_mesh(2, 2)
-    step = partial(train.train_step, config=config, steps_per_epoch=STEPS_PER_EPOCH)
+    step = partial(
+        train_step.train_step, config=config, steps_per_epoch=STEPS_PER_EPOCH
+    )
     traces = []
 
     def counted(*arguments):
@@ -229,7 +233,7 @@ def test_the_step_compiles_once():
         return step(*arguments)
 
     with jax.set_mesh(mesh):
-        state = train_state.create_train_state(config, mesh, jax.random.key(1))
+        state = train_step.create_train_state(config, mesh, jax.random.key(1))
         shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
         compiled = jax.jit(counted, out_shardings=(shardings, columns.replicated(mesh)))
         for number in range(3):

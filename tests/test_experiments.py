@@ -18,7 +18,7 @@ from alexnet_jax import (
     optimizer,
     presets,
     train,
-    train_state,
+    train_step,
 )
 from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import UserError
@@ -86,7 +86,7 @@ def test_every_variant_makes_a_training_step(variant):
     label = jax.ShapeDtypeStruct((8,), jnp.int32)
 
     def loss(params, view, label, key):
-        return train.loss_fn(params, view, label, key, config=config)[0]
+        return train_step.loss_fn(params, view, label, key, config=config)[0]
 
     gradients = jax.eval_shape(jax.grad(loss), params, view, label, jax.random.key(0))
     assert jax.tree.map(lambda x: x.shape, gradients) == jax.tree.map(
@@ -305,9 +305,9 @@ def test_every_variant_trains_on_the_sample(variant, real_batch):
     mesh = columns.make_mesh(MeshConfig(data=1, column=column), column, jax.devices())
     batch, images = real_batch
     with jax.set_mesh(mesh):
-        state = train_state.create_train_state(config, mesh, jax.random.key(0))
+        state = train_step.create_train_state(config, mesh, jax.random.key(0))
         step = jax.jit(
-            partial(train.train_step, config=config, steps_per_epoch=10_000.0),
+            partial(train_step.train_step, config=config, steps_per_epoch=10_000.0),
             donate_argnames="state",
         )
         losses = []

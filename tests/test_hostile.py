@@ -10,7 +10,7 @@ import hostile
 import jax
 import pytest
 
-from alexnet_jax import columns, presets, train_state
+from alexnet_jax import columns, presets, train_step
 from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import UserError
 from alexnet_jax.preparation import imagenet_tars
@@ -37,11 +37,11 @@ def test_checkpoints(tmp_path):
     mesh = columns.make_mesh(MeshConfig(data=1, column=2), 2, jax.devices())
     with jax.set_mesh(mesh):
         key = jax.random.key(0)
-        state = train_state.create_train_state(presets.DIGITS, mesh, key)
+        state = train_step.create_train_state(presets.DIGITS, mesh, key)
     with checkpoint.Checkpoints(tmp_path / "checkpoints", keep=2) as opened:
         for step in (1, 2):
             opened.save(state, step, {}, None)
-    abstract = train_state.abstract_train_state(presets.DIGITS, mesh)
+    abstract = train_step.abstract_train_state(presets.DIGITS, mesh)
     hostile.checkpoints(15, tmp_path / "checkpoints", abstract)
 
 

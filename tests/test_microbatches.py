@@ -1,4 +1,4 @@
-"""microbatches.py: the gradient of the whole batch, in less memory."""
+"""train_step.py: the gradient of the whole batch, in less memory."""
 
 import dataclasses
 import re
@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 from test_columns import STATISTICS, make_mesh, random_batch, run_steps, tiny_config
 
-from alexnet_jax import columns, config_checks, microbatches, train, train_state
+from alexnet_jax import (
+    columns,
+    config_checks,
+    train_step,
+)
 from alexnet_jax.errors import UserError
 
 
@@ -28,7 +32,7 @@ def test_mean_over_parts(parts):
         square = (part**2).mean(axis=0)
         return {"square": square, "draw": jax.random.uniform(key)}
 
-    found = microbatches.mean_over_parts(function, batch, key, parts)
+    found = train_step.mean_over_parts(function, batch, key, parts)
     np.testing.assert_allclose(found["square"], (batch**2).mean(axis=0), rtol=1e-6)
     keys = [key] if parts == 1 else list(jax.random.split(key, parts))
     draws = [float(jax.random.uniform(one)) for one in keys]
@@ -50,9 +54,9 @@ def test_steps_are_those_of_the_whole_batch(data, column, parts):
 def compiled_step(parts, mesh):
     config = in_parts(parts)
     with jax.set_mesh(mesh):
-        state = train_state.create_train_state(config, mesh, jax.random.key(1))
+        state = train_step.create_train_state(config, mesh, jax.random.key(1))
         batch = jax.device_put(random_batch(0), columns.batch_sharding(mesh))
-        step = partial(train.train_step, config=config, steps_per_epoch=9.0)
+        step = partial(train_step.train_step, config=config, steps_per_epoch=9.0)
         arguments = state, batch, jax.random.key(2), STATISTICS
         return jax.jit(step, donate_argnames="state").lower(*arguments).compile()
 

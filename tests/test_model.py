@@ -10,7 +10,7 @@ import numpy as np
 import oracle
 import pytest
 
-from alexnet_jax import augment, config_checks, presets, train
+from alexnet_jax import augment, config_checks, presets, train_step
 from alexnet_jax.config import Norm, Pool
 from alexnet_jax.data import decoding
 from alexnet_jax.model import AlexNet
@@ -335,7 +335,7 @@ def test_2012_starts_as_logged(test_data, capsys):
     params = jax.jit(lambda key: net.init(key, view[:1], train=False))(
         jax.random.key(0)
     )["params"]
-    loss, _ = train.loss_fn(params, view, label, jax.random.key(1), config=config)
+    loss, _ = train_step.loss_fn(params, view, label, jax.random.key(1), config=config)
     tested = net.apply({"params": params}, view, train=False)
     spread = float(jnp.mean(jnp.std(tested, axis=0)))
     with capsys.disabled():

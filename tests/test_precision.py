@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alexnet_jax import columns, layers, model, pooling, presets, train
+from alexnet_jax import columns, layers, model, pooling, presets, train_step
 from alexnet_jax.config import MeshConfig, Pool
 
 DIGITS = presets.DIGITS.model
@@ -42,7 +42,9 @@ def test_parameters_and_gradients_stay_float32(params, view):
     config = dataclasses.replace(presets.DIGITS, model=with_precision("bfloat16"))
     label = jnp.arange(8, dtype=jnp.int32)
     loss, gradients = jax.value_and_grad(
-        lambda p: train.loss_fn(p, view, label, jax.random.key(2), config=config)[0]
+        lambda p: train_step.loss_fn(p, view, label, jax.random.key(2), config=config)[
+            0
+        ]
     )(params)
     assert loss.dtype == jnp.float32
     for leaf in jax.tree.leaves(gradients):

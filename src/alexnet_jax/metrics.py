@@ -1,17 +1,8 @@
 """Errors: exact sums over every example in training, and of predictions afterwards."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-
-from alexnet_jax import augment, model
-from alexnet_jax.config import Config
-
-SUMS = ("loss", "top1_error", "top5_error", "examples")
 
 
 def top_error(logits: jax.Array, label: jax.Array, best: int) -> jax.Array:
@@ -32,64 +23,6 @@ def top_error(logits: jax.Array, label: jax.Array, best: int) -> jax.Array:
     equal = jnp.sum(logits == own, axis=-1)  # itself included
     score = jnp.clip((best - higher) / jnp.maximum(equal, 1), 0.0, 1.0)
     return jnp.where(equal > 0, 1.0 - score, 1.0)  # NaN equals nothing: an error
-
-
-def eval_step(
-    sums: dict[str, jax.Array],
-    params: Any,
-    batch: dict[str, jax.Array],
-    mean_image: jax.Array,
-    *,
-    config: Config,
-) -> dict[str, jax.Array]:
-    """Adds a batch to the sums of loss, errors and examples.
-
-    Args:
-        batch: "image" uint8 `[batch, size, size, 3]`, "label" int32 `[batch]`, "mask"
-            bool `[batch]`, false for padding. Examples with label -1 don't count.
-    """
-    view = augment.center_view(batch["image"], mean_image, config.augment)
-    logits = model.logits(config.model, params, view)
-    label = batch["label"]
-    values = {
-        "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),
-        "top1_error": top_error(logits, label, 1),
-        "top5_error": top_error(logits, label, 5),
-        "examples": jnp.ones(label.shape),
-    }
-    counts = batch["mask"] & (label >= 0)
-    return {
-        name: sums[name] + jnp.sum(jnp.where(counts, value, 0.0))
-        for name, value in values.items()
-    }
-
-
-def evaluate(
-    step: Any,
-    params: Any,
-    batches: Iterator[dict[str, jax.Array]],
-    mean_image: jax.Array,
-    zero: dict[str, jax.Array],
-    num_examples: int,
-    skip_damaged: bool,
-) -> dict[str, float]:
-    """Mean loss and errors over all batches.
-
-    Args:
-        step: `eval_step`, compiled.
-        zero: the sums at the start, on the devices.
-        num_examples: how many examples there must have been, or, where damaged ones
-            are skipped, at most.
-    """
-    sums = zero
-    for batch in batches:
-        sums = step(sums, params, batch, mean_image)
-    totals = {name: float(np.asarray(v)) for name, v in jax.device_get(sums).items()}
-    examples = totals.pop("examples")
-    if examples != num_examples and not (skip_damaged and 0 < examples < num_examples):
-        raise RuntimeError(f"evaluated {examples:g} examples of {num_examples}")
-    means = {name: value / examples for name, value in totals.items()}
-    return means | {"examples": int(examples)}
 
 
 def example_scores(

@@ -13,24 +13,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import optax
 
 from alexnet_jax import (
     augment,
     columns,
-    metrics,
-    microbatches,
-    model,
-    optimizer,
-    train_state,
+    train_step,
 )
 from alexnet_jax.config import Config
 from alexnet_jax.data import loader
 from alexnet_jax.errors import DamagedRecord, Fault
 from alexnet_jax.system import crash_report, devices, memory
 from alexnet_jax.system.interruption import Interrupted, Interruption
-from alexnet_jax.train_state import TrainState
+from alexnet_jax.train_step import TrainState
 from alexnet_jax.training import checkpoint, setup
 from alexnet_jax.training.epoch_end import Bookkeeper
 
@@ -46,113 +40,6 @@ class Outcome(NamedTuple):
     """The last one: loss, top1_error, top5_error (fractions), examples."""
     was_complete: bool
     """Whether there was nothing left to do."""
-
-
-def loss_fn(
-    params: Any,
-    view: jax.Array,
-    label: jax.Array,
-    dropout_key: jax.Array,
-    *,
-    config: Config,
-) -> tuple[jax.Array, jax.Array]:
-    """Mean negative log-likelihood of the labels under the softmax, and the logits.
-
-    Args:
-        view: float32 `[batch, crop_size, crop_size, 3]`, 0-255 minus mean.
-        label: int32 `[batch]`.
-    """
-    logits = model.logits(config.model, params, view, dropout_key=dropout_key)
-    loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
-    return jnp.mean(loss), logits
-
-
-def train_step(
-    state: TrainState,
-    batch: dict[str, jax.Array],
-    key: jax.Array,
-    images: augment.ImageStatistics,
-    *,
-    config: Config,
-    steps_per_epoch: float,
-) -> tuple[TrainState, dict[str, jax.Array]]:
-    """One update.
-
-    Args:
-        batch: "image" uint8 `[batch, size, size, 3]`, RGB 0-255, "label" int32
-            `[batch]`.
-        key: the key of the whole run; the step is folded in here, so that a resumed run
-            draws what it would have drawn.
-
-    Returns:
-        The new state, and scalars: loss, top1_error, learning_rate, gradient_norm; of
-        each layer float32 `[layers]`, by name: layer_gradient_norm, layer_update_norm.
-    """
-    augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
-    epoch = state.step.astype(jnp.float32) / steps_per_epoch
-    view = augment.training_views(
-        augment_key,
-        batch["image"],
-        epoch,
-        images,
-        config.augment,
-    )
-    gradients, values = microbatches.mean_over_parts(
-        partial(_gradients, state.params, config=config),
-        (view, batch["label"]),
-        dropout_key,
-        config.microbatches,
-    )
-    state, learning_rate, updates = _update(state, gradients, epoch, config)
-    layer_gradient_norm = optimizer.layer_norms(gradients)
-    return state, {
-        **values,
-        "learning_rate": learning_rate,
-        "gradient_norm": jnp.linalg.norm(layer_gradient_norm),
-        "layer_gradient_norm": layer_gradient_norm,
-        "layer_update_norm": optimizer.layer_norms(updates),
-    }
-
-
-def _gradients(
-    params: Any,
-    batch: tuple[jax.Array, jax.Array],
-    dropout_key: jax.Array,
-    *,
-    config: Config,
-) -> tuple[Any, dict[str, jax.Array]]:
-    """Of the loss of (view, label), and its numbers for the log."""
-    view, label = batch
-    gradient_of_loss = jax.value_and_grad(partial(loss_fn, config=config), has_aux=True)
-    (loss, logits), gradients = gradient_of_loss(params, view, label, dropout_key)
-    top1_error = jnp.mean(metrics.top_error(logits, label, 1))
-    return gradients, {"loss": loss, "top1_error": top1_error}
-
-
-def _update(
-    state: TrainState, gradients: Any, epoch: jax.Array, config: Config
-) -> tuple[TrainState, jax.Array, Any]:
-    """The new state, the rate of kernels by which it was reached, and the change."""
-    kernel_rate, bias_rate = optimizer.learning_rates(
-        epoch,
-        state.plateau.num_drops,
-        num_epochs=config.num_epochs,
-        settings=config.optimizer,
-    )
-    updates, opt_state = optimizer.make_optimizer(config.optimizer).update(
-        gradients,
-        state.opt_state,
-        state.params,
-        rates=optimizer.rate_tree(
-            state.params, kernel_rate, bias_rate, epoch, config.optimizer
-        ),
-    )
-    state = state._replace(
-        step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
-        opt_state=opt_state,
-    )
-    return state, kernel_rate, updates
 
 
 def train_and_evaluate(
@@ -224,11 +111,11 @@ def train_and_evaluate(
 def _newest_or_new_state(
     run: setup.Job, checkpoints: checkpoint.Checkpoints
 ) -> TrainState:
-    abstract = train_state.abstract_train_state(run.config, run.mesh)
+    abstract = train_step.abstract_train_state(run.config, run.mesh)
     state = checkpoints.restore(abstract, facts=run.facts)
     if state is None:
         key = jax.random.fold_in(jax.random.key(run.config.seed), _INIT)
-        state = train_state.create_train_state(run.config, run.mesh, key)
+        state = train_step.create_train_state(run.config, run.mesh, key)
     return state
 
 
@@ -240,7 +127,9 @@ def _compile_update(
     # Without these the compiler may choose other layouts for the new state, and the
     # second step would compile again.
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    step = partial(train_step, config=run.config, steps_per_epoch=run.steps_per_epoch)
+    step = partial(
+        train_step.train_step, config=run.config, steps_per_epoch=run.steps_per_epoch
+    )
     compiled = devices.compiled(
         step,
         donate_argnames="state",

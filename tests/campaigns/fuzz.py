@@ -49,13 +49,13 @@ def weight_files(place: Place, tries: int) -> Row:
 def checkpoints(place: Place, tries: int) -> Row:
     import jax
 
-    from alexnet_jax import columns, train_state
+    from alexnet_jax import columns, train_step
     from alexnet_jax.training import workdir
 
     whole, _ = whole_run(place)
     config = workdir.read_config(whole)
     mesh = columns.make_mesh(config.run.mesh, config.model.num_columns, jax.devices())
-    abstract = train_state.abstract_train_state(config, mesh)
+    abstract = train_step.abstract_train_state(config, mesh)
     altered = shutil.copytree(whole / "checkpoints", place.folder / "altered")
     return _row(
         "altered file of a checkpoint",

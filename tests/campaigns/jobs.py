@@ -102,13 +102,13 @@ def final_state(workdir: Path) -> dict[str, np.ndarray]:
     """All leaves of the newest checkpoint, by name."""
     import jax
 
-    from alexnet_jax import columns, train_state
+    from alexnet_jax import columns, train_step
     from alexnet_jax.training import checkpoint
     from alexnet_jax.training import workdir as workdirs
 
     config = workdirs.read_config(workdir)
     mesh = columns.make_mesh(config.run.mesh, config.model.num_columns, jax.devices())
-    abstract = train_state.abstract_train_state(config, mesh)
+    abstract = train_step.abstract_train_state(config, mesh)
     _, state = checkpoint.read_state(workdir / "checkpoints", abstract, "newest")
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}

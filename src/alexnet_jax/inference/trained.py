@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from alexnet_jax import columns, train_state
+from alexnet_jax import columns, train_step
 from alexnet_jax.config import Config
 from alexnet_jax.data import class_names, image_statistics
 from alexnet_jax.errors import UserError
@@ -72,7 +72,7 @@ def _is_file(path: Path) -> bool:
 
 def _of_run(directory: Path, which: str, mesh: Mesh) -> Network:
     config = workdir.read_config(directory)
-    abstract = train_state.abstract_train_state(config, mesh)
+    abstract = train_step.abstract_train_state(config, mesh)
     step, state = checkpoint.read_state(directory / "checkpoints", abstract, which)
     mean_image = image_statistics.load(directory / image_statistics.FILE).mean_image
     placed = jax.device_put(mean_image, columns.replicated(mesh))

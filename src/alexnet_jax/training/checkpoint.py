@@ -20,7 +20,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from alexnet_jax.errors import Fault, UserError
-from alexnet_jax.train_state import TrainState
+from alexnet_jax.train_step import TrainState
 from alexnet_jax.training import checkpoint_files
 
 # Orbax annotates its arguments more narrowly than it takes them.

@@ -5,22 +5,22 @@ its epoch was evaluated has no metrics, and is evaluated when the run goes on.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
-from alexnet_jax import augment, columns, metrics, optimizer
-from alexnet_jax.data import loader
+from alexnet_jax import augment, columns, optimizer
 from alexnet_jax.errors import Fault
 from alexnet_jax.system import devices
 from alexnet_jax.system.interruption import Interrupted, Interruption
 from alexnet_jax.system.progress import Progress
-from alexnet_jax.train_state import TrainState
+from alexnet_jax.train_step import TrainState
 from alexnet_jax.training import metrics_writer, setup
 from alexnet_jax.training.checkpoint import Checkpoints
+from alexnet_jax.training.evaluator import compile_evaluation
 from alexnet_jax.training.step_log import StepLog, refuse_nan
 
 
@@ -38,7 +38,7 @@ class Bookkeeper:
         self._run = run
         self._checkpoints = checkpoints
         self._interruption = interruption
-        self._evaluate = _compile_evaluation(run, images, interruption)
+        self._evaluate = compile_evaluation(run, images, interruption)
         self._count = _compile_plateau(run)
         self._writer = metrics_writer.MetricsWriter(
             run.directory,
@@ -92,50 +92,6 @@ class Bookkeeper:
             self._checkpoints.save(state, step, self._run.facts, None)
         self._checkpoints.wait()
         return type(why)(f"{why} and saved at step {step}")
-
-
-def _compile_evaluation(
-    run: setup.Job, images: augment.ImageStatistics, interruption: Interruption
-) -> Callable[[Any], dict[str, float]]:
-    """Evaluation of parameters on the whole evaluation split."""
-    everywhere = columns.replicated(run.mesh)
-    step = devices.compiled(
-        partial(metrics.eval_step, config=run.config),
-        out_shardings=everywhere,
-        deterministic=run.config.run.deterministic,
-    )
-    zero = jax.device_put(
-        {name: np.zeros((), np.float32) for name in metrics.SUMS}, everywhere
-    )
-
-    def evaluation(params: Any) -> dict[str, float]:
-        batches = loader.eval_batches(
-            run.eval_source,
-            batch_size=run.config.batch_size,
-            sharding=columns.batch_sharding(run.mesh),
-            num_workers=run.config.run.num_workers,
-        )
-        with contextlib.closing(batches):
-            return metrics.evaluate(
-                step,
-                params,
-                _until(interruption, batches),
-                images.mean_image,
-                zero,
-                run.eval_source.num_examples,
-                run.eval_source.skip_damaged,
-            )
-
-    return evaluation
-
-
-def _until(
-    interruption: Interruption, batches: loader.Batches
-) -> Iterator[loader.Batch]:
-    for batch in batches:
-        if interruption.requested:
-            raise Interrupted(interruption.reason)
-        yield batch
 
 
 def _compile_plateau(

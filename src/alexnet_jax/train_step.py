@@ -1,0 +1,238 @@
+"""One step of training and one of evaluation, and the state that training changes.
+
+Each is a pure function of state, batch and key, and the same on every layout of
+devices: `jax.set_mesh` is the only switch.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from alexnet_jax import augment, columns, metrics, model, optimizer
+from alexnet_jax.config import Config
+from alexnet_jax.model import AlexNet
+from alexnet_jax.system import devices
+
+SUMS = ("loss", "top1_error", "top5_error", "examples")
+
+
+class TrainState(NamedTuple):
+    """Everything that training changes, and so everything that is saved."""
+
+    step: jax.Array
+    """Updates made so far, int32."""
+    params: Any
+    """`{layer: {"kernel", "bias"}}`, float32."""
+    opt_state: Any
+    """The velocity, inside optax's tree."""
+    plateau: optimizer.Plateau
+
+
+def abstract_train_state(config: Config, mesh: Mesh) -> TrainState:
+    """Shapes, dtypes and shardings of the state; nothing is computed."""
+    state = jax.eval_shape(partial(_initial, config, mesh), jax.random.key(0))
+    shardings = columns.state_sharding(mesh, state)
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=sharding
+        ),
+        state,
+        shardings,
+    )
+
+
+def create_train_state(config: Config, mesh: Mesh, key: jax.Array) -> TrainState:
+    """The state before the first step, born where it lives: no device ever holds more
+    than its share. Call it within `jax.set_mesh(mesh)`."""
+    abstract = abstract_train_state(config, mesh)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
+    create = devices.compiled(partial(_initial, config, mesh), out_shardings=shardings)
+    return create(key)
+
+
+def _initial(config: Config, mesh: Mesh, key: jax.Array) -> TrainState:
+    size = config.augment.crop_size
+    # One image for each part of the batch: by_column splits the batch over `data`.
+    image = jnp.zeros((mesh.shape["data"], size, size, 3), jnp.float32)
+    params = AlexNet(config.model).init(key, image, train=False)["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=optimizer.make_optimizer(config.optimizer).init(params),
+        plateau=optimizer.initial_plateau(),
+    )
+
+
+def loss_fn(
+    params: Any,
+    view: jax.Array,
+    label: jax.Array,
+    dropout_key: jax.Array,
+    *,
+    config: Config,
+) -> tuple[jax.Array, jax.Array]:
+    """Mean negative log-likelihood of the labels under the softmax, and the logits.
+
+    Args:
+        view: float32 `[batch, crop_size, crop_size, 3]`, 0-255 minus mean.
+        label: int32 `[batch]`.
+    """
+    logits = model.logits(config.model, params, view, dropout_key=dropout_key)
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
+    return jnp.mean(loss), logits
+
+
+def train_step(
+    state: TrainState,
+    batch: dict[str, jax.Array],
+    key: jax.Array,
+    images: augment.ImageStatistics,
+    *,
+    config: Config,
+    steps_per_epoch: float,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """One update.
+
+    Args:
+        batch: "image" uint8 `[batch, size, size, 3]`, RGB 0-255, "label" int32
+            `[batch]`.
+        key: the key of the whole run; the step is folded in here, so that a resumed run
+            draws what it would have drawn.
+
+    Returns:
+        The new state, and scalars: loss, top1_error, learning_rate, gradient_norm; of
+        each layer float32 `[layers]`, by name: layer_gradient_norm, layer_update_norm.
+    """
+    augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
+    epoch = state.step.astype(jnp.float32) / steps_per_epoch
+    view = augment.training_views(
+        augment_key,
+        batch["image"],
+        epoch,
+        images,
+        config.augment,
+    )
+    gradients, values = mean_over_parts(
+        partial(_gradients, state.params, config=config),
+        (view, batch["label"]),
+        dropout_key,
+        config.microbatches,
+    )
+    state, learning_rate, updates = _update(state, gradients, epoch, config)
+    layer_gradient_norm = optimizer.layer_norms(gradients)
+    return state, {
+        **values,
+        "learning_rate": learning_rate,
+        "gradient_norm": jnp.linalg.norm(layer_gradient_norm),
+        "layer_gradient_norm": layer_gradient_norm,
+        "layer_update_norm": optimizer.layer_norms(updates),
+    }
+
+
+def _gradients(
+    params: Any,
+    batch: tuple[jax.Array, jax.Array],
+    dropout_key: jax.Array,
+    *,
+    config: Config,
+) -> tuple[Any, dict[str, jax.Array]]:
+    """Of the loss of (view, label), and its numbers for the log."""
+    view, label = batch
+    gradient_of_loss = jax.value_and_grad(partial(loss_fn, config=config), has_aux=True)
+    (loss, logits), gradients = gradient_of_loss(params, view, label, dropout_key)
+    top1_error = jnp.mean(metrics.top_error(logits, label, 1))
+    return gradients, {"loss": loss, "top1_error": top1_error}
+
+
+def _update(
+    state: TrainState, gradients: Any, epoch: jax.Array, config: Config
+) -> tuple[TrainState, jax.Array, Any]:
+    """The new state, the rate of kernels by which it was reached, and the change."""
+    kernel_rate, bias_rate = optimizer.learning_rates(
+        epoch,
+        state.plateau.num_drops,
+        num_epochs=config.num_epochs,
+        settings=config.optimizer,
+    )
+    updates, opt_state = optimizer.make_optimizer(config.optimizer).update(
+        gradients,
+        state.opt_state,
+        state.params,
+        rates=optimizer.rate_tree(
+            state.params, kernel_rate, bias_rate, epoch, config.optimizer
+        ),
+    )
+    state = state._replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        opt_state=opt_state,
+    )
+    return state, kernel_rate, updates
+
+
+def mean_over_parts(
+    function: Callable[[Any, jax.Array], Any], batch: Any, key: jax.Array, parts: int
+) -> Any:
+    """Mean of function(part, key of the part) over equal parts of a batch.
+
+    For gradients of a mean loss this is the gradient of the whole batch, up to
+    rounding. Part i has the examples i, i + parts, i + 2 parts and so on, so that each
+    device keeps its own rows and nothing is sent.
+
+    Args:
+        function: gives a tree of floating arrays that do not depend on the batch size.
+        batch: a tree of arrays `[batch, ...]`; parts divides the batch on each device.
+    """
+    if parts == 1:
+        return function(batch, key)
+    split = jax.tree.map(lambda array: _split(array, parts), batch)
+    keys = jax.random.split(key, parts)
+
+    def add(total: Any, part: tuple[Any, jax.Array]) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, function(*part)), None
+
+    shapes = jax.eval_shape(function, jax.tree.map(lambda x: x[0], split), keys[0])
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    total, _ = jax.lax.scan(add, zeros, (split, keys))
+    return jax.tree.map(lambda x: x / parts, total)
+
+
+def _split(array: jax.Array, parts: int) -> jax.Array:
+    """`[batch, ...]` to `[parts, batch / parts, ...]`."""
+    shape = (array.shape[0] // parts, parts, *array.shape[1:])
+    return jnp.swapaxes(array.reshape(shape), 0, 1)
+
+
+def eval_step(
+    sums: dict[str, jax.Array],
+    params: Any,
+    batch: dict[str, jax.Array],
+    mean_image: jax.Array,
+    *,
+    config: Config,
+) -> dict[str, jax.Array]:
+    """Adds a batch to the sums of loss, errors and examples.
+
+    Args:
+        batch: "image" uint8 `[batch, size, size, 3]`, "label" int32 `[batch]`, "mask"
+            bool `[batch]`, false for padding. Examples with label -1 don't count.
+    """
+    view = augment.center_view(batch["image"], mean_image, config.augment)
+    logits = model.logits(config.model, params, view)
+    label = batch["label"]
+    values = {
+        "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),
+        "top1_error": metrics.top_error(logits, label, 1),
+        "top5_error": metrics.top_error(logits, label, 5),
+        "examples": jnp.ones(label.shape),
+    }
+    counts = batch["mask"] & (label >= 0)
+    return {
+        name: sums[name] + jnp.sum(jnp.where(counts, value, 0.0))
+        for name, value in values.items()
+    }

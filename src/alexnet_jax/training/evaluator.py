@@ -1,0 +1,87 @@
+"""Evaluation in training: mean loss and errors of the centre view, all examples."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from alexnet_jax import augment, columns, train_step
+from alexnet_jax.data import loader
+from alexnet_jax.system import devices
+from alexnet_jax.system.interruption import Interrupted, Interruption
+from alexnet_jax.training import setup
+
+
+def compile_evaluation(
+    run: setup.Job, images: augment.ImageStatistics, interruption: Interruption
+) -> Callable[[Any], dict[str, float]]:
+    """Evaluation of parameters on the whole evaluation split."""
+    everywhere = columns.replicated(run.mesh)
+    step = devices.compiled(
+        partial(train_step.eval_step, config=run.config),
+        out_shardings=everywhere,
+        deterministic=run.config.run.deterministic,
+    )
+    zero = jax.device_put(
+        {name: np.zeros((), np.float32) for name in train_step.SUMS}, everywhere
+    )
+
+    def evaluation(params: Any) -> dict[str, float]:
+        batches = loader.eval_batches(
+            run.eval_source,
+            batch_size=run.config.batch_size,
+            sharding=columns.batch_sharding(run.mesh),
+            num_workers=run.config.run.num_workers,
+        )
+        with contextlib.closing(batches):
+            return _mean_errors(
+                step,
+                params,
+                _until(interruption, batches),
+                images.mean_image,
+                zero,
+                run.eval_source.num_examples,
+                run.eval_source.skip_damaged,
+            )
+
+    return evaluation
+
+
+def _until(
+    interruption: Interruption, batches: loader.Batches
+) -> Iterator[loader.Batch]:
+    for batch in batches:
+        if interruption.requested:
+            raise Interrupted(interruption.reason)
+        yield batch
+
+
+def _mean_errors(
+    step: Any,
+    params: Any,
+    batches: Iterator[dict[str, jax.Array]],
+    mean_image: jax.Array,
+    zero: dict[str, jax.Array],
+    num_examples: int,
+    skip_damaged: bool,
+) -> dict[str, float]:
+    """Mean loss and errors over all batches.
+
+    Args:
+        step: `eval_step`, compiled.
+        zero: the sums at the start, on the devices.
+        num_examples: how many examples there must have been, or, where damaged ones
+            are skipped, at most.
+    """
+    sums = zero
+    for batch in batches:
+        sums = step(sums, params, batch, mean_image)
+    totals = {name: float(np.asarray(v)) for name, v in jax.device_get(sums).items()}
+    examples = totals.pop("examples")
+    if examples != num_examples and not (skip_damaged and 0 < examples < num_examples):
+        raise RuntimeError(f"evaluated {examples:g} examples of {num_examples}")
+    means = {name: value / examples for name, value in totals.items()}
+    return means | {"examples": int(examples)}
