@@ -1,7 +1,6 @@
 """Mean image and RGB covariance of a training set (paper sections 2 and 4.1)."""
 
 import io
-import os
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 from alexnet_jax.data import decoding
 from alexnet_jax.data.source import Source
 from alexnet_jax.errors import UserError
-from alexnet_jax.system import threads
+from alexnet_jax.system import atomic_files, threads
 
 FILE = "statistics.npz"
 _CHUNK = 16  # images that are summed up together
@@ -147,14 +146,13 @@ def load_or_compute(
 
 def save(path: Path, found: Statistics, fingerprint: str) -> None:
     """Writes the whole file or nothing."""
-    partial = path.with_suffix(".partial.npz")
-    np.savez(
-        partial,
-        mean_image=found.mean_image,
-        covariance=found.covariance,
-        fingerprint=np.array(fingerprint),
-    )
-    os.replace(partial, path)
+    with atomic_files.replacing(path) as partial:
+        np.savez(
+            partial,
+            mean_image=found.mean_image,
+            covariance=found.covariance,
+            fingerprint=np.array(fingerprint),
+        )
 
 
 def load(path: Path) -> Statistics:

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_jax import config_json
 from alexnet_jax.config import Config
 from alexnet_jax.errors import UserError
-from alexnet_jax.training import workdir
 from alexnet_jax.weights import parameter_shapes, safetensors_file
 from alexnet_jax.weights.parameter_shapes import Params
 
@@ -140,7 +140,7 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
 
 
 def _config(path: Path, content: dict[str, Any]) -> Config:
-    return workdir.build_config(content.get("config"), path)
+    return config_json.build_config(content.get("config"), path)
 
 
 def _class_names(
