@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from alexnet_jax import options, presets
+from alexnet_jax import main, presets
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import lock
 from alexnet_jax.training import setup, workdir
@@ -49,7 +49,7 @@ def test_no_heavy_imports(module):
 
 
 def test_parse():
-    chosen = options.parse(
+    chosen = main.parse(
         ["--workdir", "w", "--preset", "cifar10"]
         + ["--model.conv2.local-norm.place", "off", "--model.without", "conv3", "fc7"]
         + ["--optimizer.layer-rates", "conv1", "2", "0"]
@@ -100,7 +100,7 @@ MISTAKES = {
 def test_mistakes(name, tmp_path, digits_dir):
     """A UserError before any work: nothing is written to the run directory."""
     arguments, message = MISTAKES[name]
-    chosen = options.parse(
+    chosen = main.parse(
         ["--workdir", str(tmp_path / "run"), "--data.data-dir", digits_dir, *arguments]
     )
     with pytest.raises(UserError) as raised:

@@ -1,6 +1,7 @@
 """Mean image and RGB covariance of a training set (paper sections 2 and 4.1)."""
 
 import io
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from alexnet_jax.data import decoding
 from alexnet_jax.data.source import Source
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import atomic_files, threads
+from alexnet_jax.system.streams import print_line
 
 FILE = "statistics.npz"
 _CHUNK = 16  # images that are summed up together
@@ -131,7 +133,8 @@ def load_or_compute(
             if fingerprint == source.fingerprint:
                 save(path, found, fingerprint)
                 return found
-        print(f"computing the mean image of {source.num_examples} images", flush=True)
+        text = f"computing the mean image of {source.num_examples} images"
+        print_line(text, sys.stdout)
         found = compute(source, num_workers=num_workers)
         save(path, found, source.fingerprint)
         return found

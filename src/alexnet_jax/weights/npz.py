@@ -15,7 +15,8 @@ import numpy as np
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import atomic_files
 from alexnet_jax.weights import network_file
-from alexnet_jax.weights.network_file import TEXT, Weights
+from alexnet_jax.weights.network import Network
+from alexnet_jax.weights.network_file import TEXT
 
 _LARGEST = 2**31  # bytes of all arrays; AlexNet in float64 has a quarter of it
 _NAME = re.compile(
@@ -107,13 +108,13 @@ def is_ours(arrays: dict[str, np.ndarray]) -> bool:
     return TEXT in arrays
 
 
-def to_weights(path: Path, arrays: dict[str, np.ndarray]) -> Weights:
+def to_weights(path: Path, arrays: dict[str, np.ndarray]) -> Network:
     """The network of an archive of ours; raises UserError if it is damaged."""
     loose = dict(arrays)
     return network_file.from_arrays(path, loose, str(loose.pop(TEXT)))
 
 
-def write(path: Path, found: Weights) -> None:
+def write(path: Path, found: Network) -> None:
     """Writes the whole file or nothing."""
     arrays, text = network_file.to_arrays(found)
     with atomic_files.replacing(path) as partial:
