@@ -138,6 +138,18 @@ def rewritten(source, path, change):
     return path
 
 
+def test_a_file_with_the_older_name_of_a_field(digits_file, tmp_path):
+    """Norms have a position, which was their place."""
+
+    def change(arrays, text):
+        return arrays, json.loads(json.dumps(text).replace('"position"', '"place"'))
+
+    path = rewritten(digits_file, tmp_path / "older.safetensors", change)
+    assert b'"position' not in path.read_bytes()
+    assert b"place" in path.read_bytes()
+    assert network_file.read(path).config == network_file.read(digits_file).config
+
+
 def with_text(**fields):
     return lambda arrays, text: (arrays, text | fields)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Sees = Literal["image", "own", "both"]
-Place = Literal["off", "before_activation", "after_activation", "after_pool"]
+Position = Literal["off", "before_activation", "after_activation", "after_pool"]
 LayerName = Literal["conv3", "conv4", "conv5", "fc7"]
 
 CONV_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
@@ -21,7 +21,7 @@ DENSE_LAYERS = ("fc6", "fc7", "fc8")
 class Norm:
     """One response normalisation: y = x / (k + a * sum of x^2 over a window)^beta."""
 
-    place: Place = "off"
+    position: Position = "off"
     """Where in the layer it stands; off leaves it out."""
     size: int = 5
     """Window: maps (response norm) or pixels a side (spatial norm)."""
