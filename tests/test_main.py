@@ -93,7 +93,10 @@ MISTAKES = {
     "conv1 sees": (["--model.conv1.sees", "own"], "--model.conv1.sees own"),
     "layer": (["--optimizer.layer-rates", "conv9", "1", "0"], "names 'conv9'"),
     "zero": (["--batch-size", "0"], "--batch-size 0 must be greater than 0"),
-    "rate": (["--model.dropout-rate", "1"], "--model.dropout-rate 1.0"),
+    "rate": (
+        ["--model.dropout-rate", "1"],
+        "--model.dropout-rate 1 must be from 0 to below 1",
+    ),
 }
 
 

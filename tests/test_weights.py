@@ -183,7 +183,7 @@ REFUSED = {
     "a field of another type": (with_config("model.conv1", "x"), "model.conv1 is 'x'"),
     "an absurd size": (
         with_config("model.fc6.features", 10**12),
-        "--model.fc6.features 1e\\+12 is more than 1,000,000",
+        "--model.fc6.features 1000000000000 must be .* at most 1,000,000",
     ),
     "a size that does not fit": (
         with_config("model.fc7.features", 256),

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import tyro
 
-from alexnet_jax.config import MeshConfig
+from alexnet_jax import config_checks
+from alexnet_jax.config import MeshConfig, Positive, Threads
 from alexnet_jax.errors import UserError
 
 # What is slow to import comes after the options have been read.
@@ -42,7 +43,7 @@ class Options:
     """Run directory of the network, or its weights file (.safetensors)."""
     views: Literal[1, 10] = 1
     """1: the centre; 10: corners, centre and their mirror images, as in the paper."""
-    best: int = 5
+    best: Positive[int] = 5
     """How many classes of each image."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Prints an object a line instead of the table."""
@@ -56,10 +57,10 @@ class Options:
     """The tfds data directory; none: that of the run."""
     checkpoint: str = "newest"
     """Which: newest, best (of the evaluations in training), or a step."""
-    batch_size: int | None = None
+    batch_size: Positive[int] | None = None
     """Images at a time, on all devices together; none: that of the run."""
     mesh: MeshConfig = MeshConfig()
-    num_workers: int | None = None
+    num_workers: Threads | None = None
     """Decoding threads; none: one for each core."""
 
 
@@ -158,10 +159,9 @@ def print_csv(answer: Answer) -> None:
 
 def run(chosen: Options) -> int:
     """Prints the answers as they come; returns the number of unreadable images."""
+    config_checks.check_ranges(chosen)
     if chosen.json and chosen.csv:
         raise UserError("--json and --csv: choose one.")
-    if chosen.best < 1:
-        raise UserError(f"--best {chosen.best}: there must be one class at least.")
     show: Callable[[Answer], None] = print_table
     if chosen.json:
         show = print_json
