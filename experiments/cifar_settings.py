@@ -1,11 +1,13 @@
 """What a run of `cifar_train` is told, and the net, rates and epochs that follow."""
 
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from alexnet_jax.errors import UserError
+from alexnet_jax.config import NonNegative, Positive, Range, Seed
 from experiments import cifar_nets
 from experiments.cifar_nets import Net, Recipe, Stage
+
+_BETWEEN_0_AND_1 = Range(0, 1, open_low=True, open_high=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,20 +20,20 @@ class Settings:
     """Of all layers but the last (paper, section 3.1)."""
     norm: bool = True
     """Whether the net keeps its response normalisation (paper, section 3.3)."""
-    learning_rate: float | None = None
+    learning_rate: Positive[float] | None = None
     """Of kernels at the start; that of biases keeps its ratio. None: the recipe's."""
-    weight_cost_scale: float = 1.0
+    weight_cost_scale: NonNegative[float] = 1.0
     """Times the weight costs of the recipe; 0: no weight decay."""
     crop: Literal["recipe", "none", "random"] = "recipe"
     """none: whole images, never mirrored; random: crops of 24, mirrored at random."""
     constant_rate: bool = False
     """All epochs as the first ones of the recipe, on all training images."""
-    num_epochs: int | None = None
+    num_epochs: Positive[int] | None = None
     """Ends after so many; beyond the recipe its last stage goes on. None: its own."""
-    until_train_error: float | None = None
+    until_train_error: Annotated[float, _BETWEEN_0_AND_1] | None = None
     """Ends with the first epoch at whose end the training error (a fraction, all
     training images, centre view) is no higher."""
-    seed: int = 0
+    seed: Seed = 0
     """Of initial values, order of the images, crops and mirrors."""
 
 
@@ -44,22 +46,6 @@ class Epoch(NamedTuple):
     num_examples: int
     first_step: int
     stop_step: int
-
-
-def check(settings: Settings) -> None:
-    """Raises UserError where a number can't be meant."""
-    wrong = {
-        "--learning-rate": settings.learning_rate is None or settings.learning_rate > 0,
-        "--weight-cost-scale": settings.weight_cost_scale >= 0,
-        "--num-epochs": settings.num_epochs is None or settings.num_epochs > 0,
-        "--until-train-error": settings.until_train_error is None
-        or 0 < settings.until_train_error < 1,
-        "--seed": settings.seed >= 0,
-    }
-    for option, is_right in wrong.items():
-        if not is_right:
-            name = option.removeprefix("--").replace("-", "_")
-            raise UserError(f"{option} {getattr(settings, name)} is out of range.")
 
 
 def chosen_net(settings: Settings) -> Net:

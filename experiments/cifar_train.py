@@ -30,6 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
+from alexnet_jax import config_checks
 from alexnet_jax.data import loader
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import devices, interruption, lock
@@ -273,7 +274,7 @@ def main() -> int:
     options = tyro.cli(Options, prog="python -m experiments.cifar_train")
     devices.keep_freed_memory()
     try:
-        cifar_settings.check(options.settings)
+        config_checks.check_ranges(options)
         cifar10 = cifar_images.load_cifar10(options.data_dir)
         outcome = train_and_evaluate(options.settings, options.workdir, cifar10)
     except (UserError, FloatingPointError) as error:

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import tyro
 
+from alexnet_jax import config_checks
+from alexnet_jax.config import Positive, Seed
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import interruption
 from experiments import cifar_images, cifar_train
@@ -40,13 +42,13 @@ class Options:
     out: Path
     """Directory for figure and table."""
     net: NetName = "19pct"
-    relu_rates: tuple[float, ...] = (0.002, 0.004, 0.008, 0.016)
-    tanh_rates: tuple[float, ...] = (0.004, 0.008, 0.016, 0.032)
-    grid_epochs: int = 3
+    relu_rates: tuple[Positive[float], ...] = (0.002, 0.004, 0.008, 0.016)
+    tanh_rates: tuple[Positive[float], ...] = (0.004, 0.008, 0.016, 0.032)
+    grid_epochs: Positive[int] = 3
     """After which the rate is chosen."""
-    max_epochs: int = 55
+    max_epochs: Positive[int] = 55
     """The cap: a run that has not reached 25 % by then ends."""
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[Seed, ...] = (0,)
     data_dir: str | None = None
     """The tfds data directory with cifar10."""
 
@@ -216,6 +218,7 @@ def main() -> int:
     """Returns the exit code: 0 done, 2 a mistake, 75 stopped and saved."""
     options = tyro.cli(Options, prog="python -m experiments.figure1")
     try:
+        config_checks.check_ranges(options)
         print(run(options, cifar_images.load_cifar10(options.data_dir)))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

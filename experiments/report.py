@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import tyro
 
+from alexnet_jax import config_checks
+from alexnet_jax.config import Positive
 from alexnet_jax.errors import UserError
 from alexnet_jax.presets import PresetName
 from experiments import figures, plan, run
@@ -38,7 +40,7 @@ class Options:
     """Questions, one or more; none: all."""
     preset: PresetName = "alexnet2012"
     """The base that the variants change."""
-    num_epochs: float | None = None
+    num_epochs: Positive[float] | None = None
     """As given to `experiments.run`."""
     workdir: Path = Path("runs/experiments")
     """As given to `experiments.run`."""
@@ -50,6 +52,7 @@ class Options:
 
 def report(chosen: Options) -> str:
     """Writes tables and figures; returns the Markdown."""
+    config_checks.check_ranges(chosen)
     base = plan.base_config(
         chosen.preset, num_epochs=chosen.num_epochs, smoke=chosen.smoke
     )

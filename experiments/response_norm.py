@@ -20,27 +20,27 @@ TARGETS = {
     "before_relu": Target(log=0.432, source="166 minus 145, 2012 validation"),
 }
 _WITHOUT_LAYER2 = {
-    "model.conv2.local_norm.place": "off",
-    "model.conv2.spatial_norm.place": "off",
+    "model.conv2.local_norm.position": "off",
+    "model.conv2.spatial_norm.position": "off",
 }
 
 
 def variants(base: Config) -> dict[str, Config]:
     before = {
-        f"model.conv2.{norm}.place": "before_activation"
+        f"model.conv2.{norm}.position": "before_activation"
         for norm in ("local_norm", "spatial_norm")
     }
     of_text = {
-        "model.conv1.local_norm.place": "after_activation",
+        "model.conv1.local_norm.position": "after_activation",
         "model.conv1.local_norm.alpha_divided_by_n": False,
         "model.conv2.local_norm.alpha_divided_by_n": False,
-        "model.conv2.spatial_norm.place": "off",
+        "model.conv2.spatial_norm.position": "off",
     }
     return {
         BASELINE: base,
         # 148: also without the spatial normalisation of layer 2
         "none": changed(
-            base, {"model.conv1.local_norm.place": "off"} | _WITHOUT_LAYER2
+            base, {"model.conv1.local_norm.position": "off"} | _WITHOUT_LAYER2
         ),
         # 167
         "none_in_layer2": changed(base, _WITHOUT_LAYER2),

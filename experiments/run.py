@@ -11,7 +11,8 @@ from pathlib import Path
 
 import tyro
 
-from alexnet_jax.config import Config, MeshConfig
+from alexnet_jax import config_checks
+from alexnet_jax.config import Config, MeshConfig, Positive, Seed
 from alexnet_jax.errors import DamagedRecord, Fault, UserError
 from alexnet_jax.presets import PresetName
 from alexnet_jax.system import lock
@@ -30,8 +31,8 @@ class Options:
     """Questions, one or more; none: all."""
     preset: PresetName = "alexnet2012"
     """The base that the variants change."""
-    seeds: tuple[int, ...] = (0,)
-    num_epochs: float | None = None
+    seeds: tuple[Seed, ...] = (0,)
+    num_epochs: Positive[float] | None = None
     """Length of each run; the schedule is stretched with it. None: that of the base."""
     data_dir: str | None = None
     """The tfds data directory."""
@@ -52,6 +53,7 @@ def root_of(workdir: Path, preset: str, smoke: bool) -> Path:
 
 def run(chosen: Options, stop: Interruption | None = None) -> str:
     """Trains what is not finished yet; returns a line on how it went."""
+    config_checks.check_ranges(chosen)
     base = plan.base_config(
         chosen.preset,
         num_epochs=chosen.num_epochs,

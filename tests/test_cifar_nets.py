@@ -10,7 +10,7 @@ import numpy as np
 import oracle
 import pytest
 
-from alexnet_jax import pooling
+from alexnet_jax import config_checks, pooling
 from alexnet_jax.config import Pool
 from alexnet_jax.errors import UserError
 from experiments import cifar_layers, cifar_model, cifar_nets, cifar_settings
@@ -262,7 +262,7 @@ def test_norm_option():
 def test_numbers_out_of_range(options):
     (name,) = options
     with pytest.raises(UserError, match=f"--{name.replace('_', '-')} "):
-        cifar_settings.check(Settings(net="80sec", **options))
+        config_checks.check_ranges(Settings(net="80sec", **options))
 
 
 FOLDER = Path(cifar_nets.__file__).parent

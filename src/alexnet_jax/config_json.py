@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from alexnet_jax import config_checks
-from alexnet_jax.config import Config
+from alexnet_jax.config import Config, Norm
 from alexnet_jax.errors import UserError
+
+# Fields that have other names in files of older versions.
+_OLD_NAMES: dict[Any, dict[str, str]] = {Norm: {"place": "position"}}
 
 
 def to_json(config: Config) -> dict[str, Any]:
@@ -84,7 +87,8 @@ def _build(kind: Any, value: Any, name: str) -> Any:
         TypeError: it is of another type; a field is missing or unknown.
     """
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        kinds = typing.get_type_hints(kind)
+        kinds, renamed = typing.get_type_hints(kind), _OLD_NAMES.get(kind, {})
+        value = {renamed.get(n, n): v for n, v in value.items()}
         fields = {n: _build(kinds[n], v, f"{name}.{n}") for n, v in value.items()}
         return cast(Any, kind)(**fields)
     arguments = typing.get_args(kind)

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from alexnet_jax import command
-from alexnet_jax.config import MeshConfig
+from alexnet_jax import command, config_checks
+from alexnet_jax.config import MeshConfig, NonNegative, Positive, Threads
 from alexnet_jax.errors import UserError
 
 # What is slow to import comes after the options have been read.
@@ -42,7 +42,7 @@ class Options:
     """Which: newest, best (of the evaluations in training), or a step."""
     damaged: Literal["stop", "skip"] = "stop"
     """What a damaged record does: ends the evaluation, or is left out and counted."""
-    weights: tuple[float, ...] = ()
+    weights: tuple[NonNegative[float], ...] = ()
     """Of the members of an ensemble; none: equal."""
     dataset: str | None = None
     """tfds name of the set; none: that of the run."""
@@ -50,7 +50,7 @@ class Options:
     """Of the set; none: the run's evaluation split, or the usual one of --dataset."""
     data_dir: str | None = None
     """The tfds data directory; none: that of the run."""
-    batch_size: int | None = None
+    batch_size: Positive[int] | None = None
     """Images at a time, on all devices together; none: that of the run."""
     predictions: Path | None = None
     """Writes probabilities, labels and file names into this file (.npz)."""
@@ -59,12 +59,13 @@ class Options:
     per_class: Path | None = None
     """Writes a table of the errors of each class into this file (.csv)."""
     mesh: MeshConfig = MeshConfig()
-    num_workers: int | None = None
+    num_workers: Threads | None = None
     """Decoding threads; none: one for each core."""
 
 
 def run(options: Options) -> str:
     """Evaluates, writes what was asked for, and returns a table."""
+    config_checks.check_ranges(options)
     from alexnet_jax.evaluation import result_files, test_sets
     from alexnet_jax.inference import trained_model
 

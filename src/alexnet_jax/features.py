@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from alexnet_jax import command
-from alexnet_jax.config import MeshConfig
+from alexnet_jax import command, config_checks
+from alexnet_jax.config import MeshConfig, Positive, Threads
 from alexnet_jax.errors import UserError
 
 DESCRIPTION = """\
@@ -52,19 +52,20 @@ class Options:
     """Prints the error of a linear classifier on each layer; needs labels."""
     neighbours_of: tuple[str, ...] = ()
     """Keys of images in the file whose nearest neighbours are printed, by layer."""
-    neighbours: int = 6
+    neighbours: Positive[int] = 6
     """How many neighbours of each."""
     checkpoint: str = "newest"
     """Which: newest, best (of the evaluations in training), or a step."""
-    batch_size: int | None = None
+    batch_size: Positive[int] | None = None
     """Images at a time, on all devices together; none: that of the run."""
     mesh: MeshConfig = MeshConfig()
-    num_workers: int | None = None
+    num_workers: Threads | None = None
     """Decoding threads; none: one for each core."""
 
 
 def run(options: Options) -> int:
     """Does what was asked for; returns the number of unreadable images."""
+    config_checks.check_ranges(options)
     if options.list:
         print(_listing(_workdir(options)))
         return 0

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import tyro
 
-from alexnet_jax import command
-from alexnet_jax.config import MeshConfig
+from alexnet_jax import command, config_checks
+from alexnet_jax.config import MeshConfig, Positive, Threads
 from alexnet_jax.errors import UserError
 
 # What is slow to import comes after the options have been read.
@@ -44,7 +44,7 @@ class Options:
     """Run directory of the network, or its weights file (.safetensors)."""
     views: Literal[1, 10] = 1
     """1: the centre; 10: corners, centre and their mirror images, as in the paper."""
-    best: int = 5
+    best: Positive[int] = 5
     """How many classes of each image."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Prints an object a line instead of the table."""
@@ -58,10 +58,10 @@ class Options:
     """The tfds data directory; none: that of the run."""
     checkpoint: str = "newest"
     """Which: newest, best (of the evaluations in training), or a step."""
-    batch_size: int | None = None
+    batch_size: Positive[int] | None = None
     """Images at a time, on all devices together; none: that of the run."""
     mesh: MeshConfig = MeshConfig()
-    num_workers: int | None = None
+    num_workers: Threads | None = None
     """Decoding threads; none: one for each core."""
 
 
@@ -154,10 +154,9 @@ def print_csv(answer: Answer) -> None:
 
 def run(options: Options) -> int:
     """Prints the answers as they come; returns the number of unreadable images."""
+    config_checks.check_ranges(options)
     if options.json and options.csv:
         raise UserError("--json and --csv: choose one.")
-    if options.best < 1:
-        raise UserError(f"--best {options.best}: there must be one class at least.")
     show: Callable[[Answer], None] = print_table
     if options.json:
         show = print_json

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from alexnet_jax import command
+from alexnet_jax import command, config_checks
+from alexnet_jax.config import NonNegative, Threads
 from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.source_images import Form
 
@@ -44,9 +45,9 @@ class Options:
     fastest to read. May be asked for later."""
     devkit: Path | None = None
     """ILSVRC2012_devkit_t12.tar.gz, whose validation labels then hold, not tfds's."""
-    max_unreadable: int = 100
+    max_unreadable: NonNegative[int] = 100
     """Images that may be unreadable; they are listed and left out."""
-    num_workers: int | None = None
+    num_workers: Threads | None = None
     """Threads; none: one for each core."""
     check: bool = False
     """Reads the prepared dataset again, all of it, and reports."""
@@ -54,6 +55,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Prepares, checks, or both; returns the exit code."""
+    config_checks.check_ranges(options)
     from alexnet_jax.data import tfds_records
     from alexnet_jax.preparation import verification, write_dataset, write_raw
     from alexnet_jax.system.progress import ImageCounter

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from alexnet_jax import command
-from alexnet_jax.config import MeshConfig
+from alexnet_jax import command, config_checks
+from alexnet_jax.config import MeshConfig, Positive, Seed, Threads
 
 # What is slow to import comes after the options have been read.
 if TYPE_CHECKING:
@@ -44,15 +44,15 @@ class Options:
     """Run directory of the network, or its weights file (.safetensors)."""
     out: Path | None = None
     """Folder of the files; none: figures/ in the run directory or beside the file."""
-    count: int | None = None
+    count: Positive[int] | None = None
     """Images of predictions (none: 8), of neighbours (none: 5)."""
-    seed: int = 0
+    seed: Seed = 0
     """Chooses the images of the split."""
     layer: str = "fc7"
     """By which neighbours are near."""
-    neighbours: int = 6
+    neighbours: Positive[int] = 6
     """Neighbours of each image."""
-    among: int | None = None
+    among: Positive[int] | None = None
     """Looks for neighbours among so many training images only, the first."""
     dataset: str | None = None
     """tfds name of another set to take images of."""
@@ -63,12 +63,15 @@ class Options:
     checkpoint: str = "newest"
     """Which: newest, best (of the evaluations in training), or a step."""
     mesh: MeshConfig = MeshConfig()
-    num_workers: int | None = None
+    num_workers: Threads | None = None
     """Decoding threads; none: one for each core."""
 
 
 def run(options: Options) -> str:
     """Draws the figure, writes the files, and returns what there is to say of it."""
+    config_checks.check_ranges(options)
+    config_checks.check_ranges(options)
+
     from alexnet_jax.figures import curves, drawing
 
     drawing.new_figure(1, 1)  # whether that is possible
