@@ -67,7 +67,7 @@ def base_config(
 
 def open_experiment(name: str, base: Config) -> Experiment:
     """The variants of a question on a base."""
-    module: Any = importlib.import_module(f"experiments.{name}")
+    module: Any = importlib.import_module(f"experiments.questions.{name}")
     question = (module.__doc__ or "").split("\n")[0].removeprefix("Question: ")
     return Experiment(
         name, question, module.BASELINE, module.TARGETS, module.variants(base)

@@ -96,7 +96,7 @@ def test_every_variant_makes_a_training_step(variant):
 
 @pytest.mark.parametrize("name", plan.NAMES)
 def test_every_experiment_says_what_it_is(name):
-    module = __import__(f"experiments.{name}", fromlist=["variants"])
+    module = __import__(f"experiments.questions.{name}", fromlist=["variants"])
     for part in ("Question: ", "Fixed: ", "Varies: ", "Cost: ", "Command: "):
         assert part in module.__doc__
     experiment = plan.open_experiment(name, presets.ALEXNET2012)

@@ -1,20 +1,20 @@
-"""What a run of `cifar_train` is told, and the net, rates and epochs that follow."""
+"""What a run of `train` is told, and the net, rates and epochs that follow."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from alexnet_jax.errors import UserError
-from experiments import cifar_nets
-from experiments.cifar_nets import Net, Recipe, Stage
+from experiments.cuda_convnet import nets
+from experiments.cuda_convnet.nets import Net, Recipe, Stage
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that changes the result."""
 
-    net: cifar_nets.NetName
+    net: nets.NetName
     """Named for the test error, or the time, that its authors promise."""
-    activation: cifar_nets.Activation = "relu"
+    activation: nets.Activation = "relu"
     """Of all layers but the last (paper, section 3.1)."""
     norm: bool = True
     """Whether the net keeps its response normalisation (paper, section 3.3)."""
@@ -62,11 +62,11 @@ def check(settings: Settings) -> None:
             raise UserError(f"{option} {getattr(settings, name)} is out of range.")
 
 
-def chosen_net(settings: Settings) -> Net:
+def net_of(settings: Settings) -> Net:
     """The net and the recipe with what the settings change."""
-    net = cifar_nets.NETS[settings.net]
+    net = nets.NETS[settings.net]
     if not settings.norm:
-        net = cifar_nets.without_norms(net)
+        net = nets.without_norms(net)
     recipe = _with_crop(net.recipe, settings.crop)
     if settings.learning_rate is not None:
         factor = settings.learning_rate / recipe.learning_rate
@@ -84,9 +84,7 @@ def chosen_net(settings: Settings) -> Net:
 def _with_crop(recipe: Recipe, crop: str) -> Recipe:
     match crop:
         case "none":
-            return replace(
-                recipe, crop_size=cifar_nets.IMAGE_SIZE, flip=False, views=(1,)
-            )
+            return replace(recipe, crop_size=nets.IMAGE_SIZE, flip=False, views=(1,))
         case "random":
             return replace(recipe, crop_size=24, flip=True, views=(1, 9, 10))
     return recipe

@@ -13,10 +13,9 @@ import numpy as np
 import optax
 
 from alexnet_jax import metrics
-from experiments import cifar_images, cifar_nets
-from experiments.cifar_images import Images
-from experiments.cifar_model import CifarNet
-from experiments.cifar_nets import Recipe
+from experiments.cuda_convnet.images import Images, test_views, training_views
+from experiments.cuda_convnet.model import CifarNet
+from experiments.cuda_convnet.nets import NUM_CLASSES, Recipe
 
 Params = Any  # {layer: {"kernel", "bias"}}, float32
 
@@ -58,7 +57,7 @@ def create_state(net: CifarNet, recipe: Recipe, key: jax.Array) -> State:
     image = jnp.zeros((1, recipe.crop_size, recipe.crop_size, 3))
     params = net.init(key, image)["params"]
     velocity = jax.tree.map(jnp.zeros_like, params)
-    guessing = jnp.float32(1 - 1 / cifar_nets.NUM_CLASSES)
+    guessing = jnp.float32(1 - 1 / NUM_CLASSES)
     return State(jnp.zeros((), jnp.int32), params, velocity, no_sums(), guessing)
 
 
@@ -112,7 +111,7 @@ def train_step(
     """
     mask = indices >= 0
     examples = jnp.maximum(indices, 0)
-    view = cifar_images.training_views(
+    view = training_views(
         jax.random.fold_in(key, state.step), images.image[examples], mean_image, recipe
     )
     label = images.label[examples]
@@ -188,7 +187,7 @@ def eval_step(
     num_views: int,
 ) -> Sums:
     """Sums over a batch, of the mean softmax of the views."""
-    views = cifar_images.test_views(images.image, mean_image, crop_size, num_views)
+    views = test_views(images.image, mean_image, crop_size, num_views)
     logits: list[Any] = [net.apply({"params": params}, view) for view in views]
     # Logarithms, since a small probability would be rounded to 0. The logarithm of a
     # probability is its own logit; the number of views divides out.

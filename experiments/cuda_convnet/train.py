@@ -1,6 +1,6 @@
 """Trains one of cuda-convnet's CIFAR-10 nets (paper, sections 3.1 and 3.3).
 
-    python -m experiments.cifar_train --net 80sec --workdir runs/80sec
+    python -m experiments.cuda_convnet.train --net 80sec --workdir runs/80sec
 
 The same command again resumes, to the bit on CPU, or says that the run is complete.
 Figure 1 of the paper, once with each activation and the rate that suits it best:
@@ -12,7 +12,7 @@ On CPU two settings before the command make a step up to three times as fast (ja
 0.10.2, Linux): convolutions that use all cores, and memory in huge pages.
 
     XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type=
-    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python -m experiments.cifar_train ...
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python -m experiments.cuda_convnet.train ...
 """
 
 import contextlib
@@ -34,12 +34,22 @@ from alexnet_jax.data import loader
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import devices, interruption, lock
 from alexnet_jax.training import metrics_writer, workdir
-from experiments import cifar_checkpoint, cifar_images, cifar_settings, cifar_step
-from experiments.cifar_images import Cifar10
-from experiments.cifar_model import CifarNet
-from experiments.cifar_nets import Recipe, weight_costs
-from experiments.cifar_settings import Epoch, Settings
-from experiments.cifar_step import Rates, State
+from experiments.cuda_convnet import checkpoint, images
+from experiments.cuda_convnet.images import Cifar10
+from experiments.cuda_convnet.model import CifarNet
+from experiments.cuda_convnet.nets import Recipe, weight_costs
+from experiments.cuda_convnet.settings import Epoch, Settings, check, epochs_of, net_of
+from experiments.cuda_convnet.step import (
+    Rates,
+    State,
+    create_state,
+    epoch_batches,
+    evaluate_net,
+    means_of,
+    no_sums,
+    train_step,
+    train_steps,
+)
 
 # Streams of random numbers, folded into the key of the run.
 _INIT, _STEPS = 0, 1
@@ -81,15 +91,13 @@ def train_and_evaluate(
         FloatingPointError: the loss is NaN or infinite; the last checkpoint is kept.
     """
     held = _open(directory, settings)
-    chosen = cifar_settings.chosen_net(settings)
+    chosen = net_of(settings)
     net = CifarNet(layers=chosen.layers, activation=settings.activation)
     key = jax.random.key(settings.seed)
-    state = cifar_step.create_state(net, chosen.recipe, jax.random.fold_in(key, _INIT))
+    state = create_state(net, chosen.recipe, jax.random.fold_in(key, _INIT))
     path = directory / "checkpoint.npz"
-    state = cifar_checkpoint.restore(path, state)
-    epochs = cifar_settings.epochs_of(
-        chosen.recipe, settings.num_epochs, len(cifar10.train.label)
-    )
+    state = checkpoint.restore(path, state)
+    epochs = epochs_of(chosen.recipe, settings.num_epochs, len(cifar10.train.label))
     step = int(state.step)
     if step >= epochs[-1].stop_step or _is_reached(state, settings):
         return Outcome(step, True)
@@ -141,7 +149,7 @@ def _train_epoch(run: Run, state: State, epoch: Epoch) -> State:
     """What is left of an epoch, and its record: the error runs along, each batch
     counted before its update."""
     order = loader.epoch_order(run.settings.seed, epoch.number, epoch.num_examples)
-    batches = cifar_step.epoch_batches(order, run.recipe.batch_size)
+    batches = epoch_batches(order, run.recipe.batch_size)
     first = int(state.step) - epoch.first_step
     rates = rates_of(run.recipe, epoch)
     began = time.perf_counter()
@@ -152,21 +160,21 @@ def _train_epoch(run: Run, state: State, epoch: Epoch) -> State:
         if run.interruption.requested and stop < len(batches):
             _save(run, state)
             raise interruption.Interrupted(f"stopped and saved at step {state.step}")
-    record = cifar_step.means_of(state.running)
+    record = means_of(state.running)
     record |= {
         "learning_rate": float(rates.kernel),
         "images_per_second": np.sum(batches[first:] >= 0)
         / (time.perf_counter() - began),
     }
     _write(run, "train", epoch, record)
-    return state._replace(running=cifar_step.no_sums())
+    return state._replace(running=no_sums())
 
 
 def _end_epoch(run: Run, state: State, epoch: Epoch, last: bool) -> State:
     """Evaluates and saves: the centre view, all views at the end of the run, and the
     training images where their error ends the run."""
     evaluate = partial(
-        cifar_step.evaluate_net,
+        evaluate_net,
         state.params,
         mean_image=run.cifar10.mean_image,
         net=run.net,
@@ -205,7 +213,7 @@ def rates_of(recipe: Recipe, epoch: Epoch) -> Rates:
 def _save(run: Run, state: State) -> None:
     """Saves a state whose numbers are finite."""
     _refuse_nan(int(state.step), float(state.running.loss))
-    cifar_checkpoint.save(run.checkpoint, state)
+    checkpoint.save(run.checkpoint, state)
 
 
 def _write(run: Run, kind: str, epoch: Epoch, values: dict[str, Any]) -> None:
@@ -241,7 +249,7 @@ def _compile(
     options = devices.compiler_options()
     one, many = (
         jax.jit(partial(steps, **settings), donate_argnums=0, compiler_options=options)
-        for steps in (cifar_step.train_step, cifar_step.train_steps)
+        for steps in (train_step, train_steps)
     )
 
     def advance(
@@ -270,11 +278,11 @@ class Options:
 
 def main() -> int:
     """Returns the exit code: 0 done, 1 diverged, 2 a mistake, 75 stopped and saved."""
-    options = tyro.cli(Options, prog="python -m experiments.cifar_train")
+    options = tyro.cli(Options, prog="python -m experiments.cuda_convnet.train")
     devices.keep_freed_memory()
     try:
-        cifar_settings.check(options.settings)
-        cifar10 = cifar_images.load_cifar10(options.data_dir)
+        check(options.settings)
+        cifar10 = images.load_cifar10(options.data_dir)
         outcome = train_and_evaluate(options.settings, options.workdir, cifar10)
     except (UserError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -7,7 +7,8 @@ one fully connected layer, on whole images, without weight decay, at a constant 
 Fixed: net, data, order, initial values. Varies: the activation, and its rate on a grid
 (the rate that has the lowest training error after a few epochs goes on).
 Cost: some 60 to 100 epochs of a small net, 20 to 40 minutes on two CPU cores.
-Command: python -m experiments.figure1 --workdir runs/figure1 --out docs/results
+Command: python -m experiments.cuda_convnet.figure1
+    --workdir runs/figure1 --out docs/results
 """
 
 import json
@@ -20,10 +21,10 @@ import tyro
 
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import interruption
-from experiments import cifar_images, cifar_train
-from experiments.cifar_images import Cifar10
-from experiments.cifar_nets import NetName
-from experiments.cifar_settings import Settings
+from experiments.cuda_convnet.images import Cifar10, load_cifar10
+from experiments.cuda_convnet.nets import NetName
+from experiments.cuda_convnet.settings import Settings
+from experiments.cuda_convnet.train import train_and_evaluate
 from experiments.figures import new_figure
 
 LIMIT = 0.25  # training error (paper, Figure 1)
@@ -85,7 +86,7 @@ def train(settings: Settings, workdir: Path, cifar10: Cifar10) -> Curve:
     name = f"{settings.net}-{settings.activation}-{rate:g}-seed{settings.seed}"
     print(f"== {name}, {settings.num_epochs} epochs", flush=True)
     try:
-        cifar_train.train_and_evaluate(settings, workdir / name, cifar10)
+        train_and_evaluate(settings, workdir / name, cifar10)
     except FloatingPointError as error:
         print(f"diverged: {error}")
         return Curve(settings.activation, rate, settings.seed, [], None)
@@ -214,9 +215,9 @@ def _draw(chosen: list[Curve], net: str) -> Any:
 
 def main() -> int:
     """Returns the exit code: 0 done, 2 a mistake, 75 stopped and saved."""
-    options = tyro.cli(Options, prog="python -m experiments.figure1")
+    options = tyro.cli(Options, prog="python -m experiments.cuda_convnet.figure1")
     try:
-        print(run(options, cifar_images.load_cifar10(options.data_dir)))
+        print(run(options, load_cifar10(options.data_dir)))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,7 +1,7 @@
 """Question: how much faster do rectified units learn than tanh?
 
 Paper: section 3.1 and Figure 1: six times, on CIFAR-10 with a four-layer net; see
-`experiments.figure1` for that. Here the same question of the eight-layer net.
+`cuda_convnet.figure1` for that. Here the same question of the eight-layer net.
 Fixed: network, data, recipe. Varies: the activation of all layers but the last.
 Cost: one run of the base for each variant.
 Command: python -m experiments.run --experiment activation

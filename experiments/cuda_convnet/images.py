@@ -17,8 +17,8 @@ from alexnet_jax.data import loader
 from alexnet_jax.data.source import Source, open_source
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import threads
-from experiments import cifar_nets
-from experiments.cifar_nets import Recipe
+from experiments.cuda_convnet import nets
+from experiments.cuda_convnet.nets import Recipe
 
 
 class Images(NamedTuple):
@@ -48,7 +48,7 @@ def load_cifar10(data_dir: str | None) -> Cifar10:
     config = DataConfig(
         name="cifar10",
         data_dir=data_dir,
-        image_size=cifar_nets.IMAGE_SIZE,
+        image_size=nets.IMAGE_SIZE,
         stored="records",
     )
     train_source = open_source(config, config.train_split)
@@ -62,7 +62,7 @@ def load_cifar10(data_dir: str | None) -> Cifar10:
 
 
 def _read(source: Source) -> tuple[np.ndarray, np.ndarray]:
-    if source.num_classes != cifar_nets.NUM_CLASSES:
+    if source.num_classes != nets.NUM_CLASSES:
         raise UserError(f"{source.name} has {source.num_classes} classes, not 10.")
     with ThreadPoolExecutor(threads.count(None)) as pool:
         return loader.read_rows(source, np.arange(source.num_examples), pool)

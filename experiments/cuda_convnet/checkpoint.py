@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.cifar_step import State
+from experiments.cuda_convnet.step import State
 
 
 def save(path: Path, state: State) -> None:

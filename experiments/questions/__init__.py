@@ -1,0 +1,1 @@
+"""The questions, one per file. A new file here is a new question."""
