@@ -81,7 +81,7 @@ def open_experiment(name: str, base: Config) -> Experiment:
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raises UserError for a name that is no question's; it names the closest one."""
+    """Raises UserError if a question does not exist, and suggests the closest one."""
     known = question_names()
     for name in names:
         if name not in known:

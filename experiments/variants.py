@@ -49,7 +49,7 @@ def _set(config: Any, path: list[str], value: Any) -> Any:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the closest known one, if any."""
+    """Ends a message about an unknown name with the closest known one, if any."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else "."
 

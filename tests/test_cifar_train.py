@@ -356,6 +356,12 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert "--seed -1" in capsys.readouterr().err
 
 
+def test_help_describes_the_command(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        command(monkeypatch, "--help")
+    assert "Trains one of cuda-convnet's CIFAR-10 nets" in capsys.readouterr().out
+
+
 def test_without_data(tmp_path, monkeypatch, capsys):
     arguments = ["--workdir", str(tmp_path / "run"), "--data-dir", str(tmp_path)]
     assert command(monkeypatch, *arguments) == 2

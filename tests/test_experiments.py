@@ -101,7 +101,7 @@ def test_every_variant_makes_a_training_step(variant):
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_every_experiment_says_what_it_is(name):
     module = __import__(f"experiments.questions.{name}", fromlist=["variants"])
-    for part in ("Question: ", "aper", "Fixed: ", "Varies: ", "Cost: ", "Command: "):
+    for part in ("Question: ", "Paper: ", "Fixed: ", "Varies: ", "Cost: ", "Command: "):
         assert part in module.__doc__
     experiment = plan.open_experiment(name, presets.ALEXNET2012)
     assert next(iter(experiment.variants)) == experiment.baseline

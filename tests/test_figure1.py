@@ -1,5 +1,7 @@
 """Figure 1: the choice of the rate, the table, a small run of everything."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,13 @@ def test_no_ratio_without_relu(tmp_path):
     options = Options(workdir=tmp_path, out=tmp_path)
     text = figure1.table(options, [relu], [relu])
     assert "ratio: -" in text and "not within 2: 40.00%" in text
+
+
+def test_help_describes_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["figure1", "--help"])
+    with pytest.raises(SystemExit):
+        figure1.main()
+    assert "Repeats Figure 1 of the paper" in capsys.readouterr().out
 
 
 def test_a_small_run(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""The Flax module of a CIFAR-10 net: the layers of `nets` in turn."""
+"""A CIFAR-10 net as a Flax module."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ from experiments.cuda_convnet.nets import (
 
 
 class CifarNet(nn.Module):
-    """The layers of a net in turn."""
+    """Applies the layers of a net in order."""
 
     layers: tuple[Layer, ...]
     activation: Activation = "relu"
@@ -45,7 +45,7 @@ class CifarNet(nn.Module):
 def apply(
     layer: Layer, x: jax.Array, activation: Callable[[jax.Array], jax.Array]
 ) -> jax.Array:
-    """One layer on `[batch, height, width, channels]`, inside a compact module."""
+    """Applies one layer to `[batch, height, width, channels]`, in a compact module."""
     match layer:
         case Conv():
             x = nn.Conv(
@@ -98,7 +98,7 @@ def normalize(norm: CrossMapNorm | SameMapNorm, x: jax.Array) -> jax.Array:
 
 
 class LocallyConnected(nn.Module):
-    """`layers.local` and a bias for every output."""
+    """`layers.local` with a separate bias for every output."""
 
     features: int
     std: float

@@ -1,4 +1,4 @@
-"""What a run of `train` is told, and the net, rates and epochs that follow."""
+"""Settings of a run of `train`, and the net, rates and epochs that follow from them."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -10,36 +10,38 @@ from experiments.cuda_convnet.nets import Net, Recipe, Stage
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that changes the result."""
+    """All settings that change the result."""
 
     net: nets.NetName
-    """Named for the test error, or the time, that its authors promise."""
+    """Named for the test error, or the training time, that its authors promise."""
     activation: nets.Activation = "relu"
-    """Of all layers but the last (paper, section 3.1)."""
+    """Activation of all layers but the last (paper, section 3.1)."""
     norm: bool = True
-    """Whether the net keeps its response normalisation (paper, section 3.3)."""
+    """Keeps the net's response normalisation (paper, section 3.3)."""
     learning_rate: float | None = None
-    """Of kernels at the start; that of biases keeps its ratio. None: the recipe's."""
+    """Initial rate of kernels; the rate of biases keeps its ratio to it. None means the
+    recipe's."""
     weight_cost_scale: float = 1.0
-    """Times the weight costs of the recipe; 0: no weight decay."""
+    """Factor on the weight costs of the recipe; 0 means no weight decay."""
     crop: Literal["recipe", "none", "random"] = "recipe"
-    """none: whole images, never mirrored; random: crops of 24, mirrored at random."""
+    """none: whole images, not mirrored; random: crops of 24, mirrored at random."""
     constant_rate: bool = False
-    """All epochs as the first ones of the recipe, on all training images."""
+    """Keeps the initial rate for all epochs, on all training images."""
     num_epochs: int | None = None
-    """Ends after so many; beyond the recipe its last stage goes on. None: its own."""
+    """Length of the run; beyond the recipe its last stage continues. None means the
+    recipe's."""
     until_train_error: float | None = None
-    """Ends with the first epoch at whose end the training error (a fraction, all
-    training images, centre view) is no higher."""
+    """Ends the run after the first epoch at whose end the training error (a fraction,
+    all training images, centre view) is at most this."""
     seed: int = 0
-    """Of initial values, order of the images, crops and mirrors."""
+    """Seed of the initial values, the order of the images, crops and mirrors."""
 
 
 class Epoch(NamedTuple):
-    """A pass over the training images, or over the first ones."""
+    """A pass over the training images, or over the first `num_examples`."""
 
     number: int
-    """From 0."""
+    """Starts at 0."""
     stage: Stage
     num_examples: int
     first_step: int
@@ -47,8 +49,8 @@ class Epoch(NamedTuple):
 
 
 def check(settings: Settings) -> None:
-    """Raises UserError where a number can't be meant."""
-    wrong = {
+    """Raises UserError if a number is out of range."""
+    valid = {
         "--learning-rate": settings.learning_rate is None or settings.learning_rate > 0,
         "--weight-cost-scale": settings.weight_cost_scale >= 0,
         "--num-epochs": settings.num_epochs is None or settings.num_epochs > 0,
@@ -56,14 +58,14 @@ def check(settings: Settings) -> None:
         or 0 < settings.until_train_error < 1,
         "--seed": settings.seed >= 0,
     }
-    for option, is_right in wrong.items():
-        if not is_right:
+    for option, is_valid in valid.items():
+        if not is_valid:
             name = option.removeprefix("--").replace("-", "_")
             raise UserError(f"{option} {getattr(settings, name)} is out of range.")
 
 
 def net_of(settings: Settings) -> Net:
-    """The net and the recipe with what the settings change."""
+    """The net and its recipe, changed by the settings."""
     net = nets.NETS[settings.net]
     if not settings.norm:
         net = nets.without_norms(net)
@@ -91,10 +93,10 @@ def _with_crop(recipe: Recipe, crop: str) -> Recipe:
 
 
 def epochs_of(recipe: Recipe, num_epochs: int | None, num_examples: int) -> list[Epoch]:
-    """All epochs of a run, with the steps at which they begin and end.
+    """All epochs of a run, with the steps at which they start and stop.
 
     Args:
-        num_examples: training images.
+        num_examples: number of training images.
     """
     stages = [stage for stage in recipe.stages for _ in range(stage.num_epochs)]
     if num_epochs is not None:

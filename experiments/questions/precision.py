@@ -1,6 +1,6 @@
 """Question: How much error does bfloat16 cost?
 
-Not in the paper: the nets of 2012 were trained in float32. Activations and products in
+Paper: no claim; the nets of 2012 were trained in float32. Activations and products in
 bfloat16 halve the memory traffic; parameters, normalisation sums and the loss stay
 float32.
 Fixed: network, recipe, data. Varies: the precision of activations and products; tf32
