@@ -164,7 +164,7 @@ def test_a_run_with_the_older_name_of_a_field_goes_on(tmp_path):
     workdir.open_workdir(tmp_path, presets.DIGITS)
     assert '"place"' not in path.read_text()
     path.write_text(older)
-    other = options.parse(
+    other = main.parse(
         ["--workdir", "w", "--model.conv1.local-norm.position", "after_pool"]
     )
     with pytest.raises(UserError) as raised:

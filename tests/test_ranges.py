@@ -28,12 +28,13 @@ from alexnet_jax.config import Norm, Positive, Range
 from alexnet_jax.data import decoding
 from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.source_images import Form
-from experiments import cifar_train, figure1, report, run
-from experiments.cifar_settings import Settings
+from experiments import report, run
+from experiments.cuda_convnet import figure1, train
+from experiments.cuda_convnet.settings import Settings
 from experiments.variants import changed
 
 COMMANDS = (evaluate, features, predict, prepare, visualize)
-EXPERIMENTS = (run, report, figure1, cifar_train)
+EXPERIMENTS = (run, report, figure1, train)
 DATACLASSES = [
     *(one for one in vars(config).values() if dataclasses.is_dataclass(one)),
     *(command.Options for command in COMMANDS + EXPERIMENTS),
@@ -246,7 +247,7 @@ IMPOSSIBLE = {
     run: ["--num-epochs 0", "--seeds 0 -1", "--num-epochs inf"],
     report: ["--num-epochs -1"],
     figure1: ["--grid-epochs 0", "--relu-rates 0.1 -1", "--seeds -1"],
-    cifar_train: ["--learning-rate 0", "--until-train-error 1", "--num-epochs -3"],
+    train: ["--learning-rate 0", "--until-train-error 1", "--num-epochs -3"],
 }
 NEEDED = {
     prepare: ["--source", "digits"],
@@ -254,7 +255,7 @@ NEEDED = {
     visualize: ["kernels", "--workdir", "unused"],
     report: ["--out", "unused"],
     figure1: ["--workdir", "unused", "--out", "unused"],
-    cifar_train: ["--workdir", "unused", "--net", "80sec"],
+    train: ["--workdir", "unused", "--net", "80sec"],
 }
 CASES = [(module, typed) for module, cases in IMPOSSIBLE.items() for typed in cases]
 

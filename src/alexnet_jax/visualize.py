@@ -71,7 +71,6 @@ def run(options: Options) -> str:
     """Draws the figure, writes the files, and returns what there is to say of it."""
     config_checks.check_ranges(options)
     config_checks.check_ranges(options)
-
     from alexnet_jax.figures import curves, drawing
 
     drawing.new_figure(1, 1)  # whether that is possible

@@ -1,58 +1,60 @@
-"""What a run of `cifar_train` is told, and the net, rates and epochs that follow."""
+"""Settings of a run of `train`, and the net, rates and epochs that follow from them."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, NamedTuple
 
 from alexnet_jax.config import NonNegative, Positive, Range, Seed
-from experiments import cifar_nets
-from experiments.cifar_nets import Net, Recipe, Stage
+from experiments.cuda_convnet import nets
+from experiments.cuda_convnet.nets import Net, Recipe, Stage
 
 _BETWEEN_0_AND_1 = Range(0, 1, open_low=True, open_high=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that changes the result."""
+    """All settings that change the result."""
 
-    net: cifar_nets.NetName
-    """Named for the test error, or the time, that its authors promise."""
-    activation: cifar_nets.Activation = "relu"
-    """Of all layers but the last (paper, section 3.1)."""
+    net: nets.NetName
+    """Named for the test error, or the training time, that its authors promise."""
+    activation: nets.Activation = "relu"
+    """Activation of all layers but the last (paper, section 3.1)."""
     norm: bool = True
-    """Whether the net keeps its response normalisation (paper, section 3.3)."""
+    """Keeps the net's response normalisation (paper, section 3.3)."""
     learning_rate: Positive[float] | None = None
-    """Of kernels at the start; that of biases keeps its ratio. None: the recipe's."""
+    """Initial rate of kernels; the rate of biases keeps its ratio to it. None means the
+    recipe's."""
     weight_cost_scale: NonNegative[float] = 1.0
-    """Times the weight costs of the recipe; 0: no weight decay."""
+    """Factor on the weight costs of the recipe; 0 means no weight decay."""
     crop: Literal["recipe", "none", "random"] = "recipe"
-    """none: whole images, never mirrored; random: crops of 24, mirrored at random."""
+    """none: whole images, not mirrored; random: crops of 24, mirrored at random."""
     constant_rate: bool = False
-    """All epochs as the first ones of the recipe, on all training images."""
+    """Keeps the initial rate for all epochs, on all training images."""
     num_epochs: Positive[int] | None = None
-    """Ends after so many; beyond the recipe its last stage goes on. None: its own."""
+    """Length of the run; beyond the recipe its last stage continues. None means the
+    recipe's."""
     until_train_error: Annotated[float, _BETWEEN_0_AND_1] | None = None
-    """Ends with the first epoch at whose end the training error (a fraction, all
-    training images, centre view) is no higher."""
+    """Ends the run after the first epoch at whose end the training error (a fraction,
+    all training images, centre view) is at most this."""
     seed: Seed = 0
-    """Of initial values, order of the images, crops and mirrors."""
+    """Seed of the initial values, the order of the images, crops and mirrors."""
 
 
 class Epoch(NamedTuple):
-    """A pass over the training images, or over the first ones."""
+    """A pass over the training images, or over the first `num_examples`."""
 
     number: int
-    """From 0."""
+    """Starts at 0."""
     stage: Stage
     num_examples: int
     first_step: int
     stop_step: int
 
 
-def chosen_net(settings: Settings) -> Net:
-    """The net and the recipe with what the settings change."""
-    net = cifar_nets.NETS[settings.net]
+def net_of(settings: Settings) -> Net:
+    """The net and its recipe, changed by the settings."""
+    net = nets.NETS[settings.net]
     if not settings.norm:
-        net = cifar_nets.without_norms(net)
+        net = nets.without_norms(net)
     recipe = _with_crop(net.recipe, settings.crop)
     if settings.learning_rate is not None:
         factor = settings.learning_rate / recipe.learning_rate
@@ -70,19 +72,17 @@ def chosen_net(settings: Settings) -> Net:
 def _with_crop(recipe: Recipe, crop: str) -> Recipe:
     match crop:
         case "none":
-            return replace(
-                recipe, crop_size=cifar_nets.IMAGE_SIZE, flip=False, views=(1,)
-            )
+            return replace(recipe, crop_size=nets.IMAGE_SIZE, flip=False, views=(1,))
         case "random":
             return replace(recipe, crop_size=24, flip=True, views=(1, 9, 10))
     return recipe
 
 
 def epochs_of(recipe: Recipe, num_epochs: int | None, num_examples: int) -> list[Epoch]:
-    """All epochs of a run, with the steps at which they begin and end.
+    """All epochs of a run, with the steps at which they start and stop.
 
     Args:
-        num_examples: training images.
+        num_examples: number of training images.
     """
     stages = [stage for stage in recipe.stages for _ in range(stage.num_epochs)]
     if num_epochs is not None:
