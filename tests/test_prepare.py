@@ -409,7 +409,7 @@ def test_check_finds_changes(prepared, tmp_path, capsys, pattern, place, message
 SLOWLY = """
 import sys
 from alexnet_jax import prepare
-from alexnet_jax.preparation import writing
+from alexnet_jax.preparation import write_dataset
 writing._SHARD, writing._CHUNK = 20, 4
 sys.exit(prepare.main())
 """
