@@ -410,7 +410,7 @@ SLOWLY = """
 import sys
 from alexnet_jax import prepare
 from alexnet_jax.preparation import write_dataset
-writing._SHARD, writing._CHUNK = 20, 4
+write_dataset._SHARD, write_dataset._CHUNK = 20, 4
 sys.exit(prepare.main())
 """
 
