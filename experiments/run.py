@@ -9,14 +9,11 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import tyro
-
-from alexnet_jax import config_checks
+from alexnet_jax import command, config_checks
 from alexnet_jax.config import Config, MeshConfig, Positive, Seed
-from alexnet_jax.errors import DamagedRecord, Fault, UserError
 from alexnet_jax.presets import PresetName
 from alexnet_jax.system import lock
-from alexnet_jax.system.interruption import EXIT_RESUME, Interrupted, Interruption
+from alexnet_jax.system.interruption import Interruption
 from experiments import plan
 from experiments.plan import Experiment
 from experiments.variants import differences
@@ -126,22 +123,18 @@ def _request_devices() -> None:
     devices.request_cpu_devices(MeshConfig())
 
 
-def main() -> int:
-    """Returns the exit code: 0 done, 1 fault, 2 mistake, 75 stopped and saved."""
-    options = tyro.cli(Options, prog="python -m experiments.run", description=__doc__)
+def _run(options: Options) -> None:
     with Interruption(owns_process=True) as interruption:
-        try:
-            plan.check_names(options.experiment)
-            if not options.dry_run:
-                _request_devices()
-            print(run(options, interruption))
-        except (UserError, DamagedRecord, Fault, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2 if isinstance(error, UserError) else 1
-        except Interrupted as stopped:
-            print(f"{stopped}; the same command resumes", file=sys.stderr)
-            return EXIT_RESUME
-    return 0
+        plan.check_names(options.experiment)
+        if not options.dry_run:
+            _request_devices()
+        print(run(options, interruption))
+
+
+def main() -> int:
+    """Returns the exit code; see `alexnet_jax.command`."""
+    options = command.parse(Options, "experiments.run", str(__doc__))
+    return command.run(lambda: _run(options), stopped=command.GOES_ON)
 
 
 if __name__ == "__main__":
