@@ -5,6 +5,7 @@ an aborted or a hanging job is lost. Needs CIFAR-10 (ALEXNET_JAX_TEST_DATA).
 """
 
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -37,58 +38,69 @@ def _load() -> Iterator[None]:
 
 
 def busy(place: Place, tries: int) -> list[Row]:
-    """The main job, and a third as often each of evaluate, predict and features."""
+    """The main job, and a third as often each of evaluate, predict and features.
+
+    It takes hours, so it resumes: each outcome is written to `--out` as it comes.
+    """
     data = Path(os.environ["ALEXNET_JAX_TEST_DATA"]) / "tfds"
-    workdir = place.folder / "run0"
-    photos = _write_images(place.folder / "photos")
-    fewer = -(-tries // 3)
+    folder = place.out.resolve() / "busy"
+    photos = _write_images(folder / "photos")
     train = ("--preset", "cifar10", "--data.data-dir", data, "--num-epochs", 3)
-    part = ("--data.train-split", "train[:1280]")
-    look = ("--workdir", workdir)
+    part = ("--data.train-split", "train[:1280]", "--workdir")
+    look = ("--workdir", folder / "run0")
+    features = ("--layers", "fc7", "--output")
+    commands = {
+        "main, 3 epochs of CIFAR-10": (
+            "alexnet_jax.main",
+            [(*train, *part, folder / f"run{n}") for n in range(tries)],
+        ),
+        "evaluate --views 10": (
+            "alexnet_jax.evaluate",
+            [(*look, "--views", 10) for _ in range(0, tries, 3)],
+        ),
+        f"predict, {_NUM_IMAGES} images": (
+            "alexnet_jax.predict",
+            [(*look, photos) for _ in range(0, tries, 3)],
+        ),
+        f"features, {_NUM_IMAGES} images": (
+            "alexnet_jax.features",
+            [
+                (*look, *features, folder / f"{n}.npz", photos)
+                for n in range(0, tries, 3)
+            ],
+        ),
+    }
     with _load():
         return [
-            _count(
-                "main, 3 epochs of CIFAR-10",
-                "alexnet_jax.main",
-                [(*train, *part, "--workdir", place.folder / f"run{n}")
-                 for n in range(tries)],
-            ),
-            _count(
-                "evaluate --views 10",
-                "alexnet_jax.evaluate",
-                [(*look, "--views", 10)] * fewer,
-            ),
-            _count(
-                f"predict, {_NUM_IMAGES} images",
-                "alexnet_jax.predict",
-                [(*look, photos)] * fewer,
-            ),
-            _count(
-                f"features, {_NUM_IMAGES} images",
-                "alexnet_jax.features",
-                [(*look, "--layers", "fc7", "--output", place.folder / f"f{n}.npz",
-                  photos) for n in range(fewer)],
-            ),
-        ]  # fmt: skip
+            _count(folder / "outcomes.json", name, module, runs)
+            for name, (module, runs) in commands.items()
+        ]
 
 
-def _count(fault: str, module: str, runs: list[tuple[Any, ...]]) -> Row:
-    """Runs a command again and again; one counts that ends with 0 in time."""
-    complaints = []
-    for arguments in runs:
-        process = jobs.start(module, *arguments)
-        try:
-            code, said = jobs.finish(process, _PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            complaints.append("hung")
-        else:
-            if code:
-                complaints.append(f"code {code}: {_reason(said)}")
-        print(f"{fault}: {complaints[-1:] or 'ok'}", file=sys.stderr, flush=True)
-    survived = len(runs) - len(complaints)
-    return Row(f"busy machine: {fault}", len(runs), survived, "; ".join(complaints))
+def _count(path: Path, name: str, module: str, runs: list[tuple[Any, ...]]) -> Row:
+    """Runs a command again and again; one that ends with 0 in time survives."""
+    outcomes = json.loads(path.read_text()) if path.exists() else {}
+    done = outcomes.setdefault(name, [])
+    for arguments in runs[len(done) :]:
+        done.append(_outcome(module, arguments))
+        path.write_text(json.dumps(outcomes, indent=1) + "\n")
+        print(f"{name}: {done[-1] or 'ok'}", file=sys.stderr, flush=True)
+    lost = [outcome for outcome in done if outcome]
+    return Row(
+        f"busy machine: {name}", len(done), len(done) - len(lost), "; ".join(lost)
+    )
+
+
+def _outcome(module: str, arguments: tuple[Any, ...]) -> str:
+    """Runs a command once; returns what went wrong, or nothing."""
+    process = jobs.start(module, *arguments)
+    try:
+        code, said = jobs.finish(process, _PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return "hung"
+    return f"code {code}: {_reason(said)}" if code else ""
 
 
 def _reason(said: str) -> str:
@@ -97,7 +109,7 @@ def _reason(said: str) -> str:
 
 
 def _write_images(folder: Path) -> Path:
-    folder.mkdir()
+    folder.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(0)
     for number in range(_NUM_IMAGES):
         pixels = generator.integers(0, 256, (40, 40, 3), np.uint8)

@@ -42,6 +42,8 @@ class Place(NamedTuple):
     """For everything that it writes."""
     data: Path
     """The tfds data directory of all campaigns."""
+    out: Path
+    """The folder of the results, which outlives the process."""
 
 
 def environment() -> dict[str, str]:

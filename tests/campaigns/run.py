@@ -63,7 +63,7 @@ def run(chosen: Options) -> str:
         digits.prepare(str(data))
         for name in chosen.only:
             campaign, tries = CAMPAIGNS[name]
-            place = jobs.Place(Path(folder) / name, data)
+            place = jobs.Place(Path(folder) / name, data, chosen.out)
             place.folder.mkdir()
             began = time.monotonic()
             rows = campaign(place, min(tries, _FEW) if chosen.few else tries)
