@@ -20,9 +20,10 @@ import numpy as np
 from conditions import conditions
 
 from alexnet_jax.system import devices
-from experiments import cifar_nets, cifar_step
-from experiments.cifar_images import Images
-from experiments.cifar_model import CifarNet
+from experiments.cuda_convnet import nets
+from experiments.cuda_convnet.images import Images
+from experiments.cuda_convnet.model import CifarNet
+from experiments.cuda_convnet.step import Rates, create_state, train_step
 
 BATCH = 128
 
@@ -33,24 +34,24 @@ def images() -> tuple[np.ndarray, np.ndarray]:
     return image, generator.integers(0, 10, 10 * BATCH).astype(np.int32)
 
 
-def jax_steps(name: cifar_nets.NetName) -> Callable[[int], None]:
-    """The step of experiments.cifar_train, dispatched one by one as there on CPU."""
-    chosen = cifar_nets.NETS[name]
-    net = CifarNet(layers=chosen.layers)
-    state = cifar_step.create_state(net, chosen.recipe, jax.random.key(0))
+def jax_steps(name: nets.NetName) -> Callable[[int], None]:
+    """The step of `cuda_convnet.train`, dispatched one by one as there on CPU."""
+    definition = nets.NETS[name]
+    net = CifarNet(layers=definition.layers)
+    state = create_state(net, definition.recipe, jax.random.key(0))
     image, label = images()
     data = Images(jnp.asarray(image), jnp.asarray(label))
     step = jax.jit(
         partial(
-            cifar_step.train_step,
+            train_step,
             net=net,
-            recipe=chosen.recipe,
-            weight_costs=cifar_nets.weight_costs(chosen.layers),
+            recipe=definition.recipe,
+            weight_costs=nets.weight_costs(definition.layers),
         ),
         donate_argnums=0,
         compiler_options=devices.compiler_options(),
     )
-    rates = cifar_step.Rates(jnp.float32(1e-3), jnp.float32(2e-3))
+    rates = Rates(jnp.float32(1e-3), jnp.float32(2e-3))
     mean = jnp.full((32, 32, 3), 120.0)
     indices = np.arange(BATCH, dtype=np.int32)
 
@@ -64,11 +65,11 @@ def jax_steps(name: cifar_nets.NetName) -> Callable[[int], None]:
     return run
 
 
-def torch_steps(name: cifar_nets.NetName, channels_last: bool) -> Callable[[int], None]:
+def torch_steps(name: nets.NetName, channels_last: bool) -> Callable[[int], None]:
     """Ordinary PyTorch: modules, cross entropy, SGD with momentum and weight decay."""
     import torch
 
-    net = _torch_net(cifar_nets.NETS[name].layers)
+    net = _torch_net(nets.NETS[name].layers)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     net = net.to(memory_format=layout)
     optimizer = torch.optim.SGD(
@@ -90,27 +91,27 @@ def torch_steps(name: cifar_nets.NetName, channels_last: bool) -> Callable[[int]
     return run
 
 
-def _torch_net(layers: tuple[cifar_nets.Layer, ...]) -> "object":
+def _torch_net(layers: tuple[nets.Layer, ...]) -> "object":
     """The same layers; those with unshared kernels are not in PyTorch."""
     from torch import nn
 
     modules, channels, size = [], 3, 32
     for layer in layers:
         match layer:
-            case cifar_nets.Conv():
+            case nets.Conv():
                 modules.append(nn.Conv2d(channels, layer.features, 5, padding=2))
                 channels = layer.features
                 modules += [nn.ReLU()] * layer.activate
-            case cifar_nets.MaxPool():
+            case nets.MaxPool():
                 modules.append(nn.MaxPool2d(3, 2, ceil_mode=True))
                 modules += [nn.ReLU()] * layer.activate
                 size //= 2
-            case cifar_nets.AveragePool():
+            case nets.AveragePool():
                 modules.append(
                     nn.AvgPool2d(3, 2, ceil_mode=True, count_include_pad=False)
                 )
                 size //= 2
-            case cifar_nets.Dense():
+            case nets.Dense():
                 if size:
                     modules.append(nn.Flatten())
                     channels, size = channels * size**2, 0

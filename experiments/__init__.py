@@ -1,1 +1,1 @@
-"""The claims of the paper as runs: one file a question, `run` and `report` for all."""
+"""The paper's claims as runs: one file per question; `run` and `report` serve all."""

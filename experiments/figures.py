@@ -1,4 +1,4 @@
-"""Pictures of an experiment: changes of the error as bars, and learning curves."""
+"""Figures of an experiment: changes of the error as bars, and learning curves."""
 
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ _COLORS = {"paper": "#7f7f7f", "authors' logs": "#1f77b4", "ours": "#d62728"}
 
 
 def draw(experiment: Experiment, rows: list[Row], folder: Path) -> list[str]:
-    """Draws what there is to draw; returns the names of the files."""
+    """Draws the figures that have data; returns their file names."""
     drawn = []
-    for name, picture in (("change", _bars), ("curves", _curves)):
-        figure = picture(experiment, rows)
+    for name, plot in (("change", _bars), ("curves", _curves)):
+        figure = plot(experiment, rows)
         if figure is not None:
             file_name = f"{experiment.name}-{name}.png"
             figure.savefig(folder / file_name, dpi=120)
@@ -24,21 +24,21 @@ def draw(experiment: Experiment, rows: list[Row], folder: Path) -> list[str]:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty picture of so many inches, for a file: no window is opened."""
-    from matplotlib.figure import Figure  # heavy, and only needed here
+    """An empty figure, in inches, for saving to a file; it opens no window."""
+    from matplotlib.figure import Figure  # slow to import
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def _bars(experiment: Experiment, rows: list[Row]) -> Any:
-    """Change of top-1 error of each variant: paper, logs, ours with its deviation."""
+    """Change of top-1 error per variant: paper, logs, and ours with its deviation."""
     others = [row for row in rows if row.variant != experiment.baseline]
     measured = {row.variant: change(row, rows[0]) for row in others}
     if not any(measured.values()) and not any(row.target for row in others):
         return None
     figure = new_figure(6.4, 0.9 + 0.75 * len(others))
     axes = figure.add_subplot()
-    for place, row in enumerate(others):
+    for position, row in enumerate(others):
         target, ours = row.target, measured[row.variant]
         values = {
             "paper": target.paper if target else None,
@@ -48,7 +48,9 @@ def _bars(experiment: Experiment, rows: list[Row]) -> Any:
         for offset, (name, value) in zip((-0.25, 0, 0.25), values.items(), strict=True):
             if value is not None:
                 error = ours[1] if name == "ours" and ours else None
-                axes.barh(place + offset, value, 0.22, color=_COLORS[name], xerr=error)
+                axes.barh(
+                    position + offset, value, 0.22, color=_COLORS[name], xerr=error
+                )
     for name, color in _COLORS.items():
         axes.barh(0, 0, color=color, label=name)
     axes.axvline(0, color="black", linewidth=0.8)
@@ -61,7 +63,7 @@ def _bars(experiment: Experiment, rows: list[Row]) -> Any:
 
 
 def _curves(experiment: Experiment, rows: list[Row]) -> Any:
-    """Top-1 error after each epoch, the mean over seeds."""
+    """Top-1 error after each epoch, averaged over seeds."""
     if not any(row.runs for row in rows):
         return None
     figure = new_figure(6.4, 4)

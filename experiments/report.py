@@ -1,23 +1,26 @@
 """The command: python -m experiments.report --preset cifar10 --out docs/results
 
-Tables (Markdown, CSV) and figures of what `experiments.run` has trained: paper,
-authors' logs and ours side by side. What has not been run is a dash.
+Tables (Markdown, CSV) and figures for the runs of `experiments.run`: the paper, the
+authors' logs and ours side by side. A dash means that a variant has not been run.
 """
 
 import csv
 import io
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import tyro
 
+from alexnet_jax import config_checks
+from alexnet_jax.config import Positive
 from alexnet_jax.errors import UserError
 from alexnet_jax.presets import PresetName
 from experiments import figures, plan, run
 from experiments.plan import Experiment
 from experiments.results import Row, change, read_row
+from experiments.variants import Target
 
 HEADER = (
     "variant",
@@ -32,13 +35,13 @@ HEADER = (
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line says."""
+    """Options of the command."""
 
-    experiment: tuple[plan.Name, ...] = plan.NAMES
-    """Questions, one or more; none: all."""
+    experiment: tuple[str, ...] = field(default_factory=plan.question_names)
+    """Questions, by the names of their files."""
     preset: PresetName = "alexnet2012"
     """The base that the variants change."""
-    num_epochs: float | None = None
+    num_epochs: Positive[float] | None = None
     """As given to `experiments.run`."""
     workdir: Path = Path("runs/experiments")
     """As given to `experiments.run`."""
@@ -48,30 +51,35 @@ class Options:
     """Directory for report.md, report.csv and the figures."""
 
 
-def report(chosen: Options) -> str:
-    """Writes tables and figures; returns the Markdown."""
+def report(options: Options) -> str:
+    """Writes the tables and figures; returns the Markdown."""
+    config_checks.check_ranges(options)
     base = plan.base_config(
-        chosen.preset, num_epochs=chosen.num_epochs, smoke=chosen.smoke
+        options.preset, num_epochs=options.num_epochs, smoke=options.smoke
     )
-    root = run.root_of(chosen.workdir, chosen.preset, chosen.smoke)
+    experiments = [plan.open_experiment(name, base) for name in options.experiment]
+    root = run.root_of(options.workdir, options.preset, options.smoke)
     if not root.is_dir():
-        raise UserError(f"{root} is not there: nothing has been run on this base.")
+        raise UserError(f"{root} does not exist: nothing has been run on this base.")
     names = plan.run_names(base)
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    parts = [f"# {chosen.preset}, {base.num_epochs:g} epochs, centre view\n"]
+    options.out.mkdir(parents=True, exist_ok=True)
+    parts = [f"# {options.preset}, {base.num_epochs:g} epochs, centre view\n"]
     cells = []
-    for name in chosen.experiment:
-        experiment = plan.open_experiment(name, base)
+    for experiment in experiments:
         rows = [read_row(experiment, v, names, root) for v in experiment.variants]
-        drawn = figures.draw(experiment, rows, chosen.out)
+        drawn = figures.draw(experiment, rows, options.out)
         parts.append(_section(experiment, rows, drawn))
-        cells += [[name, *_cells(row, rows[0])] for row in rows]
+        cells += [[experiment.name, *_cells(row, rows[0])] for row in rows]
     text = "\n".join(parts)
-    (chosen.out / "report.md").write_text(text)
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([["experiment", *HEADER], *cells])
-    (chosen.out / "report.csv").write_text(table.getvalue())
+    (options.out / "report.md").write_text(text)
+    (options.out / "report.csv").write_text(_csv([["experiment", *HEADER], *cells]))
     return text
+
+
+def _csv(rows: list[list[str]]) -> str:
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows(rows)
+    return table.getvalue()
 
 
 def _section(experiment: Experiment, rows: list[Row], drawn: list[str]) -> str:
@@ -81,25 +89,24 @@ def _section(experiment: Experiment, rows: list[Row], drawn: list[str]) -> str:
         "|" + "---|" * len(HEADER),
     ]
     lines += [f"| {' | '.join(_cells(row, rows[0]))} |" for row in rows]
-    sources = [
-        f"`{row.variant}`: section {row.target.source}."
-        if row.target.paper is not None
-        else f"`{row.variant}`: {row.target.source}."
-        for row in rows
-        if row.target
-    ]
+    sources = [_source(row.variant, row.target) for row in rows if row.target]
     if sources:
         lines += ["", "Sources: " + " ".join(sources)]
     lines += ["", *(f"![{name}]({name})" for name in drawn), ""]
     return "\n".join(lines)
 
 
+def _source(variant: str, target: Target) -> str:
+    section = "section " if target.paper is not None else ""
+    return f"`{variant}`: {section}{target.source}."
+
+
 def _cells(row: Row, baseline: Row) -> list[str]:
-    """One line of the table; changes are in points, positive is worse."""
+    """One row of the table; changes are in points, positive is worse."""
     target = row.target
     ours = change(row, baseline) if row is not baseline else None
-    errors = [one.top1_error for one in row.finished]
-    left = [one.left_guessing for one in row.runs if one.left_guessing is not None]
+    errors = [result.top1_error for result in row.finished]
+    left = [r.left_chance for r in row.runs if r.left_chance is not None]
     return [
         row.variant,
         _signed(target.paper if target else None),
@@ -129,10 +136,12 @@ def _spread(mean: float, deviation: float | None, sign: bool = False) -> str:
 
 
 def main() -> int:
-    """Returns the exit code: 0 done, 2 a mistake."""
-    chosen = tyro.cli(Options, prog="python -m experiments.report", description=__doc__)
+    """Returns the exit code: 0 done, 2 mistake."""
+    options = tyro.cli(
+        Options, prog="python -m experiments.report", description=__doc__
+    )
     try:
-        print(report(chosen))
+        print(report(options))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

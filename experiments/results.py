@@ -1,4 +1,4 @@
-"""What the runs of an experiment have come to, from their metrics.jsonl."""
+"""Results of the runs of an experiment, read from their metrics.jsonl."""
 
 import json
 import math
@@ -12,18 +12,19 @@ from alexnet_jax.config import Config
 from experiments.plan import Experiment, run_directory
 from experiments.variants import Target
 
-_LEFT = 0.97  # of ln(classes): a loss below has left it
+_LEFT = 0.97  # a loss below this share of ln(classes) is no longer at chance
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run, finished or not."""
+    """The records of one run, finished or not."""
 
     seed: int
     evaluations: list[dict[str, Any]]
-    """Records of evaluations, in order."""
-    left_guessing: float | None
-    """Epoch at which the training loss was first clearly below ln(classes)."""
+    """The evaluation records, in order."""
+    left_chance: float | None
+    """Epoch at which the training loss was first clearly below ln(classes); None if it
+    never was."""
     finished: bool
 
     @property
@@ -34,7 +35,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Row:
-    """A variant: what the authors say and what its runs give."""
+    """A variant: the authors' figures and our runs."""
 
     variant: str
     target: Target | None
@@ -49,7 +50,7 @@ class Row:
 def read_row(
     experiment: Experiment, variant: str, names: dict[Config, str], root: Path
 ) -> Row:
-    """All seeds of a variant that are there."""
+    """All seeds of a variant that have been run."""
     config = experiment.variants[variant]
     seeds = sorted(
         int(path.name.removeprefix("seed"))
@@ -69,26 +70,29 @@ def _read_run(directory: Path, seed: int, config: Config) -> RunResult | None:
     path = directory / "metrics.jsonl"
     if not path.exists():
         return None
-    # The last line of a run that was killed may be torn.
-    whole = path.read_bytes().rpartition(b"\n")[0]
-    records = [json.loads(line) for line in whole.splitlines()]
+    # A killed run may have left part of a last line.
+    whole_lines = path.read_bytes().rpartition(b"\n")[0]
+    records = [json.loads(line) for line in whole_lines.splitlines()]
     evaluations = [record for record in records if record["kind"] == "eval"]
     if not evaluations:
         return None
-    guessing = math.log(config.model.num_classes)
+    chance = math.log(config.model.num_classes)
     left = [
         record["epoch"]
         for record in records
-        if record["kind"] == "train" and record["loss"] < _LEFT * guessing
+        if record["kind"] == "train" and record["loss"] < _LEFT * chance
     ]
-    # A run ends with the step that completes its epochs, which may go a little beyond.
+    # The step that completes the epochs may end slightly beyond them.
     finished = evaluations[-1]["epoch"] >= config.num_epochs - 1e-3
     return RunResult(seed, evaluations, left[0] if left else None, finished)
 
 
 def change(row: Row, baseline: Row) -> tuple[float, float | None, int] | None:
-    """Mean change of top-1 error in points against the same seeds of the baseline,
-    its standard deviation (none for one seed), and the number of seeds."""
+    """Mean change of top-1 error against the same seeds of the baseline, in points, its
+    standard deviation (None for one seed) and the number of seeds.
+
+    None means that no seed is finished for both.
+    """
     base = {run.seed: run.top1_error for run in baseline.finished}
     changes = [
         run.top1_error - base[run.seed] for run in row.finished if run.seed in base

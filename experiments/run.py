@@ -1,22 +1,24 @@
 """The command: python -m experiments.run --experiment columns --preset cifar10
 
-Trains the variants of the paper's questions, one after the other. The same command goes
-on where it was; started several times, on one machine or on several that share the
-directory, each takes runs that no other works on.
+Trains the variants of the paper's questions, one after the other. The same command
+resumes. Several processes, on one machine or on several that share the directory,
+divide the runs among themselves.
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
 
-from alexnet_jax.config import Config, MeshConfig
+from alexnet_jax import config_checks
+from alexnet_jax.config import Config, MeshConfig, Positive, Seed
 from alexnet_jax.errors import DamagedRecord, Fault, UserError
 from alexnet_jax.presets import PresetName
 from alexnet_jax.system import lock
 from alexnet_jax.system.interruption import EXIT_RESUME, Interrupted, Interruption
 from experiments import plan
+from experiments.plan import Experiment
 from experiments.variants import differences
 
 FAILED = "failed.txt"
@@ -24,107 +26,120 @@ FAILED = "failed.txt"
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line says."""
+    """Options of the command."""
 
-    experiment: tuple[plan.Name, ...] = plan.NAMES
-    """Questions, one or more; none: all."""
+    experiment: tuple[str, ...] = field(default_factory=plan.question_names)
+    """Questions, by the names of their files."""
     preset: PresetName = "alexnet2012"
     """The base that the variants change."""
-    seeds: tuple[int, ...] = (0,)
-    num_epochs: float | None = None
-    """Length of each run; the schedule is stretched with it. None: that of the base."""
+    seeds: tuple[Seed, ...] = (0,)
+    num_epochs: Positive[float] | None = None
+    """Length of each run, with its schedule in proportion. None means the base's."""
     data_dir: str | None = None
     """The tfds data directory."""
     workdir: Path = Path("runs/experiments")
-    """Each run has a directory of its own in workdir/preset."""
+    """Each run has its own directory in workdir/preset."""
     only: str = "*"
-    """Pattern of experiment/variant/seed, as --dry-run lists them."""
+    """Pattern for experiment/variant/seed, as --dry-run lists them."""
     smoke: bool = False
-    """A few steps of each run, to see that all is in order."""
+    """Trains each run for a few steps only, as a test."""
     dry_run: bool = False
-    """Prints what each variant changes, and trains nothing."""
+    """Prints the fields that each variant changes, and trains nothing."""
 
 
 def root_of(workdir: Path, preset: str, smoke: bool) -> Path:
-    """The directory of all runs of a base."""
+    """The directory of all runs on a base."""
     return workdir / (f"{preset}-smoke" if smoke else preset)
 
 
-def run(chosen: Options, stop: Interruption | None = None) -> str:
-    """Trains what is not finished yet; returns a line on how it went."""
+def run(options: Options, interruption: Interruption | None = None) -> str:
+    """Trains the runs that are not finished yet; returns a summary in one line."""
+    config_checks.check_ranges(options)
     base = plan.base_config(
-        chosen.preset,
-        num_epochs=chosen.num_epochs,
-        data_dir=chosen.data_dir,
-        smoke=chosen.smoke,
+        options.preset,
+        num_epochs=options.num_epochs,
+        data_dir=options.data_dir,
+        smoke=options.smoke,
     )
-    root = root_of(chosen.workdir, chosen.preset, chosen.smoke)
-    runs = plan.plan(base, chosen.experiment, chosen.seeds, root, chosen.only)
-    if chosen.dry_run:
-        return "\n".join(_described(base, chosen))
-    left = 0
-    for number, one in enumerate(runs, 1):
-        print(f"[{number}/{len(runs)}] {one.name}, seed {one.seed}", flush=True)
+    root = root_of(options.workdir, options.preset, options.smoke)
+    runs = plan.plan(base, options.experiment, options.seeds, root, options.only)
+    if options.dry_run:
+        return _description(base, options.experiment)
+    taken = 0
+    for number, planned in enumerate(runs, 1):
+        print(f"[{number}/{len(runs)}] {planned.name}, seed {planned.seed}", flush=True)
         try:
-            _train(one.config, one.directory, stop)
+            _train(planned.config, planned.directory, interruption)
         except lock.Taken as error:
-            print(f"  left alone: {error}", flush=True)
-            left += 1
-    others = f", {left} in other hands" if left else ""
-    return f"{len(runs) - left} runs done{others}, in {root}"
+            print(f"  skipped: {error}", flush=True)
+            taken += 1
+    elsewhere = f", {taken} running elsewhere" if taken else ""
+    return f"{len(runs) - taken} runs done{elsewhere}, in {root}"
 
 
-def _train(config: Config, directory: Path, stop: Interruption | None) -> None:
-    """Trains to the end; a run that diverges is noted and not tried again."""
+def _train(config: Config, directory: Path, interruption: Interruption | None) -> None:
+    """Trains to the end; a run that diverges is recorded and not tried again."""
     import jax
 
     from alexnet_jax import train
 
     if (directory / FAILED).exists():
-        print(f"  left alone: {(directory / FAILED).read_text()}")
+        print(f"  skipped, it diverged: {(directory / FAILED).read_text()}")
         return
     try:
-        train.train_and_evaluate(config, directory, stop)
+        train.train_and_evaluate(config, directory, interruption)
     except FloatingPointError as error:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / FAILED).write_text(str(error))
         print(f"  diverged: {error}")
-    jax.clear_caches()  # the next run has another program
+    jax.clear_caches()  # the next run compiles another program
 
 
-def _described(base: Config, chosen: Options) -> list[str]:
+def _description(base: Config, names: tuple[str, ...]) -> str:
     """Each variant with the fields that it changes."""
+    run_names = plan.run_names(base)
     lines = []
-    names = plan.run_names(base)
-    for name in chosen.experiment:
-        experiment = plan.open_experiment(name, base)
-        lines.append(f"{name}: {experiment.question}")
-        for variant, config in experiment.variants.items():
-            same = names[config] != f"{name}/{variant}"
-            lines.append(
-                f"  {name}/{variant}" + (f" (is {names[config]})" if same else "")
-            )
-            lines += [
-                f"    {field}: {old} -> {new}"
-                for field, (old, new) in differences(base, config).items()
-            ]
+    for name in names:
+        lines += _describe(plan.open_experiment(name, base), base, run_names)
+    return "\n".join(lines)
+
+
+def _describe(
+    experiment: Experiment, base: Config, run_names: dict[Config, str]
+) -> list[str]:
+    lines = [f"{experiment.name}: {experiment.question}"]
+    for variant, config in experiment.variants.items():
+        name = f"{experiment.name}/{variant}"
+        shared = run_names[config] != name
+        lines.append(f"  {name}" + (f" (is {run_names[config]})" if shared else ""))
+        lines += [
+            f"    {field}: {old} -> {new}"
+            for field, (old, new) in differences(base, config).items()
+        ]
     return lines
 
 
-def main() -> int:
-    """Returns the exit code: 0 done, 1 a fault, 2 a mistake, 75 stopped and saved."""
-    chosen = tyro.cli(Options, prog="python -m experiments.run", description=__doc__)
-    with Interruption(owns_process=True) as stop:
-        from alexnet_jax.system import devices
+def _request_devices() -> None:
+    """Imports JAX, which a dry run does without."""
+    from alexnet_jax.system import devices
 
-        devices.request_cpu_devices(MeshConfig())
+    devices.request_cpu_devices(MeshConfig())
+
+
+def main() -> int:
+    """Returns the exit code: 0 done, 1 fault, 2 mistake, 75 stopped and saved."""
+    options = tyro.cli(Options, prog="python -m experiments.run", description=__doc__)
+    with Interruption(owns_process=True) as interruption:
         try:
-            print(run(chosen, stop))
+            plan.check_names(options.experiment)
+            if not options.dry_run:
+                _request_devices()
+            print(run(options, interruption))
         except (UserError, DamagedRecord, Fault, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2 if isinstance(error, UserError) else 1
         except Interrupted as stopped:
-            print(f"{stopped}; the same command goes on from there", file=sys.stderr)
+            print(f"{stopped}; the same command resumes", file=sys.stderr)
             return EXIT_RESUME
     return 0
 

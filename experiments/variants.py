@@ -1,16 +1,19 @@
-"""What an experiment is made of: changes to a configuration, and figures to compare."""
+"""Building blocks of an experiment: changes to a configuration, figures to compare."""
 
 import dataclasses
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from alexnet_jax.config import Config
+from alexnet_jax.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What the authors report of a variant: the change of top-1 error against the
-    baseline, in points (percent of the images), positive where it is worse."""
+    """The authors' figure for a variant: its top-1 error minus that of the baseline, in
+    points (percent of the images); positive is worse."""
 
     paper: float | None = None
     """As printed in the paper."""
@@ -20,17 +23,35 @@ class Target:
 
 
 def changed(config: Config, changes: dict[str, Any]) -> Config:
-    """A configuration with other values at dotted names, "model.conv1.pool.window"."""
+    """Returns `config` with new values at dotted names ("model.conv1.pool.window").
+
+    Raises:
+        UserError: there is no such field; the message names the closest one.
+    """
     for name, value in changes.items():
-        config = _set(config, name.split("."), value)
+        try:
+            config = _set(config, name.split("."), value)
+        except AttributeError as error:
+            known = _flat(dataclasses.asdict(config))
+            hint = did_you_mean(name, known)
+            raise UserError(f"the configuration has no field {name!r}{hint}") from error
     return config
 
 
 def _set(config: Any, path: list[str], value: Any) -> Any:
+    """Raises AttributeError where there is no such field."""
     name, *rest = path
-    if rest:
-        value = _set(getattr(config, name), rest, value)
-    return dataclasses.replace(config, **{name: value})
+    old = getattr(config, name)
+    if name not in getattr(config, "__dataclass_fields__", ()):
+        raise AttributeError(name)
+    new = _set(old, rest, value) if rest else value
+    return dataclasses.replace(config, **{name: new})
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Ends a message about an unknown name with the closest known one, if any."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else "."
 
 
 def differences(base: Config, variant: Config) -> dict[str, tuple[Any, Any]]:
@@ -54,7 +75,7 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def shortened(config: Config, num_epochs: float) -> Config:
-    """The run with all its epochs stretched or shrunk in proportion."""
+    """Scales the run to `num_epochs` and the epochs of its schedules in proportion."""
     share = num_epochs / config.num_epochs
     optimizer, augment = config.optimizer, config.augment
     until = augment.color_shift_until

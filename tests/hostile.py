@@ -21,6 +21,7 @@ from alexnet_jax.preparation import imagenet_tars
 from alexnet_jax.training import checkpoint, workdir
 from alexnet_jax.weights import caffemodel as reading
 from alexnet_jax.weights import network_file, npz, parameter_shapes
+from alexnet_jax.weights.network import Network
 
 _WORD = st.text(st.characters(codec="ascii"), max_size=12)
 _VALUES = st.recursive(
@@ -234,9 +235,10 @@ def weight_files(examples: int, folder: Path) -> None:
     check()
 
 
-def _digits_weights() -> network_file.Weights:
+def _digits_weights() -> Network:
     shapes = parameter_shapes.shapes(presets.DIGITS)
-    return network_file.Weights(
+    return Network(
+        name="",
         config=presets.DIGITS,
         params={
             layer: {kind: np.ones(shape, np.float32) for kind, shape in kinds.items()}

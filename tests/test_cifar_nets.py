@@ -1,5 +1,5 @@
-"""cuda-convnet's CIFAR-10 nets: sizes, layers, recipes (experiments/cifar_nets.py,
-cifar_model.py, cifar_layers.py, cifar_settings.py)."""
+"""cuda-convnet's CIFAR-10 nets: sizes, layers, recipes (nets.py, model.py, layers.py
+and settings.py of experiments/cuda_convnet)."""
 
 import ast
 from pathlib import Path
@@ -10,11 +10,11 @@ import numpy as np
 import oracle
 import pytest
 
-from alexnet_jax import pooling
+from alexnet_jax import config_checks, pooling
 from alexnet_jax.config import Pool
 from alexnet_jax.errors import UserError
-from experiments import cifar_layers, cifar_model, cifar_nets, cifar_settings
-from experiments.cifar_settings import Settings
+from experiments.cuda_convnet import layers, model, nets, settings
+from experiments.cuda_convnet.settings import Settings
 
 COUNTS = {
     "80sec": 145_578,
@@ -39,23 +39,23 @@ def random(*shape, seed=0):
 
 def abstract(layers, size):
     """Parameters and output of the net on two images, as shapes."""
-    net = cifar_model.CifarNet(layers=layers)
+    net = model.CifarNet(layers=layers)
     image = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
     output, variables = jax.eval_shape(net.init_with_output, jax.random.key(0), image)
     return variables["params"], output
 
 
-@pytest.mark.parametrize("name", cifar_nets.NETS)
+@pytest.mark.parametrize("name", nets.NETS)
 def test_parameter_counts(name):
-    net = cifar_nets.NETS[name]
+    net = nets.NETS[name]
     params, logits = abstract(net.layers, net.recipe.crop_size)
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == COUNTS[name]
     assert logits.shape == (2, 10)
 
 
-@pytest.mark.parametrize("name", cifar_nets.NETS)
+@pytest.mark.parametrize("name", nets.NETS)
 def test_map_sizes(name):
-    net = cifar_nets.without_norms(cifar_nets.NETS[name])
+    net = nets.without_norms(nets.NETS[name])
     sizes = []
     for depth in range(1, len(MAPS[name]) + 1):
         _, maps = abstract(net.layers[:depth], net.recipe.crop_size)
@@ -66,8 +66,8 @@ def test_map_sizes(name):
 
 def test_initial_values():
     """Plain Gaussians with the deviation of each layer; biases of zero."""
-    net = cifar_nets.NETS["conv-local-13pct"]
-    module = cifar_model.CifarNet(layers=net.layers)
+    net = nets.NETS["conv-local-13pct"]
+    module = model.CifarNet(layers=net.layers)
     params = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, 24, 24, 3)))[
         "params"
     ]
@@ -81,7 +81,7 @@ def test_initial_values():
         assert not np.any(params[name]["bias"])
 
 
-@pytest.mark.parametrize("name", cifar_nets.NETS)
+@pytest.mark.parametrize("name", nets.NETS)
 def test_weight_costs(name):
     """Those of the files, by layer."""
     conv = {"conv1": 0.004, "conv2": 0.004, "conv3": 0.004}
@@ -93,7 +93,7 @@ def test_weight_costs(name):
         "conv-local-13pct": conv_local | {"fc10": 0.004},
         "conv-local-11pct": conv_local | {"fc10": 0.01},
     }
-    assert cifar_nets.weight_costs(cifar_nets.NETS[name].layers) == expected[name]
+    assert nets.weight_costs(nets.NETS[name].layers) == expected[name]
 
 
 def pool_by_loops(x, reduce):
@@ -111,14 +111,14 @@ def pool_by_loops(x, reduce):
 def test_pooling(size):
     x = random(2, *size, 3)
     largest = pooling.max_pool(x, Pool(window=3, stride=2))
-    mean = cifar_layers.average_pool(x)
+    mean = layers.average_pool(x)
     np.testing.assert_array_equal(largest, pool_by_loops(x, np.max))
     np.testing.assert_allclose(mean, pool_by_loops(x, np.mean), rtol=1e-5, atol=1e-6)
 
 
 def test_pooling_refuses_odd_maps():
     with pytest.raises(ValueError, match=r"even size, not \(6, 5\)"):
-        cifar_layers.average_pool(jnp.zeros((1, 6, 5, 1)))
+        layers.average_pool(jnp.zeros((1, 6, 5, 1)))
 
 
 def test_local_layer():
@@ -127,11 +127,11 @@ def test_local_layer():
     expected = np.zeros((2, 4, 3, 6))
     for h, w, i, j in np.ndindex(4, 3, 3, 3):
         expected[:, h, w] += padded[:, h + i, w + j] @ kernel[h, w, i, j]
-    np.testing.assert_allclose(cifar_layers.local(x, kernel), expected, atol=1e-4)
+    np.testing.assert_allclose(layers.local(x, kernel), expected, atol=1e-4)
 
 
 def test_local_bias_is_one_for_each_output():
-    layer = cifar_model.LocallyConnected(features=2, std=0.04)
+    layer = model.LocallyConnected(features=2, std=0.04)
     variables = layer.init(jax.random.key(0), jnp.zeros((1, 4, 4, 3)))
     bias = random(4, 4, 2)
     params = {"kernel": variables["params"]["kernel"], "bias": bias}
@@ -142,10 +142,10 @@ def test_local_bias_is_one_for_each_output():
 def test_norms():
     """Size 9 over maps, 0.001 / 9; 3x3 over pixels, 5e-5 / 9; both with k = 1."""
     x = 50 * random(2, 6, 6, 16)
-    maps = cifar_model.normalize(cifar_nets.CrossMapNorm(), x)
+    maps = model.normalize(nets.CrossMapNorm(), x)
     expected = oracle.local_response_norm(x, 9, 1.0, 0.001 / 9, 0.75, num_columns=1)
     np.testing.assert_allclose(maps, expected, rtol=1e-4)
-    pixels = cifar_model.normalize(cifar_nets.SameMapNorm(), x)
+    pixels = model.normalize(nets.SameMapNorm(), x)
     expected = oracle.spatial_response_norm(x, 3, 1.0, 5e-5 / 9, 0.75)
     np.testing.assert_allclose(pixels, expected, rtol=1e-4)
 
@@ -154,7 +154,7 @@ def test_places_of_norms():
     """After two pools in 18pct; after the first, before the second in 11pct."""
 
     def around_norms(name):
-        layers = [type(layer).__name__ for layer in cifar_nets.NETS[name].layers]
+        layers = [type(layer).__name__ for layer in nets.NETS[name].layers]
         places = [i for i, layer in enumerate(layers) if layer.endswith("Norm")]
         return [tuple(layers[i - 1 : i + 2]) for i in places]
 
@@ -172,15 +172,15 @@ def test_places_of_norms():
 def test_activation_behind_the_first_pool_changes_nothing(activation):
     """It grows with its argument, so it may stand on either side of a maximum."""
     name = "conv1"
-    conv = cifar_nets.Conv(name=name, features=4, std=0.1, weight_cost=0)
-    before = (conv, cifar_nets.MaxPool())
+    conv = nets.Conv(name=name, features=4, std=0.1, weight_cost=0)
+    before = (conv, nets.MaxPool())
     behind = (
-        cifar_nets.replace(conv, activate=False),
-        cifar_nets.MaxPool(activate=True),
+        nets.replace(conv, activate=False),
+        nets.MaxPool(activate=True),
     )
     image = random(2, 8, 8, 3)
     outputs = [
-        cifar_model.CifarNet(layers=layers, activation=activation).init_with_output(
+        model.CifarNet(layers=layers, activation=activation).init_with_output(
             jax.random.key(0), image
         )[0]
         for layers in (before, behind)
@@ -189,8 +189,8 @@ def test_activation_behind_the_first_pool_changes_nothing(activation):
 
 
 def epochs(net, num_epochs=None, **options):
-    recipe = cifar_settings.chosen_net(Settings(net=net, **options)).recipe
-    return recipe, cifar_settings.epochs_of(recipe, num_epochs, num_examples=50_000)
+    recipe = settings.net_of(Settings(net=net, **options)).recipe
+    return recipe, settings.epochs_of(recipe, num_epochs, num_examples=50_000)
 
 
 def test_epochs_of_80sec():
@@ -244,9 +244,9 @@ def test_crop_option():
 
 
 def test_norm_option():
-    net = cifar_settings.chosen_net(Settings(net="18pct", norm=False))
+    net = settings.net_of(Settings(net="18pct", norm=False))
     kinds = {type(layer) for layer in net.layers}
-    assert cifar_nets.SameMapNorm not in kinds and len(net.layers) == 7
+    assert nets.SameMapNorm not in kinds and len(net.layers) == 7
 
 
 @pytest.mark.parametrize(
@@ -262,14 +262,14 @@ def test_norm_option():
 def test_numbers_out_of_range(options):
     (name,) = options
     with pytest.raises(UserError, match=f"--{name.replace('_', '-')} "):
-        cifar_settings.check(Settings(net="80sec", **options))
+        config_checks.check_ranges(Settings(net="80sec", **options))
 
 
-FOLDER = Path(cifar_nets.__file__).parent
+FOLDER = Path(nets.__file__).parents[1]
 
 
 @pytest.mark.parametrize(
-    "path", sorted(FOLDER.glob("cifar_*.py")), ids=lambda p: p.stem
+    "path", sorted(FOLDER.rglob("*.py")), ids=lambda path: path.name
 )
 def test_files_and_functions_are_short(path):
     text = path.read_text()

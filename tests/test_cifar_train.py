@@ -1,5 +1,5 @@
 """Training of cuda-convnet's CIFAR-10 nets: one step, views, whole runs
-(experiments/cifar_step.py, cifar_images.py, cifar_train.py, cifar_checkpoint.py)."""
+(step.py, images.py, train.py and checkpoint.py of experiments/cuda_convnet)."""
 
 import json
 import sys
@@ -12,27 +12,22 @@ import pytest
 
 from alexnet_jax.errors import UserError
 from alexnet_jax.system.interruption import Interrupted
-from experiments import (
-    cifar_checkpoint,
-    cifar_images,
-    cifar_nets,
-    cifar_step,
-    cifar_train,
-)
-from experiments.cifar_images import Cifar10, Images
-from experiments.cifar_model import CifarNet
-from experiments.cifar_settings import Settings
-from experiments.cifar_step import Rates
+from experiments.cuda_convnet import checkpoint, nets, step, train
+from experiments.cuda_convnet import images as cifar_images
+from experiments.cuda_convnet.images import Cifar10, Images
+from experiments.cuda_convnet.model import CifarNet
+from experiments.cuda_convnet.settings import Settings
+from experiments.cuda_convnet.step import Rates
 
 # Two layers with different weight costs, on crops of 8.
 LAYERS = (
-    cifar_nets.Conv(name="conv1", features=4, std=0.01, weight_cost=0.5),
-    cifar_nets.MaxPool(),
-    cifar_nets.Dense(name="fc10", features=10, std=0.01, weight_cost=3.0),
+    nets.Conv(name="conv1", features=4, std=0.01, weight_cost=0.5),
+    nets.MaxPool(),
+    nets.Dense(name="fc10", features=10, std=0.01, weight_cost=3.0),
 )
 NET = CifarNet(layers=LAYERS)
-RECIPE = cifar_nets.Recipe(stages=(), crop_size=8, batch_size=4)
-STEP = {"net": NET, "recipe": RECIPE, "weight_costs": cifar_nets.weight_costs(LAYERS)}
+RECIPE = nets.Recipe(stages=(), crop_size=8, batch_size=4)
+STEP = {"net": NET, "recipe": RECIPE, "weight_costs": nets.weight_costs(LAYERS)}
 
 
 def random_images(num_examples, size=8, seed=0):
@@ -64,7 +59,7 @@ def test_two_steps_by_numpy():
     """v <- 0.9 v - wc * rate * w + rate * g with g the ascent, w <- w + v (weights.cu);
     the rates fall in between, which does not touch the old velocity."""
     images, mean = random_images(8), 100 * jnp.ones((8, 8, 3))
-    state = cifar_step.create_state(NET, RECIPE, jax.random.key(0))
+    state = step.create_state(NET, RECIPE, jax.random.key(0))
     params = jax.tree.map(np.asarray, state.params)
     velocity = jax.tree.map(np.zeros_like, params)
     for rates, batch in [((1e-4, 2e-4), [0, 3, 5, 6]), ((1e-5, 2e-4), [1, 2, 4, 7])]:
@@ -78,7 +73,7 @@ def test_two_steps_by_numpy():
                 g = -np.asarray(ascent[layer][kind])
                 velocity[layer][kind] = 0.9 * v - cost * rate * w + rate * g
                 params[layer][kind] = w + velocity[layer][kind]
-        state = cifar_step.train_step(
+        state = step.train_step(
             state,
             images,
             indices,
@@ -100,9 +95,9 @@ def test_two_steps_by_numpy():
 def compiled():
     images, mean = random_images(10), jnp.zeros((8, 8, 3))
     rates, key = Rates(jnp.float32(1e-4), jnp.float32(2e-4)), jax.random.key(1)
-    state = cifar_step.create_state(NET, RECIPE, jax.random.key(0))
-    one = jax.jit(partial(cifar_step.train_step, **STEP))
-    many = jax.jit(partial(cifar_step.train_steps, **STEP))
+    state = step.create_state(NET, RECIPE, jax.random.key(0))
+    one = jax.jit(partial(step.train_step, **STEP))
+    many = jax.jit(partial(step.train_steps, **STEP))
     return state, images, one, many, (mean, rates, key)
 
 
@@ -113,7 +108,7 @@ def close(a, b):
 
 def test_many_steps_are_steps(compiled):
     start, images, one, many, rest = compiled
-    batches = cifar_step.epoch_batches(np.arange(10), 4)
+    batches = step.epoch_batches(np.arange(10), 4)
     state = start
     for indices in batches[1:3]:
         state = one(state, images, indices, *rest)
@@ -123,7 +118,7 @@ def test_many_steps_are_steps(compiled):
 def test_a_batch_that_is_not_full(compiled):
     """The mean is over the images that are there."""
     state, images, one, _, rest = compiled
-    batches = cifar_step.epoch_batches(np.arange(10), 4)
+    batches = step.epoch_batches(np.arange(10), 4)
     assert batches.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, -1, -1]]
     short = one(state, images, batches[2], *rest)
     twice = one(state, images, np.asarray([8, 9, 8, 9], np.int32), *rest)
@@ -133,7 +128,7 @@ def test_a_batch_that_is_not_full(compiled):
 
 def test_crops_and_mirrors():
     """A view is a window of its image, minus the middle of the mean image."""
-    recipe = cifar_nets.NETS["conv-local-11pct"].recipe
+    recipe = nets.NETS["conv-local-11pct"].recipe
     image = random_images(200, 32).image
     mean = jnp.asarray(np.random.default_rng(2).random((32, 32, 3)), jnp.float32)
     views = cifar_images.training_views(jax.random.key(0), image, mean, recipe)
@@ -154,7 +149,7 @@ def test_crops_and_mirrors():
 
 def test_whole_images_are_left_alone():
     image, mean = random_images(3, 32).image, jnp.ones((32, 32, 3))
-    recipe = cifar_nets.NETS["80sec"].recipe
+    recipe = nets.NETS["80sec"].recipe
     view = cifar_images.training_views(jax.random.key(0), image, mean, recipe)
     np.testing.assert_array_equal(view, image.astype(jnp.float32) - 1)
 
@@ -181,8 +176,8 @@ def test_test_views():
 
 def test_views_average_their_softmax():
     images, mean = random_images(5, 32), 120 * jnp.ones((32, 32, 3))
-    state = cifar_step.create_state(NET, RECIPE, jax.random.key(3))
-    result = cifar_step.evaluate_net(
+    state = step.create_state(NET, RECIPE, jax.random.key(3))
+    result = step.evaluate_net(
         state.params, images, mean, net=NET, crop_size=8, num_views=9
     )
     softmax = [
@@ -201,10 +196,10 @@ def test_views_average_their_softmax():
 
 def test_evaluation_counts_every_image(monkeypatch):
     images, mean = random_images(7), jnp.zeros((8, 8, 3))
-    state = cifar_step.create_state(NET, RECIPE, jax.random.key(0))
-    evaluate = partial(cifar_step.evaluate_net, net=NET, crop_size=8, num_views=1)
+    state = step.create_state(NET, RECIPE, jax.random.key(0))
+    evaluate = partial(step.evaluate_net, net=NET, crop_size=8, num_views=1)
     whole = evaluate(state.params, images, mean)
-    monkeypatch.setattr(cifar_step, "_EVAL_BATCH", 3)
+    monkeypatch.setattr(step, "_EVAL_BATCH", 3)
     assert evaluate(state.params, images, mean) == pytest.approx(whole)
 
 
@@ -212,12 +207,12 @@ def test_evaluation_counts_every_image(monkeypatch):
 def small_net(monkeypatch):
     """80sec with few maps, for the tests of whole runs."""
     layers = (
-        cifar_nets.Conv(name="conv1", features=2, std=0.0001, weight_cost=0.004),
-        cifar_nets.MaxPool(),
-        cifar_nets.Dense(name="fc10", features=10, std=0.01, weight_cost=0.03),
+        nets.Conv(name="conv1", features=2, std=0.0001, weight_cost=0.004),
+        nets.MaxPool(),
+        nets.Dense(name="fc10", features=10, std=0.01, weight_cost=0.03),
     )
-    net = cifar_nets.Net(layers=layers, recipe=cifar_nets.NETS["80sec"].recipe)
-    monkeypatch.setitem(cifar_nets.NETS, "80sec", net)
+    net = nets.Net(layers=layers, recipe=nets.NETS["80sec"].recipe)
+    monkeypatch.setitem(nets.NETS, "80sec", net)
 
 
 def records(directory):
@@ -227,7 +222,7 @@ def records(directory):
 
 def run(directory, **options):
     settings = Settings(**({"net": "80sec", "crop": "random"} | options))
-    return cifar_train.train_and_evaluate(settings, directory, random_cifar10())
+    return train.train_and_evaluate(settings, directory, random_cifar10())
 
 
 class StopAfter:
@@ -251,9 +246,9 @@ class StopAfter:
 def test_resume_is_exact(tmp_path, monkeypatch):
     """Stopped within the second epoch and gone on with: the same numbers to the bit."""
     run(tmp_path / "whole", num_epochs=2)
-    monkeypatch.setattr(cifar_train, "_STEPS_PER_DISPATCH", 1)
+    monkeypatch.setattr(train, "_STEPS_PER_DISPATCH", 1)
     with monkeypatch.context() as patch:
-        patch.setattr(cifar_train.interruption, "Interruption", lambda: StopAfter(4))
+        patch.setattr(train.interruption, "Interruption", lambda: StopAfter(4))
         with pytest.raises(Interrupted, match="step 5"):
             run(tmp_path / "parts", num_epochs=2)
     outcome = run(tmp_path / "parts", num_epochs=2)
@@ -318,8 +313,8 @@ def test_until_train_error(tmp_path):
 
 
 def test_crossing():
-    assert cifar_train.crossing(0.25, 5, before=0.3, after=0.2) == pytest.approx(5.5)
-    assert cifar_train.crossing(0.25, 5, before=0.3, after=0.25) == pytest.approx(6)
+    assert train.crossing(0.25, 5, before=0.3, after=0.2) == pytest.approx(5.5)
+    assert train.crossing(0.25, 5, before=0.3, after=0.25) == pytest.approx(6)
 
 
 def test_nan_ends_the_run(tmp_path):
@@ -331,8 +326,8 @@ def test_nan_ends_the_run(tmp_path):
 def test_checkpoint_is_whole_or_not_there(tmp_path, monkeypatch):
     """A write that breaks off leaves the checkpoint before it."""
     path = tmp_path / "checkpoint.npz"
-    state = cifar_step.create_state(NET, RECIPE, jax.random.key(0))
-    cifar_checkpoint.save(path, state)
+    state = step.create_state(NET, RECIPE, jax.random.key(0))
+    checkpoint.save(path, state)
 
     def breaks_off(file, **_):
         file.write(b"PK")
@@ -341,14 +336,14 @@ def test_checkpoint_is_whole_or_not_there(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(np, "savez", breaks_off)
         with pytest.raises(OSError):
-            cifar_checkpoint.save(path, state._replace(step=jnp.int32(7)))
+            checkpoint.save(path, state._replace(step=jnp.int32(7)))
     empty = jax.tree.map(jnp.zeros_like, state)
-    close(cifar_checkpoint.restore(path, empty), state)
+    close(checkpoint.restore(path, empty), state)
 
 
 def command(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["cifar_train", "--net", "80sec", *arguments])
-    return cifar_train.main()
+    monkeypatch.setattr(sys, "argv", ["train", "--net", "80sec", *arguments])
+    return train.main()
 
 
 def test_command(tmp_path, monkeypatch, capsys):
@@ -359,6 +354,12 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert "the run is complete, 3 steps" in capsys.readouterr().out
     assert command(monkeypatch, *arguments, "--seed", "-1") == 2
     assert "--seed -1" in capsys.readouterr().err
+
+
+def test_help_describes_the_command(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        command(monkeypatch, "--help")
+    assert "Trains one of cuda-convnet's CIFAR-10 nets" in capsys.readouterr().out
 
 
 def test_without_data(tmp_path, monkeypatch, capsys):

@@ -12,9 +12,9 @@ import pytest
 import tensorflow_datasets as tfds
 from stand_ins import encoded, picture, write_dataset, write_tars
 
+import alexnet_jax
 from alexnet_jax import (
     augment,
-    columns,
     evaluate,
     metrics,
     model,
@@ -26,8 +26,7 @@ from alexnet_jax.config import DataConfig, MeshConfig
 from alexnet_jax.data import ilsvrc2012
 from alexnet_jax.data.source import open_source
 from alexnet_jax.errors import UserError
-from alexnet_jax.evaluation import test_sets
-from alexnet_jax.inference import predictions, trained
+from alexnet_jax.evaluation import ensemble, test_sets
 from alexnet_jax.preparation.source_images import Form
 
 NAME = "imagenet2012_32"
@@ -85,11 +84,8 @@ def line_of(table, name):
 
 
 def load(run_directory, shape=(1, 1)):
-    mesh = columns.make_mesh(
-        MeshConfig(data=shape[0], column=shape[1]), 2, jax.devices()
-    )
-    with jax.set_mesh(mesh):
-        return trained.load_network(run_directory, "newest", mesh), mesh
+    mesh = MeshConfig(data=shape[0], column=shape[1])
+    return alexnet_jax.load(run_directory, mesh=mesh)
 
 
 def read_all(source):
@@ -129,14 +125,14 @@ def test_where_the_views_lie(views, count):
 
 
 def test_ten_views_equal_ten_crops_by_hand(runs, data_dir):
-    member, mesh = load(runs[0])
-    source = open_source(member.config.data, "validation")
-    with jax.set_mesh(mesh):
-        found, label = predictions.predict(
-            member, source, mesh, num_views=10, batch_size=8, num_workers=2
-        )
-        image, expected_label = read_all(source)
-        expected = plain_ten_views(member, image)
+    member = load(runs[0])
+    source = open_source(member.network.config.data, "validation")
+    found, label = ensemble.predict(
+        member, source, num_views=10, batch_size=8, num_workers=2
+    )
+    image, expected_label = read_all(source)
+    with jax.set_mesh(member.mesh):
+        expected = plain_ten_views(member.network, image)
     np.testing.assert_array_equal(label, expected_label)
     np.testing.assert_allclose(np.exp(found), expected, rtol=1e-4)
 
@@ -146,14 +142,11 @@ def test_any_mesh(runs, shape):
     """21 examples in batches of 8: the last one is filled up."""
     found = []
     for mesh_shape in ((1, 1), shape):
-        member, mesh = load(runs[0], mesh_shape)
-        source = open_source(member.config.data, "validation")
-        with jax.set_mesh(mesh):
-            found.append(
-                predictions.predict(
-                    member, source, mesh, num_views=10, batch_size=8, num_workers=2
-                )
-            )
+        member = load(runs[0], mesh_shape)
+        source = open_source(member.network.config.data, "validation")
+        found.append(
+            ensemble.predict(member, source, num_views=10, batch_size=8, num_workers=2)
+        )
     assert found[0][0].shape == (21, 1000)
     np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-4)
     np.testing.assert_array_equal(found[1][1], found[0][1])

@@ -1,8 +1,10 @@
-"""experiments: every variant builds, counts and trains; the plan; the report."""
+"""experiments: every variant builds, counts and trains; plan, report, README."""
 
 import csv
 import dataclasses
 import json
+import subprocess
+import sys
 from functools import partial
 
 import jax
@@ -23,19 +25,21 @@ from alexnet_jax import (
 from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import lock
-from experiments import plan, report, run
+from experiments import plan, questions, readme, report, run
 from experiments.variants import changed, differences, shortened
 
+QUESTIONS = plan.question_names()
 BASES = ("digits", "cifar10", "tiny_imagenet", "alexnet2012")
 
 
 def all_variants(base):
-    for name in plan.NAMES:
+    for name in QUESTIONS:
         for variant, config in plan.open_experiment(name, base).variants.items():
             yield f"{name}/{variant}", config
 
 
 FULL = dict(all_variants(presets.ALEXNET2012))
+RUNS = {name: config for config, name in plan.run_names(presets.ALEXNET2012).items()}
 
 
 def parameters(config):
@@ -94,13 +98,15 @@ def test_every_variant_makes_a_training_step(variant):
     )
 
 
-@pytest.mark.parametrize("name", plan.NAMES)
+@pytest.mark.parametrize("name", QUESTIONS)
 def test_every_experiment_says_what_it_is(name):
-    module = __import__(f"experiments.{name}", fromlist=["variants"])
-    for part in ("Question: ", "Fixed: ", "Varies: ", "Cost: ", "Command: "):
+    module = __import__(f"experiments.questions.{name}", fromlist=["variants"])
+    for part in ("Question: ", "Paper: ", "Fixed: ", "Varies: ", "Cost: ", "Command: "):
         assert part in module.__doc__
     experiment = plan.open_experiment(name, presets.ALEXNET2012)
     assert next(iter(experiment.variants)) == experiment.baseline
+    assert experiment.question.endswith("?")
+    assert f"--experiment {name}" in module.__doc__
     assert set(experiment.targets) <= set(experiment.variants)
     assert len(set(experiment.variants.values())) == len(experiment.variants)
 
@@ -131,11 +137,31 @@ def test_changes_and_differences():
     }
 
 
+@pytest.mark.parametrize(
+    "name, near",
+    [
+        ("model.conv1.pool.windw", "model.conv1.pool.window"),
+        ("conv1.pool.window", "model.conv1.pool.window"),
+        ("optimizer.weight_decai", "optimizer.weight_decay"),
+        ("batch_size.x", "batch_size"),
+        ("model.num_classes", "model.num_columns"),  # a property, not a field
+    ],
+)
+def test_a_misspelt_field_is_refused(name, near):
+    with pytest.raises(UserError, match=f"no field '{name}'; did you mean '{near}'"):
+        changed(presets.ALEXNET2012, {name: 1})
+
+
+def test_a_field_like_no_other_is_refused():
+    with pytest.raises(UserError, match="no field 'xyz'.$"):
+        changed(presets.ALEXNET2012, {"xyz": 1})
+
+
 def test_a_shortened_run_has_the_same_schedule_in_proportion():
     base = presets.ALEXNET2012
     short = shortened(base, 9.1)
     for epoch in (0, 24, 26, 50, 60, 70, 80, 90):
-        expected, found = (
+        expected, actual = (
             optimizer.learning_rates(
                 jnp.float32(at),
                 jnp.int32(0),
@@ -144,23 +170,102 @@ def test_a_shortened_run_has_the_same_schedule_in_proportion():
             )
             for at, config in ((epoch, base), (epoch / 10, short))
         )
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        np.testing.assert_allclose(actual, expected, rtol=1e-6)
     assert short.augment.color_shift_until == pytest.approx(6.7)
+
+
+NEW_QUESTION = """\
+from experiments.variants import changed
+
+PAPER_SECTION = "2"
+TARGETS = {}
+
+
+def variants(base):
+    return {"stored": base, "squashed": changed(base, {"data.squash": True})}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder whose files are questions, beside those of the repository."""
+    monkeypatch.setattr(questions, "__path__", [*questions.__path__, str(tmp_path)])
+    yield tmp_path
+    for path in tmp_path.glob("*.py"):
+        sys.modules.pop(f"experiments.questions.{path.stem}", None)
+
+
+def test_a_new_question_is_one_file(folder):
+    """It is planned and listed, and the other runs keep their names."""
+    before = plan.run_names(presets.DIGITS)
+    docstring = '"""Question: Does the shape matter?"""\n'
+    (folder / "aspect_ratio.py").write_text(docstring + NEW_QUESTION)
+    assert plan.question_names() == tuple(sorted([*QUESTIONS, "aspect_ratio"]))
+    names = plan.run_names(presets.DIGITS)
+    assert before.items() < names.items()
+    assert set(names.values()) - set(before.values()) == {"aspect_ratio/squashed"}
+    assert "| Does the shape matter? | [`aspect_ratio`]" in readme.table()
+
+
+def test_a_question_that_lacks_a_part_is_refused(folder):
+    (folder / "empty_question.py").write_text('"""Question: Is this one?"""\n')
+    with pytest.raises(UserError, match="empty_question.py lacks PAPER_SECTION, TARG"):
+        plan.open_experiment("empty_question", presets.DIGITS)
+
+
+def test_readme_has_the_table_of_questions():
+    text = readme.README.read_text()
+    assert text == readme.with_table(text), "run: python -m experiments.readme"
+    for name in QUESTIONS:
+        assert f"(experiments/questions/{name}.py)" in readme.table()
+
+
+@pytest.mark.parametrize("module", [run, report])
+def test_a_misspelt_experiment_is_a_mistake(module, tmp_path, monkeypatch, capsys):
+    options = ["--experiment", "poling", "--workdir", str(tmp_path)]
+    if module is report:
+        options += ["--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["command", *options])
+    assert module.main() == 2
+    message = (
+        "error: there is no experiment 'poling'; did you mean 'pooling'? See --help.\n"
+    )
+    assert capsys.readouterr().err == message
+    assert not list(tmp_path.iterdir())
+
+
+def test_dry_run_imports_no_jax():
+    code = (
+        "import sys; from experiments import run; "
+        "sys.argv = ['run', '--dry-run']; code = run.main(); "
+        "sys.exit(code or 'jax' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=readme.README.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    for name in QUESTIONS:
+        assert f"\n{name}: " in f"\n{result.stdout}"
 
 
 def test_equal_configurations_run_once(tmp_path):
     base = plan.base_config("alexnet2012")
-    runs = plan.plan(base, plan.NAMES, (0, 1), tmp_path, "*")
-    configs = [one.config for one in runs]
+    runs = plan.plan(base, QUESTIONS, (0, 1), tmp_path, "*")
+    configs = [planned.config for planned in runs]
     assert len(set(configs)) == len(configs) == 2 * len(set(FULL.values()))
-    assert len({one.directory for one in runs}) == len(runs)
+    assert len({planned.directory for planned in runs}) == len(runs)
 
 
 def test_only(tmp_path):
     base = plan.base_config("digits")
     runs = plan.plan(base, ["depth"], (0, 1), tmp_path, "depth/*conv?/1")
-    assert [one.name for one in runs] == [f"depth/without_conv{n}" for n in (3, 4, 5)]
-    with pytest.raises(UserError, match="fits no run"):
+    names = [planned.name for planned in runs]
+    assert names == [f"depth/without_conv{n}" for n in (3, 4, 5)]
+    with pytest.raises(UserError, match="matches no run"):
         plan.plan(base, ["depth"], (0,), tmp_path, "width/*")
 
 
@@ -179,9 +284,9 @@ def trained(tmp_path_factory, digits_dir):
     taken = workdir / "digits-smoke" / "pooling-apart" / "seed0"
     taken.mkdir(parents=True)
     held = lock.Lock(taken)
-    said = run.run(options)
+    summary = run.run(options)
     held.release()
-    assert said.startswith("1 runs done, 1 in other hands")
+    assert summary.startswith("1 runs done, 1 running elsewhere")
     assert not (taken / "metrics.jsonl").exists()
     assert run.run(options).startswith("2 runs done, in")
     return options
@@ -196,7 +301,7 @@ def test_a_run_that_diverged_is_noted(trained, monkeypatch, capsys):
     run.run(options)
     assert "diverged: loss is nan" in capsys.readouterr().out
     run.run(options)
-    assert "left alone: loss is nan" in capsys.readouterr().out
+    assert "skipped, it diverged: loss is nan" in capsys.readouterr().out
 
 
 def test_dry_run_trains_nothing(tmp_path):
@@ -204,7 +309,7 @@ def test_dry_run_trains_nothing(tmp_path):
         experiment=("pooling",), preset="digits", workdir=tmp_path / "x", dry_run=True
     )
     text = run.run(options)
-    assert "pooling/overlapping (is columns/two_columns)" in text
+    assert "pooling/overlapping (is base)" in text
     assert "model.conv1.pool.window: 3 -> 2" in text
     assert not (tmp_path / "x").exists()
 
@@ -223,7 +328,7 @@ def test_report(trained, tmp_path):
     with (tmp_path / "report.csv").open(newline="") as file:
         rows = {(r["experiment"], r["variant"]): r for r in csv.DictReader(file)}
     errors = []
-    for name in ("columns-two_columns", "pooling-apart"):
+    for name in ("base", "pooling-apart"):
         path = trained.workdir / "digits-smoke" / name / "seed0" / "metrics.jsonl"
         record = json.loads(path.read_text().splitlines()[-1])
         errors.append(100 * record["top1_error"])
@@ -245,7 +350,7 @@ def test_report_of_nothing(tmp_path):
         report.report(report.Options(workdir=tmp_path, out=tmp_path / "out"))
 
 
-@pytest.mark.parametrize("name", plan.NAMES)
+@pytest.mark.parametrize("name", QUESTIONS)
 def test_smoke_of_every_experiment(name, digits_dir, tmp_path):
     """A few steps of its last variant, and the report on it."""
     last = list(plan.open_experiment(name, presets.DIGITS).variants)[-1]
@@ -267,7 +372,7 @@ def test_smoke_of_every_experiment(name, digits_dir, tmp_path):
             out=tmp_path / "out",
         )
     )
-    line = next(one for one in text.splitlines() if one.startswith(f"| {last} |"))
+    line = next(line for line in text.splitlines() if line.startswith(f"| {last} |"))
     assert line.endswith("| 1 |")
 
 
@@ -287,20 +392,18 @@ def real_batch(test_data, tmp_path_factory):
     image = np.empty((16, 256, 256, 3), np.uint8)
     label = np.empty(16, np.int32)
     opened.read(np.arange(16), image, label)
-    found = image_statistics.load(opened.directory / image_statistics.FILE)
-    stddev, direction = image_statistics.principal_components(found.covariance)
-    images = augment.ImageStatistics(found.mean_image, stddev, direction)
+    statistics = image_statistics.load(opened.directory / image_statistics.FILE)
+    stddev, direction = image_statistics.principal_components(statistics.covariance)
+    images = augment.ImageStatistics(statistics.mean_image, stddev, direction)
     return {"image": image, "label": label}, images
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "variant", sorted(plan.run_names(presets.ALEXNET2012).values())
-)
-def test_every_variant_trains_on_the_sample(variant, real_batch):
+@pytest.mark.parametrize("name", sorted(RUNS))
+def test_every_variant_trains_on_the_sample(name, real_batch):
     """Three steps of the full-size network on real images, on two column devices where
     it has two columns."""
-    config = FULL[variant]
+    config = RUNS[name]
     column = config.model.num_columns
     mesh = columns.make_mesh(MeshConfig(data=1, column=column), column, jax.devices())
     batch, images = real_batch

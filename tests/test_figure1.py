@@ -1,11 +1,13 @@
 """Figure 1: the choice of the rate, the table, a small run of everything."""
 
+import sys
+
 import numpy as np
 import pytest
 
-from experiments import cifar_nets, figure1
-from experiments.cifar_images import Cifar10, Images
-from experiments.figure1 import Curve, Options
+from experiments.cuda_convnet import figure1, nets
+from experiments.cuda_convnet.figure1 import Curve, Options
+from experiments.cuda_convnet.images import Cifar10, Images
 
 
 def curve(activation, rate, errors, reached=None, seed=0):
@@ -45,14 +47,21 @@ def test_no_ratio_without_relu(tmp_path):
     assert "ratio: -" in text and "not within 2: 40.00%" in text
 
 
+def test_help_describes_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["figure1", "--help"])
+    with pytest.raises(SystemExit):
+        figure1.main()
+    assert "Repeats Figure 1 of the paper" in capsys.readouterr().out
+
+
 def test_a_small_run(tmp_path, monkeypatch):
     """Both activations on a net of one layer, until the cap; the same again at once."""
     layers = (
-        cifar_nets.MaxPool(activate=True),
-        cifar_nets.Dense(name="fc10", features=10, std=0.01, weight_cost=3.0),
+        nets.MaxPool(activate=True),
+        nets.Dense(name="fc10", features=10, std=0.01, weight_cost=3.0),
     )
-    small = cifar_nets.Net(layers=layers, recipe=cifar_nets.NETS["80sec"].recipe)
-    monkeypatch.setitem(cifar_nets.NETS, "80sec", small)
+    small = nets.Net(layers=layers, recipe=nets.NETS["80sec"].recipe)
+    monkeypatch.setitem(nets.NETS, "80sec", small)
     generator = np.random.default_rng(0)
     images = Images(
         generator.integers(0, 256, (256, 32, 32, 3), dtype=np.uint8),

@@ -48,12 +48,20 @@ def test_checkpoints(tmp_path):
 @pytest.mark.parametrize(
     "name, value, message",
     [
-        ("model.conv1.features", 10**12, "features 1e"),
+        ("model.conv1.features", 10**12, "features 1000000000000 must"),
         ("model.conv1.features", -4, "must be greater than 0"),
-        ("model.num_columns", 65, "--model.num-columns 65 is more than 64"),
+        ("model.num_columns", 65, "--model.num-columns 65 must be from 1 to 64"),
         ("augment.pixel_scale", [1.0, 1.0], "augment.pixel_scale is "),
-        ("augment.pixel_scale", [1.0, 0.0, 1.0], "pixel-scale 0.0 must be greater"),
-        ("model.conv2.padding", [-1, 0], "--model.conv2.padding -1 0"),
+        (
+            "augment.pixel_scale",
+            [1.0, 0.0, 1.0],
+            "pixel-scale 1 0 1: 0 must",
+        ),
+        (
+            "model.conv2.padding",
+            [-1, 0],
+            "--model.conv2.padding -1 0: -1 must",
+        ),
         ("model.conv1.features", "96", "model.conv1.features is '96'"),
         ("model.fc8", None, "model.fc8 is 'None'"),
         ("num_epochs", float("inf"), "--num-epochs inf"),

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from alexnet_jax import options, presets
+from alexnet_jax import main, presets
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import lock
 from alexnet_jax.training import setup, workdir
@@ -49,13 +49,14 @@ def test_no_heavy_imports(module):
 
 
 def test_parse():
-    chosen = options.parse(
+    chosen = main.parse(
         ["--workdir", "w", "--preset", "cifar10"]
-        + ["--model.conv2.local-norm.place", "off", "--model.without", "conv3", "fc7"]
+        + ["--model.conv2.local-norm.position", "off"]
+        + ["--model.without", "conv3", "fc7"]
         + ["--optimizer.layer-rates", "conv1", "2", "0"]
     )
     base = presets.CIFAR10
-    assert chosen.config.model.conv2.local_norm.place == "off"
+    assert chosen.config.model.conv2.local_norm.position == "off"
     assert chosen.config.model.without == ("conv3", "fc7")
     assert chosen.config.optimizer.layer_rates == (("conv1", 2.0, 0.0),)
     assert chosen.config.data == base.data
@@ -92,7 +93,10 @@ MISTAKES = {
     "conv1 sees": (["--model.conv1.sees", "own"], "--model.conv1.sees own"),
     "layer": (["--optimizer.layer-rates", "conv9", "1", "0"], "names 'conv9'"),
     "zero": (["--batch-size", "0"], "--batch-size 0 must be greater than 0"),
-    "rate": (["--model.dropout-rate", "1"], "--model.dropout-rate 1.0"),
+    "rate": (
+        ["--model.dropout-rate", "1"],
+        "--model.dropout-rate 1 must be from 0 to below 1",
+    ),
 }
 
 
@@ -100,7 +104,7 @@ MISTAKES = {
 def test_mistakes(name, tmp_path, digits_dir):
     """A UserError before any work: nothing is written to the run directory."""
     arguments, message = MISTAKES[name]
-    chosen = options.parse(
+    chosen = main.parse(
         ["--workdir", str(tmp_path / "run"), "--data.data-dir", digits_dir, *arguments]
     )
     with pytest.raises(UserError) as raised:
@@ -147,6 +151,27 @@ def test_a_run_that_is_older_than_a_field_goes_on(tmp_path):
     data = dataclasses.replace(presets.DIGITS.data, squash=True)
     with pytest.raises(UserError, match="--data.squash: False there, True now"):
         workdir.open_workdir(tmp_path, dataclasses.replace(presets.DIGITS, data=data))
+
+
+def test_a_run_with_the_older_name_of_a_field_goes_on(tmp_path):
+    """Norms have a position, which was their place."""
+    workdir.open_workdir(tmp_path, presets.DIGITS)
+    path = tmp_path / "config.json"
+    older = path.read_text().replace('"position"', '"place"')
+    assert older.count('"place"') == 10
+    path.write_text(older)
+    assert workdir.read_config(tmp_path) == presets.DIGITS
+    workdir.open_workdir(tmp_path, presets.DIGITS)
+    assert '"place"' not in path.read_text()
+    path.write_text(older)
+    other = main.parse(
+        ["--workdir", "w", "--model.conv1.local-norm.position", "after_pool"]
+    )
+    with pytest.raises(UserError) as raised:
+        workdir.open_workdir(tmp_path, other.config)
+    assert raised.value.args[0].splitlines()[1:-1] == [
+        "  --model.conv1.local-norm.position: before_activation there, after_pool now"
+    ]
 
 
 @pytest.mark.parametrize("preset", presets.PRESETS)

@@ -228,14 +228,14 @@ def test_configurations_of_communication():
 
 TINY = presets.DIGITS.model
 BOTH_NORMS_OFF = {"local_norm": Norm(), "spatial_norm": Norm()}
-CAFFENET_NORM = Norm(place="after_pool", k=1.0, across_columns=True)
+CAFFENET_NORM = Norm(position="after_pool", k=1.0, across_columns=True)
 VARIANTS = {
     "plain": TINY,
     "tanh": dataclasses.replace(TINY, activation="tanh"),
     "no norm (148)": replace(TINY, conv1=BOTH_NORMS_OFF, conv2=BOTH_NORMS_OFF),
     "no norm in conv2 (167)": replace(TINY, conv2=BOTH_NORMS_OFF),
     "norm before ReLU in conv2 (166)": replace(
-        TINY, conv2={"local_norm": Norm(place="before_activation")}
+        TINY, conv2={"local_norm": Norm(position="before_activation")}
     ),
     "norm of the text": presets.ALEXNET_PAPER.model,
     "norm after pool": replace(TINY, conv1={"local_norm": CAFFENET_NORM}),

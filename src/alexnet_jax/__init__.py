@@ -21,10 +21,10 @@ __version__ = "0.1.0"
 
 # Importing the package stays cheap: JAX comes with the first use of one of these.
 _HOMES = {
-    "load": "loaded",
-    "Model": "loaded",
-    "Predictions": "loaded",
-    "extract_features": "extraction",
+    "load": "inference.trained_model",
+    "Model": "inference.trained_model",
+    "Predictions": "inference.trained_model",
+    "extract_features": "inference.feature_extraction",
 }
 __all__ = ["Model", "Predictions", "extract_features", "load"]
 

@@ -1,7 +1,16 @@
 """Checks of a configuration before any work: one clear message each, as `UserError`.
 
-Also the map sizes of a network, which are arithmetic on its configuration.
+Each number must lie in the range beside its field, in a configuration and in the
+options of any command; other checks relate several fields. Also the map sizes of a
+network, which are arithmetic on its configuration.
 """
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator
+from numbers import Real
+from typing import Annotated, Any
 
 from alexnet_jax.config import (
     CONV_LAYERS,
@@ -11,11 +20,11 @@ from alexnet_jax.config import (
     DenseLayer,
     ModelConfig,
     Pool,
+    Range,
 )
 from alexnet_jax.errors import UserError
 
-_MOST = 1_000_000  # of anything: more is a slip, or an attack on the memory
-_MOST_COLUMNS = 64  # each is an operation of its own in every layer
+_MAX_CHARS = 60  # of a value in a message
 
 
 def conv_layers(model: ModelConfig) -> dict[str, ConvLayer]:
@@ -33,7 +42,7 @@ def dense_layers(model: ModelConfig) -> dict[str, DenseLayer]:
 def map_sizes(model: ModelConfig, crop_size: int) -> dict[str, tuple[int, int]]:
     """Side of the maps of each convolutional layer, before and after its pooling.
 
-    n pixels give floor((n + padding - kernel) / stride) + 1 under convolution; see
+    A convolution of n pixels gives floor((n + padding - kernel) / stride) + 1; see
     `pooling.max_pool` for pooling. alexnet2012 at 224: 55/27, 27/13, 13, 13, 13/6.
     """
     sizes = {}
@@ -54,8 +63,8 @@ def _pooled(size: int, pool: Pool) -> int:
 
 
 def check_config(config: Config) -> None:
-    """Raises UserError for what can be seen from the configuration alone."""
-    _check_numbers(config)
+    """Raises UserError for a mistake that shows in the configuration alone."""
+    check_ranges(config)
     _check_columns(config.model)
     crop, stored = config.augment.crop_size, config.data.image_size
     if crop > stored:
@@ -66,7 +75,7 @@ def check_config(config: Config) -> None:
     for name, (size, pooled) in map_sizes(config.model, crop).items():
         if min(size, pooled) < 1:
             raise UserError(
-                f"the maps of {name} vanish: {size} pixels a side, {pooled} after "
+                f"the maps of {name} vanish: {size} pixels per side, {pooled} after "
                 f"pooling, from a crop of {crop}. Make --augment.crop-size larger, or "
                 f"--model.{name}.stride or --model.{name}.pool.window smaller."
             )
@@ -78,67 +87,88 @@ def check_config(config: Config) -> None:
             )
 
 
-def _check_numbers(config: Config) -> None:
-    positive = {
-        "--batch-size": config.batch_size,
-        "--microbatches": config.microbatches,
-        "--num-epochs": config.num_epochs,
-        "--model.num-columns": config.model.num_columns,
-        "--data.image-size": config.data.image_size,
-        "--augment.crop-size": config.augment.crop_size,
-        "--augment.shared-by": config.augment.shared_by,
-        "--run.log-every-steps": config.run.log_every_steps,
-        "--run.keep-checkpoints": config.run.keep_checkpoints,
-        "--optimizer.levels": config.optimizer.levels,
-        "--optimizer.bias-levels": config.optimizer.bias_levels,
-        "--optimizer.drop-factor": config.optimizer.drop_factor,
-    }
-    for name, layer in conv_layers(config.model).items():
-        positive[f"--model.{name}.features"] = layer.features
-        positive[f"--model.{name}.stride"] = layer.stride
-        positive[f"--model.{name}.kernel-size"] = layer.kernel_size
-        positive[f"--model.{name}.pool.window"] = layer.pool.window
-        positive[f"--model.{name}.pool.stride"] = layer.pool.stride
-        positive[f"--model.{name}.local-norm.size"] = layer.local_norm.size
-        positive[f"--model.{name}.spatial-norm.size"] = layer.spatial_norm.size
-        if not 0 <= min(layer.padding) <= max(layer.padding) < _MOST:
-            raise UserError(
-                f"--model.{name}.padding {layer.padding[0]} {layer.padding[1]} must be "
-                "0 or more."
-            )
-    for name, dense in dense_layers(config.model).items():
-        positive[f"--model.{name}.features"] = dense.features
-    optional = {
-        "--run.mesh.data": config.run.mesh.data,
-        "--run.mesh.column": config.run.mesh.column,
-        "--run.mesh.cpu-devices": config.run.mesh.cpu_devices,
-        "--run.num-workers": config.run.num_workers,
-        "--run.max-minutes": config.run.max_minutes,
-    }
-    positive |= {name: value for name, value in optional.items() if value is not None}
-    scale = config.augment.pixel_scale
-    positive["--augment.pixel-scale"] = (
-        min(scale) if isinstance(scale, tuple) else scale
+def check_ranges(options: Any, prefix: str = "--") -> None:
+    """Checks all numbers of a dataclass, and of those in it, against their ranges.
+
+    Args:
+        options: an instance whose numbers have a `Range` in their type.
+        prefix: of the names on the command line.
+
+    Raises:
+        UserError: a number lies outside its range, or is NaN or infinite.
+    """
+    hints = typing.get_type_hints(type(options), include_extras=True)
+    for field in dataclasses.fields(options):
+        value, hint = getattr(options, field.name), hints[field.name]
+        option = prefix + field.name.replace("_", "-")
+        if dataclasses.is_dataclass(value):
+            check_ranges(value, prefix if _is_unnamed(hint) else f"{option}.")
+        for number, allowed in _numbers(value, hint):
+            if not _is_within(number, allowed):
+                typed = f"{option} {_as_typed(value)}"
+                if isinstance(value, tuple):
+                    typed += f": {_as_typed(number)}"
+                raise UserError(f"{typed} must be {_described(allowed)}.")
+
+
+def _is_unnamed(hint: Any) -> bool:
+    """True where the command line has the fields without the name of the dataclass,
+    which is `tyro.conf.arg(name="")`."""
+    return any(getattr(note, "name", None) == "" for note in _notes(hint))
+
+
+def _notes(hint: Any) -> tuple[Any, ...]:
+    return getattr(hint, "__metadata__", ())
+
+
+def _numbers(value: Any, hint: Any) -> Iterator[tuple[Any, Range]]:
+    """The numbers in a value with their ranges, by the type of its field."""
+    kinds = typing.get_args(hint)
+    origin = typing.get_origin(hint)
+    if origin is Annotated:
+        yield from _numbers(value, kinds[0])
+        if isinstance(value, Real):
+            yield from ((value, n) for n in _notes(hint) if isinstance(n, Range))
+    elif origin is tuple and isinstance(value, tuple):
+        if kinds[-1] is ...:
+            kinds = (kinds[0],) * len(value)
+        for item, kind in zip(value, kinds, strict=False):
+            yield from _numbers(item, kind)
+    elif origin in (types.UnionType, typing.Union):  # int | None
+        for kind in kinds:
+            yield from _numbers(value, kind)
+
+
+def _is_within(number: float, allowed: Range) -> bool:
+    above = number > allowed.low if allowed.open_low else number >= allowed.low
+    below = number < allowed.high if allowed.open_high else number <= allowed.high
+    return above and below  # NaN is neither
+
+
+def _as_typed(value: Any) -> str:
+    """A value as on the command line, shortened if it is long."""
+    parts = value if isinstance(value, tuple) else (value,)
+    words = (
+        _as_typed(part) if isinstance(part, tuple) else str(part).removesuffix(".0")
+        for part in parts
     )
-    for name, value in positive.items():
-        if not value > 0:
-            raise UserError(f"{name} {value} must be greater than 0.")
-        if value > _MOST:
-            raise UserError(f"{name} {value:.4g} is more than {_MOST:,}.")
-    if not 0 <= config.model.dropout_rate < 1:
-        rate = config.model.dropout_rate
-        raise UserError(f"--model.dropout-rate {rate} must be from 0 to below 1.")
+    text = " ".join(words)
+    return text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]}..."
+
+
+def _described(allowed: Range) -> str:
+    if allowed.open_low:
+        end = "below" if allowed.open_high else "at most"
+        return f"greater than {allowed.low:,} and {end} {allowed.high:,}"
+    end = "to below" if allowed.open_high else "to"
+    return f"from {allowed.low:,} {end} {allowed.high:,}"
 
 
 def _check_columns(model: ModelConfig) -> None:
-    if model.num_columns > _MOST_COLUMNS:
-        raise UserError(
-            f"--model.num-columns {model.num_columns} is more than {_MOST_COLUMNS}."
-        )
     dense = dense_layers(model)
     for name, layer in (conv_layers(model) | dense).items():
         must_split = name != "fc8" or layer.sees == "own"
-        if layer.features < 1 or (must_split and layer.features % model.num_columns):
+        if must_split and layer.features % model.num_columns:
             raise UserError(
                 f"--model.{name}.features {layer.features} does not split into "
                 f"{model.num_columns} columns (--model.num-columns)."
@@ -158,7 +188,7 @@ def _check_columns(model: ModelConfig) -> None:
 
 def check_batch(config: Config, data_devices: int) -> None:
     """Raises UserError if the batch does not split over the devices along `data`, or
-    that of a device not into microbatches."""
+    the part of a device does not split into microbatches."""
     if config.batch_size % data_devices:
         raise UserError(
             f"--batch-size {config.batch_size} does not split over {data_devices} "

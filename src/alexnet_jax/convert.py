@@ -3,6 +3,7 @@
 Weights of AlexNet from one format into another.
 """
 
+import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from alexnet_jax.errors import UserError
+from alexnet_jax import command
+from alexnet_jax.config import MeshConfig
 
 # What is slow to import comes after the options have been read.
 if TYPE_CHECKING:
-    from alexnet_jax.weights.network_file import Weights
+    from alexnet_jax.weights.any_format import Hints
+    from alexnet_jax.weights.network import Network
 
 DESCRIPTION = """\
 Converts the weights of AlexNet from one format into another, exactly.
@@ -30,7 +33,7 @@ fit the network is named with both shapes. No pickle is ever loaded."""
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line says."""
+    """The options of the command."""
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """File or run directory to read."""
@@ -49,49 +52,53 @@ class Options:
     """Gives a .safetensors file the names and the layout of torchvision's."""
 
 
-def run(chosen: Options) -> str:
+def run(options: Options) -> str:
     """Converts, and returns what there is to say of it."""
-    from alexnet_jax.weights import any_format, exporting
+    from alexnet_jax.weights import any_format
 
-    write = exporting.writer(chosen.dest, as_torchvision=chosen.torchvision)
+    write = any_format.writer(options.dest, as_torchvision=options.torchvision)
     hints = any_format.Hints(
-        preset=chosen.preset,
-        mean=chosen.mean,
-        class_names=chosen.class_names,
-        checkpoint=chosen.checkpoint,
+        preset=options.preset,
+        mean=options.mean,
+        class_names=options.class_names,
+        checkpoint=options.checkpoint,
     )
-    found = any_format.read(chosen.source, hints)
-    write(chosen.dest, found)
-    size = chosen.dest.stat().st_size / 1e6
-    return f"{_described(found)}\nwrote {chosen.dest}, {size:,.1f} MB"
+    found = _read(options.source, hints)
+    write(options.dest, found)
+    size = options.dest.stat().st_size / 1e6
+    return f"{_described(found)}\nwrote {options.dest}, {size:,.1f} MB"
 
 
-def _described(found: "Weights") -> str:
-    from alexnet_jax.weights import network_file
+def _read(source: Path, hints: "Hints") -> "Network":
+    from alexnet_jax.inference import trained_model
+    from alexnet_jax.weights import any_format
+
+    if not source.is_dir():
+        return any_format.read(source, hints)
+    mesh = MeshConfig(data=1, column=1)
+    model = trained_model.load(source, checkpoint=hints.checkpoint, mesh=mesh)
+    network = dataclasses.replace(
+        model.network.on_host(), origin={"format": "run directory of alexnet_jax"}
+    )
+    return any_format.completed(network, source, hints)
+
+
+def _described(network: "Network") -> str:
+    from alexnet_jax.weights.network import describe_input
 
     count = sum(
-        array.size for kinds in found.params.values() for array in kinds.values()
+        array.size for kinds in network.params.values() for array in kinds.values()
     )
-    classes = found.config.model.num_classes
+    classes = network.config.model.num_classes
     lines = [f"{count:,} parameters, {classes:,} classes"]
-    lines += [f"{name}: {value}" for name, value in found.origin.items()]
-    return "\n  ".join([*lines, f"input: {network_file.describe_input(found)}"])
+    lines += [f"{name}: {value}" for name, value in network.origin.items()]
+    return "\n  ".join([*lines, f"input: {describe_input(network)}"])
 
 
 def main() -> int:
-    """Returns the exit code: 0 done, 1 the disk failed, 2 a mistake."""
-    chosen = tyro.cli(
-        Options, prog="python -m alexnet_jax.convert", description=DESCRIPTION
-    )
-    try:
-        print(run(chosen))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    """Returns the exit code; see `command`."""
+    options = command.parse(Options, "alexnet_jax.convert", DESCRIPTION)
+    return command.run(lambda: print(run(options)))
 
 
 if __name__ == "__main__":

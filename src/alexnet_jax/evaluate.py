@@ -8,18 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import tyro
-
-from alexnet_jax.config import MeshConfig
-from alexnet_jax.errors import DamagedRecord, UserError
+from alexnet_jax import command, config_checks
+from alexnet_jax.config import MeshConfig, NonNegative, Positive, Threads
+from alexnet_jax.errors import UserError
 
 # What is slow to import comes after the options have been read.
 if TYPE_CHECKING:
     from alexnet_jax.evaluation.ensemble import Answers
     from alexnet_jax.evaluation.test_sets import EvaluationSet
-    from alexnet_jax.inference.trained import Network
+    from alexnet_jax.inference.trained_model import Model
+    from alexnet_jax.weights.network import Network
 
 DESCRIPTION = """\
 Loss and errors of trained networks on all images of a split, none twice.
@@ -32,7 +32,7 @@ reported too. --dataset names another set in the tfds data directory; of ImageNe
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line says."""
+    """The options of the command."""
 
     workdir: tuple[Path, ...]
     """Run directories or weights files (.safetensors), one or more."""
@@ -42,7 +42,7 @@ class Options:
     """Which: newest, best (of the evaluations in training), or a step."""
     damaged: Literal["stop", "skip"] = "stop"
     """What a damaged record does: ends the evaluation, or is left out and counted."""
-    weights: tuple[float, ...] = ()
+    weights: tuple[NonNegative[float], ...] = ()
     """Of the members of an ensemble; none: equal."""
     dataset: str | None = None
     """tfds name of the set; none: that of the run."""
@@ -50,7 +50,7 @@ class Options:
     """Of the set; none: the run's evaluation split, or the usual one of --dataset."""
     data_dir: str | None = None
     """The tfds data directory; none: that of the run."""
-    batch_size: int | None = None
+    batch_size: Positive[int] | None = None
     """Images at a time, on all devices together; none: that of the run."""
     predictions: Path | None = None
     """Writes probabilities, labels and file names into this file (.npz)."""
@@ -59,92 +59,87 @@ class Options:
     per_class: Path | None = None
     """Writes a table of the errors of each class into this file (.csv)."""
     mesh: MeshConfig = MeshConfig()
-    num_workers: int | None = None
+    num_workers: Threads | None = None
     """Decoding threads; none: one for each core."""
 
 
-def run(chosen: Options) -> str:
+def run(options: Options) -> str:
     """Evaluates, writes what was asked for, and returns a table."""
-    import jax
+    config_checks.check_ranges(options)
+    from alexnet_jax.evaluation import result_files, test_sets
+    from alexnet_jax.inference import trained_model
 
-    from alexnet_jax.evaluation import ensemble, result_files, test_sets
-    from alexnet_jax.inference import trained
-
-    files = chosen.predictions, chosen.submission, chosen.per_class
+    files = options.predictions, options.submission, options.per_class
     result_files.check_writable(files)
-    weights = _weights(chosen)
-    mesh = ensemble.mesh_for(chosen.workdir, chosen.mesh)
-    with jax.set_mesh(mesh):
-        members = [
-            trained.load_network(path, chosen.checkpoint, mesh)
-            for path in chosen.workdir
-        ]
-        ask = partial(_ask, chosen=chosen, members=members, mesh=mesh, weights=weights)
-        if chosen.dataset == test_sets.CORRUPTED:
-            return _corruptions(ask)
-        data = members[0].config.data
-        spec = test_sets.find(
-            chosen.dataset or data.name,
-            chosen.split or (None if chosen.dataset else data.eval_split),
-        )
-        answers = ask(spec)
-    if chosen.predictions is not None:
-        result_files.write_predictions(chosen.predictions, answers)
-    if chosen.submission is not None:
-        result_files.write_submission(chosen.submission, answers)
-    if chosen.per_class is not None:
-        result_files.write_per_class(chosen.per_class, answers)
-    return _table(chosen, members, answers, spec)
+    weights = _weights(options)
+    members = [
+        trained_model.load(path, checkpoint=options.checkpoint, mesh=options.mesh)
+        for path in options.workdir
+    ]
+    ask = partial(_ask, options=options, members=members, weights=weights)
+    if options.dataset == test_sets.CORRUPTED:
+        return _corruptions(ask)
+    data = members[0].network.config.data
+    spec = test_sets.find(
+        options.dataset or data.name,
+        options.split or (None if options.dataset else data.eval_split),
+    )
+    answers = ask(spec)
+    if options.predictions is not None:
+        result_files.write_predictions(options.predictions, answers)
+    if options.submission is not None:
+        result_files.write_submission(options.submission, answers)
+    if options.per_class is not None:
+        result_files.write_per_class(options.per_class, answers)
+    return _table(options, members, answers, spec)
 
 
-def _weights(chosen: Options) -> tuple[float, ...]:
-    if not chosen.workdir:
+def _weights(options: Options) -> tuple[float, ...]:
+    if not options.workdir:
         raise UserError("--workdir: name one run directory or weights file, or more.")
-    weights = chosen.weights or (1.0,) * len(chosen.workdir)
-    if len(weights) != len(chosen.workdir) or min(weights) < 0 or not sum(weights):
+    weights = options.weights or (1.0,) * len(options.workdir)
+    if len(weights) != len(options.workdir) or min(weights) < 0 or not sum(weights):
         raise UserError(
             f"--weights {' '.join(map(str, weights))}: give one for each of the "
-            f"{len(chosen.workdir)} networks, none below 0, not all 0."
+            f"{len(options.workdir)} networks, none below 0, not all 0."
         )
     return weights
 
 
 def _ask(
     spec: "EvaluationSet",
-    chosen: Options,
-    members: "list[Network]",
-    mesh: Any,
+    options: Options,
+    members: "list[Model]",
     weights: tuple[float, ...],
 ) -> "Answers":
     from alexnet_jax.evaluation import ensemble, result_files
 
     opened = [
-        ensemble.open_set(member, spec, chosen.data_dir, chosen.damaged)
+        ensemble.open_set(member.network, spec, options.data_dir, options.damaged)
         for member in members
     ]
-    if chosen.submission is not None:
+    if options.submission is not None:
         result_files.devkit_ids(opened[0].class_names)
     return ensemble.ask(
         members,
         opened,
         spec,
-        mesh,
         weights=weights,
-        num_views=chosen.views,
-        batch_size=chosen.batch_size,
-        num_workers=chosen.num_workers,
+        num_views=options.views,
+        batch_size=options.batch_size,
+        num_workers=options.num_workers,
     )
 
 
 def _table(
-    chosen: Options, members: "list[Network]", answers: "Answers", spec: "EvaluationSet"
+    options: Options, members: "list[Model]", answers: "Answers", spec: "EvaluationSet"
 ) -> str:
     """The errors of each member and of the ensemble."""
     from alexnet_jax.evaluation import ensemble
 
     accepted = spec.accepted and ensemble.accepted_classes(answers, spec.accepted)
     rows = [
-        (_title(member), predicted)
+        (_title(member.network), predicted)
         for member, predicted in zip(members, answers.members, strict=True)
     ]
     if len(members) > 1:
@@ -158,7 +153,7 @@ def _table(
             f"{name:{width}}  {loss}  {found['top1_error']:11.2%}  "
             f"{found['top5_error']:11.2%}"
         )
-    views = "1 view" if spec.is_crop or chosen.views == 1 else "10 views"
+    views = "1 view" if spec.is_crop or options.views == 1 else "10 views"
     skipped = len(answers.source.skipped)
     head = (
         f"{answers.source.name} {answers.source.split}, {found['examples']:,} images, "
@@ -196,25 +191,9 @@ def _corruptions(ask: "Callable[[EvaluationSet], Answers]") -> str:
 
 
 def main() -> int:
-    """Returns the exit code: 0 done, 1 a damaged record or disk, 2 a mistake."""
-    chosen = tyro.cli(
-        Options, prog="python -m alexnet_jax.evaluate", description=DESCRIPTION
-    )
-    from alexnet_jax.system import devices
-
-    devices.request_cpu_devices(chosen.mesh)
-    try:
-        print(run(chosen))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (DamagedRecord, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nstopped; nothing has been written", file=sys.stderr)
-        return 130
-    return 0
+    """Returns the exit code; see `command`."""
+    options = command.parse(Options, "alexnet_jax.evaluate", DESCRIPTION)
+    return command.run(lambda: print(run(options)), mesh=options.mesh)
 
 
 if __name__ == "__main__":

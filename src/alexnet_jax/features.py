@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from alexnet_jax.config import MeshConfig
+from alexnet_jax import command, config_checks
+from alexnet_jax.config import MeshConfig, Positive, Threads
 from alexnet_jax.errors import UserError
 
 DESCRIPTION = """\
@@ -24,7 +25,7 @@ images, --linear-probe and --neighbours-of read a file that is there."""
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line says."""
+    """The options of the command."""
 
     images: Annotated[
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE ...")
@@ -51,49 +52,50 @@ class Options:
     """Prints the error of a linear classifier on each layer; needs labels."""
     neighbours_of: tuple[str, ...] = ()
     """Keys of images in the file whose nearest neighbours are printed, by layer."""
-    neighbours: int = 6
+    neighbours: Positive[int] = 6
     """How many neighbours of each."""
     checkpoint: str = "newest"
     """Which: newest, best (of the evaluations in training), or a step."""
-    batch_size: int | None = None
+    batch_size: Positive[int] | None = None
     """Images at a time, on all devices together; none: that of the run."""
     mesh: MeshConfig = MeshConfig()
-    num_workers: int | None = None
+    num_workers: Threads | None = None
     """Decoding threads; none: one for each core."""
 
 
-def run(chosen: Options) -> int:
+def run(options: Options) -> int:
     """Does what was asked for; returns the number of unreadable images."""
-    if chosen.list:
-        print(_listing(_workdir(chosen)))
+    config_checks.check_ranges(options)
+    if options.list:
+        print(_listing(_workdir(options)))
         return 0
-    output = chosen.output
+    output = options.output
     if output is None:
         raise UserError("--output: name the file of the features, fc7.npz for example.")
     problems = {}
-    chosen = _apart(chosen)
-    if chosen.images or chosen.dataset or chosen.split:
-        problems = _extract(chosen, output)
+    options = _apart(options)
+    if options.images or options.dataset or options.split:
+        problems = _extract(options, output)
         for key, reason in problems.items():
             print(f"{key}: {reason}", file=sys.stderr)
-    elif not (chosen.linear_probe or chosen.neighbours_of):
+    elif not (options.linear_probe or options.neighbours_of):
         raise UserError("no images: name files, folders, or a split of a dataset.")
-    _look_into(chosen, output)
+    _look_into(options, output)
     return len(problems)
 
 
-def _workdir(chosen: Options) -> Path:
-    if chosen.workdir is None:
+def _workdir(options: Options) -> Path:
+    if options.workdir is None:
         raise UserError(
             "--workdir: name the run directory or weights file of the network."
         )
-    return chosen.workdir
+    return options.workdir
 
 
 def _listing(path: Path) -> str:
-    from alexnet_jax.inference import activations, trained
+    from alexnet_jax.inference import activations, trained_model
 
-    shapes = activations.shapes(trained.read_config(path))
+    shapes = activations.shapes(trained_model.read_config(path))
     other: dict[str, list[str]] = {stage: [] for stage in shapes}
     layers = {stage.split(".")[0] for stage in shapes}
     for name in (*sorted(layers), *activations.CAFFE, *activations.TORCHVISION):
@@ -107,41 +109,41 @@ def _listing(path: Path) -> str:
     return "\n".join(lines)
 
 
-def _extract(chosen: Options, output: Path) -> dict[str, str]:
+def _extract(options: Options, output: Path) -> dict[str, str]:
     from alexnet_jax.inference import feature_extraction, feature_files, trained_model
 
     feature_files.check_output(output)
     model = trained_model.load(
-        _workdir(chosen), checkpoint=chosen.checkpoint, mesh=chosen.mesh
+        _workdir(options), checkpoint=options.checkpoint, mesh=options.mesh
     )
     return feature_extraction.extract_features(
         model,
-        chosen.images,
-        layers=chosen.layers,
+        options.images,
+        layers=options.layers,
         output=output,
-        dataset=chosen.dataset,
-        split=chosen.split,
-        data_dir=chosen.data_dir,
-        class_folders=chosen.class_folders,
-        batch_size=chosen.batch_size,
-        num_workers=chosen.num_workers,
+        dataset=options.dataset,
+        split=options.split,
+        data_dir=options.data_dir,
+        class_folders=options.class_folders,
+        batch_size=options.batch_size,
+        num_workers=options.num_workers,
     )
 
 
-def _apart(chosen: Options) -> Options:
+def _apart(options: Options) -> Options:
     """`--layers conv5 fc7 photos/`: what is there and no layer is an image."""
     from alexnet_jax.inference import activations
 
     after = tuple(
         one
-        for one in chosen.layers
+        for one in options.layers
         if not activations.is_name(one) and (one == "-" or Path(one).exists())
     )
-    layers = tuple(one for one in chosen.layers if one not in after)
-    return dataclasses.replace(chosen, layers=layers, images=chosen.images + after)
+    layers = tuple(one for one in options.layers if one not in after)
+    return dataclasses.replace(options, layers=layers, images=options.images + after)
 
 
-def _look_into(chosen: Options, output: Path) -> None:
+def _look_into(options: Options, output: Path) -> None:
     from alexnet_jax.inference import feature_files
 
     found = feature_files.read(output)
@@ -150,11 +152,11 @@ def _look_into(chosen: Options, output: Path) -> None:
     for layer in layers:
         shape = " x ".join(map(str, found[layer].shape[1:]))
         print(f"  {layer:16}  {shape}")
-    if chosen.linear_probe:
+    if options.linear_probe:
         _print_probe(found, layers)
-    for key in chosen.neighbours_of:
+    for key in options.neighbours_of:
         for layer in layers:
-            _print_neighbours(found, layer, key, chosen.neighbours)
+            _print_neighbours(found, layer, key, options.neighbours)
 
 
 def _print_probe(found: dict[str, Any], layers: "list[str]") -> None:
@@ -175,18 +177,9 @@ def _print_neighbours(found: dict[str, Any], layer: str, key: str, count: int) -
 
 
 def main() -> int:
-    """Returns the exit code: 0 done, 1 an image cannot be read, 2 a mistake."""
-    chosen = tyro.cli(
-        Options, prog="python -m alexnet_jax.features", description=DESCRIPTION
-    )
-    from alexnet_jax.system import devices
-
-    devices.request_cpu_devices(chosen.mesh)
-    try:
-        return 1 if run(chosen) else 0
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    """Returns the exit code; see `command`."""
+    options = command.parse(Options, "alexnet_jax.features", DESCRIPTION)
+    return command.run(lambda: run(options) and command.FAULT, mesh=options.mesh)
 
 
 if __name__ == "__main__":

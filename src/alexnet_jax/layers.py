@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from alexnet_jax import columns
-from alexnet_jax.config import Norm, Place, Sees
+from alexnet_jax.config import Norm, Position, Sees
 
 
 def local_response_norm(
@@ -95,10 +95,10 @@ def _inverse_power(y: jax.Array, beta: float) -> jax.Array:
 
 
 def normalize(
-    x: jax.Array, local: Norm, spatial: Norm, place: Place, num_columns: int
+    x: jax.Array, local: Norm, spatial: Norm, position: Position, num_columns: int
 ) -> jax.Array:
-    """The normalisations that stand at `place`, over maps first."""
-    if local.place == place:
+    """The normalisations that stand at `position`, over maps first."""
+    if local.position == position:
         x = local_response_norm(
             x,
             size=local.size,
@@ -108,7 +108,7 @@ def normalize(
             alpha_divided_by_n=local.alpha_divided_by_n,
             num_columns=1 if local.across_columns else num_columns,
         )
-    if spatial.place == place:
+    if spatial.position == position:
         x = spatial_response_norm(
             x,
             size=spatial.size,

@@ -1,32 +1,92 @@
 """The command: python -m alexnet_jax.main --workdir runs/
 
-Kept short, so that notebooks and tests use the functions that it calls. What is slow to
-import comes after the options have been read, so that --help answers at once.
+Trains a preset with any field of its configuration changed. What is slow to import
+comes after the options have been read, so that --help answers at once.
 """
 
+import argparse
+import re
 import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
-from alexnet_jax import options
+import tyro
+
+from alexnet_jax import command
 from alexnet_jax.config import Config
-from alexnet_jax.errors import DamagedRecord, Fault, UserError
-from alexnet_jax.system.interruption import EXIT_RESUME, Interrupted, Interruption
+from alexnet_jax.presets import PRESETS, PresetName
+from alexnet_jax.system.interruption import Interruption
+
+DESCRIPTION = """\
+Trains AlexNet as it was in 2012, its two columns on two devices.
+
+With no option but --workdir it learns handwritten digits in a few minutes. The same
+command again goes on where it was, or says that it is complete. Ctrl-C saves first.
+
+The values below are those of the preset; --preset NAME --help shows those of NAME."""
+
+SHORTER = """\
+conv2 to conv5 have the options of conv1, and fc7 and fc8 those of fc6; --help-all shows
+each with its value.
+"""
 
 
-def run(chosen: options.Options, interruption: Interruption) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of the command."""
+
+    workdir: Path
+    """Directory of the run: checkpoints, metrics, statistics."""
+    preset: PresetName = "digits"
+    """The configuration that the other options change."""
+    config: Annotated[Config, tyro.conf.arg(name="")]
+
+
+def parse(arguments: list[str]) -> Options:
+    """Reads the options; exits with a message and code 2 where they are wrong.
+
+    The preset is read first, since it gives the other options their defaults.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--preset", default="digits")
+    name = first.parse_known_args(arguments)[0].preset
+    if name not in PRESETS:
+        name = "digits"  # tyro refuses the wrong name below
+    default = Options(workdir=tyro.MISSING, preset=name, config=PRESETS[name])
+    program = "python -m alexnet_jax.main"
+    if "--help-all" in arguments or {"--help", "-h"} & set(arguments):
+        parser = tyro.extras.get_parser(
+            Options, prog=program, description=DESCRIPTION, default=default
+        )
+        everything = parser.format_help()
+        short = "--help-all" not in arguments
+        print(_without_repetition(everything) if short else everything)
+        sys.exit(0)
+    return tyro.cli(Options, args=arguments, prog=program, default=default)
+
+
+def _without_repetition(text: str) -> str:
+    """Leaves out the boxes of layers that have the options of another layer."""
+    repeated = r"╭─ model\.(conv[2-5]|fc[78])\b.*?╯\n?"
+    return re.sub(repeated, "", text, flags=re.DOTALL).rstrip() + "\n" + SHORTER
+
+
+def run(options: Options, interruption: Interruption) -> str:
     """Trains, and returns a few lines on how it ended."""
     from alexnet_jax import train
     from alexnet_jax.system import devices
 
-    devices.request_cpu_devices(chosen.config.run.mesh)
-    outcome = train.train_and_evaluate(chosen.config, chosen.workdir, interruption)
-    head = f"{chosen.workdir}: "
+    devices.request_cpu_devices(options.config.run.mesh)
+    outcome = train.train_and_evaluate(options.config, options.workdir, interruption)
+    head = f"{options.workdir}: "
     if outcome.was_complete:
         head += f"the run is complete, {outcome.step} steps. "
-        remedy = f"\nFor more: --num-epochs {2 * chosen.config.num_epochs:g}"
+        remedy = f"\nFor more: --num-epochs {2 * options.config.num_epochs:g}"
     else:
         head += f"trained for {outcome.step} steps. "
         remedy = ""
-    return head + _errors(outcome.evaluation, chosen.config) + remedy
+    return head + _errors(outcome.evaluation, options.config) + remedy
 
 
 def _errors(evaluation: dict[str, float], config: Config) -> str:
@@ -40,27 +100,17 @@ def _errors(evaluation: dict[str, float], config: Config) -> str:
     )
 
 
-def main() -> int:
-    """Returns the exit code: 0 done, 1 diverged or a fault, 2 a mistake, 75 saved."""
-    chosen = options.parse(sys.argv[1:])
-    minutes = chosen.config.run.max_minutes
+def _train(options: Options) -> None:
+    minutes = options.config.run.max_minutes
     with Interruption(minutes, owns_process=True) as interruption:
-        try:
-            print(run(chosen, interruption))
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        except (FloatingPointError, DamagedRecord, Fault) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-        except OSError as error:
-            kept = "what has been saved is kept, and the same command goes on"
-            print(f"error: {error}; {kept}", file=sys.stderr)
-            return 1
-        except Interrupted as stopped:
-            print(f"{stopped}; the same command goes on from there", file=sys.stderr)
-            return EXIT_RESUME
-    return 0
+        print(run(options, interruption))
+
+
+def main() -> int:
+    """Returns the exit code; see `command`."""
+    options = parse(sys.argv[1:])
+    kept = "what has been saved is kept, and the same command goes on"
+    return command.run(lambda: _train(options), stopped=kept)
 
 
 if __name__ == "__main__":

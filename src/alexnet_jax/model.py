@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from alexnet_jax import columns, layers, pooling
-from alexnet_jax.config import ConvLayer, DenseLayer, ModelConfig, Place
+from alexnet_jax.config import ConvLayer, DenseLayer, ModelConfig, Position
 
 
 class AlexNet(nn.Module):
@@ -86,11 +86,11 @@ class AlexNet(nn.Module):
         return x
 
     def _normalize(
-        self, name: str, layer: ConvLayer, place: Place, x: jax.Array
+        self, name: str, layer: ConvLayer, position: Position, x: jax.Array
     ) -> jax.Array:
         local, spatial = layer.local_norm, layer.spatial_norm
-        x = layers.normalize(x, local, spatial, place, self.config.num_columns)
-        if place in (local.place, spatial.place):
+        x = layers.normalize(x, local, spatial, position, self.config.num_columns)
+        if position in (local.position, spatial.position):
             self.sow("intermediates", f"{name}_norm", x)
         return x
 

@@ -3,6 +3,7 @@
 What a trained network sees in images.
 """
 
+import contextlib
 import csv
 import json
 import sys
@@ -13,14 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import tyro
 
-from alexnet_jax.config import MeshConfig
+from alexnet_jax import command, config_checks
+from alexnet_jax.config import MeshConfig, Positive, Threads
 from alexnet_jax.errors import UserError
 
 # What is slow to import comes after the options have been read.
 if TYPE_CHECKING:
-    from alexnet_jax.data.user_images import Pictures
+    from alexnet_jax.data.source import Source
     from alexnet_jax.inference.batched import Part
-    from alexnet_jax.inference.trained import Network
+    from alexnet_jax.weights.network import Network
 
 DESCRIPTION = """\
 The most probable classes of images, best first.
@@ -32,7 +34,7 @@ a line of its own, and the others go on."""
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line says."""
+    """The options of the command."""
 
     images: Annotated[
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE ...")
@@ -42,7 +44,7 @@ class Options:
     """Run directory of the network, or its weights file (.safetensors)."""
     views: Literal[1, 10] = 1
     """1: the centre; 10: corners, centre and their mirror images, as in the paper."""
-    best: int = 5
+    best: Positive[int] = 5
     """How many classes of each image."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Prints an object a line instead of the table."""
@@ -56,10 +58,10 @@ class Options:
     """The tfds data directory; none: that of the run."""
     checkpoint: str = "newest"
     """Which: newest, best (of the evaluations in training), or a step."""
-    batch_size: int | None = None
+    batch_size: Positive[int] | None = None
     """Images at a time, on all devices together; none: that of the run."""
     mesh: MeshConfig = MeshConfig()
-    num_workers: int | None = None
+    num_workers: Threads | None = None
     """Decoding threads; none: one for each core."""
 
 
@@ -83,52 +85,46 @@ class Answer(NamedTuple):
     problem: str | None
 
 
-def answers(chosen: Options) -> Iterator[Answer]:
+def answers(options: Options) -> Iterator[Answer]:
     """Opens the network, then answers image by image; memory does not grow."""
-    import jax
-
     from alexnet_jax.data import user_images
-    from alexnet_jax.inference import batched, predictions, trained_model
+    from alexnet_jax.inference import predictions, trained_model
 
     model = trained_model.load(
-        chosen.workdir, checkpoint=chosen.checkpoint, mesh=chosen.mesh
+        options.workdir, checkpoint=options.checkpoint, mesh=options.mesh
     )
-    config = model.network.config
-    pictures = user_images.open_inputs(
-        config,
-        chosen.images,
-        dataset=chosen.dataset,
-        split=chosen.split,
-        data_dir=chosen.data_dir,
+    source = user_images.open_inputs(
+        model.network.config,
+        options.images,
+        dataset=options.dataset,
+        split=options.split,
+        data_dir=options.data_dir,
     )
-    with jax.set_mesh(model.mesh):
-        for part in batched.each_batch(
-            predictions.log_probabilities,
-            model.network,
-            pictures.source,
-            model.mesh,
-            batch_size=chosen.batch_size or config.batch_size,
-            num_workers=chosen.num_workers,
-            config=config,
-            num_views=chosen.views,
-        ):
-            yield from _answers_of(part, pictures, model.network, chosen.best)
+    parts = model.each_batch(
+        predictions.log_probabilities,
+        source,
+        batch_size=options.batch_size,
+        num_workers=options.num_workers,
+        num_views=options.views,
+    )
+    with contextlib.closing(parts):
+        for part in parts:
+            yield from _answers_of(part, source, model.network, options.best)
 
 
 def _answers_of(
-    part: "Part", pictures: "Pictures", network: "Network", best: int
+    part: "Part", source: "Source", network: "Network", best: int
 ) -> Iterator[Answer]:
     import numpy as np
 
     from alexnet_jax.data import class_names
     from alexnet_jax.inference import trained_model
 
-    source = pictures.source
     words = class_names.readable(network.class_names, network.config.model.num_classes)
     names = network.class_names or words
     truth = class_names.readable(source.class_names, source.num_classes or 0)
     for index, row in enumerate(np.exp(part.found), start=part.start):
-        problem = pictures.problem(index)
+        problem = source.skipped.get(index)
         label = part.label[index - part.start]
         known = truth[label] if truth and label >= 0 else None
         places = [] if problem else trained_model.best_classes(row, best)
@@ -156,20 +152,19 @@ def print_csv(answer: Answer) -> None:
         writer.writerow([answer.image, answer.label, rank, *guess])
 
 
-def run(chosen: Options) -> int:
+def run(options: Options) -> int:
     """Prints the answers as they come; returns the number of unreadable images."""
-    if chosen.json and chosen.csv:
+    config_checks.check_ranges(options)
+    if options.json and options.csv:
         raise UserError("--json and --csv: choose one.")
-    if chosen.best < 1:
-        raise UserError(f"--best {chosen.best}: there must be one class at least.")
     show: Callable[[Answer], None] = print_table
-    if chosen.json:
+    if options.json:
         show = print_json
-    if chosen.csv:
+    if options.csv:
         show = print_csv
         print("image,label,rank,class,name,probability")
     problems = 0
-    for answer in answers(chosen):
+    for answer in answers(options):
         if answer.problem is None:
             show(answer)
         else:
@@ -180,18 +175,9 @@ def run(chosen: Options) -> int:
 
 
 def main() -> int:
-    """Returns the exit code: 0 done, 1 an image cannot be read, 2 a mistake."""
-    chosen = tyro.cli(
-        Options, prog="python -m alexnet_jax.predict", description=DESCRIPTION
-    )
-    from alexnet_jax.system import devices
-
-    devices.request_cpu_devices(chosen.mesh)
-    try:
-        return 1 if run(chosen) else 0
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    """Returns the exit code; see `command`."""
+    options = command.parse(Options, "alexnet_jax.predict", DESCRIPTION)
+    return command.run(lambda: run(options) and command.FAULT, mesh=options.mesh)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from alexnet_jax import command, config_checks
+from alexnet_jax.config import NonNegative, Threads
 from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.source_images import Form
 
@@ -28,7 +30,7 @@ python -m alexnet_jax.main --preset alexnet2012 --workdir runs/alexnet2012"""
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line says."""
+    """The options of the command."""
 
     source: str | None = None
     """A folder with ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar; or a folder of
@@ -43,46 +45,47 @@ class Options:
     fastest to read. May be asked for later."""
     devkit: Path | None = None
     """ILSVRC2012_devkit_t12.tar.gz, whose validation labels then hold, not tfds's."""
-    max_unreadable: int = 100
+    max_unreadable: NonNegative[int] = 100
     """Images that may be unreadable; they are listed and left out."""
-    num_workers: int | None = None
+    num_workers: Threads | None = None
     """Threads; none: one for each core."""
     check: bool = False
     """Reads the prepared dataset again, all of it, and reports."""
 
 
-def run(chosen: Options) -> int:
+def run(options: Options) -> int:
     """Prepares, checks, or both; returns the exit code."""
+    config_checks.check_ranges(options)
     from alexnet_jax.data import tfds_records
     from alexnet_jax.preparation import verification, write_dataset, write_raw
     from alexnet_jax.system.progress import ImageCounter
 
-    data_dir = tfds_records.directory_of(chosen.data_dir)
-    name = chosen.name
-    if chosen.source is not None:
-        originals = _open(chosen.source, data_dir, chosen.devkit)
-        name = name or f"{originals.name}_{chosen.form.image_size}"
+    data_dir = tfds_records.directory_of(options.data_dir)
+    name = options.name
+    if options.source is not None:
+        originals = _open(options.source, data_dir, options.devkit)
+        name = name or f"{originals.name}_{options.form.image_size}"
         _say(originals, data_dir / name)
-        _check_space(originals, data_dir, name, chosen)
+        _check_space(originals, data_dir, name, options)
         write_dataset.write_dataset(
             originals,
             name,
             data_dir,
-            chosen.form,
-            num_workers=chosen.num_workers,
-            max_unreadable=chosen.max_unreadable,
+            options.form,
+            num_workers=options.num_workers,
+            max_unreadable=options.max_unreadable,
             count=ImageCounter,
         )
-    elif not (chosen.check or chosen.raw) or name is None:
+    elif not (options.check or options.raw) or name is None:
         raise UserError(
             "say what to prepare with --source, or what to --check with --name."
         )
-    if chosen.raw:
-        write_raw.write_raw(name, data_dir, chosen.num_workers, ImageCounter)
-    if chosen.check:
+    if options.raw:
+        write_raw.write_raw(name, data_dir, options.num_workers, ImageCounter)
+    if options.check:
         return _report(
             *verification.check(
-                name, data_dir, num_workers=chosen.num_workers, count=ImageCounter
+                name, data_dir, num_workers=options.num_workers, count=ImageCounter
             )
         )
     print("\n".join(verification.summary(name, data_dir)))
@@ -118,14 +121,14 @@ def _say(originals: "Originals", place: Path) -> None:
 
 
 def _check_space(
-    originals: "Originals", data_dir: Path, name: str, chosen: Options
+    originals: "Originals", data_dir: Path, name: str, options: Options
 ) -> None:
     """Raises UserError if the disk hasn't the space that the dataset will take."""
     from alexnet_jax.preparation.conversion import stored_size
 
-    each = chosen.form.image_size**2 * 3 if chosen.raw else 0
+    each = options.form.image_size**2 * 3 if options.raw else 0
     needed = sum(
-        split.num_images * (each + stored_size(split, chosen.form))
+        split.num_images * (each + stored_size(split, options.form))
         for split in originals.splits.values()
     )
     there = sum(
@@ -137,7 +140,7 @@ def _check_space(
         raise UserError(
             f"the dataset takes about {needed / 1e9:.1f} GB, {there / 1e9:.1f} of them "
             f"are there, and {place} has {free / 1e9:.1f} GB left: name another place "
-            "with --data-dir" + (", or leave out --raw." if chosen.raw else ".")
+            "with --data-dir" + (", or leave out --raw." if options.raw else ".")
         )
 
 
@@ -150,21 +153,9 @@ def _report(found: list[str], faults: list[str]) -> int:
 
 
 def main() -> int:
-    """Returns the exit code: 0 done, 1 faults found, 2 a mistake."""
-    chosen = tyro.cli(
-        Options, prog="python -m alexnet_jax.prepare", description=DESCRIPTION
-    )
-    try:
-        return run(chosen)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from there", file=sys.stderr)
-        return 130
-    except OSError as error:
-        print(f"error: {error}; the same command goes on from there", file=sys.stderr)
-        return 2
+    """Returns the exit code; see `command`."""
+    options = command.parse(Options, "alexnet_jax.prepare", DESCRIPTION)
+    return command.run(lambda: run(options), stopped=command.GOES_ON)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from alexnet_jax import (
 from alexnet_jax.config import Config
 from alexnet_jax.data import loader
 from alexnet_jax.errors import DamagedRecord, Fault
-from alexnet_jax.system import crash_report, devices, memory
+from alexnet_jax.system import crash_report, devices
 from alexnet_jax.system.interruption import Interrupted, Interruption
 from alexnet_jax.train_step import TrainState
 from alexnet_jax.training import checkpoint, setup
@@ -60,7 +60,7 @@ def train_and_evaluate(
     with contextlib.ExitStack() as stack:
         if interruption is None:
             interruption = stack.enter_context(Interruption(config.run.max_minutes))
-        stack.enter_context(memory.explained(config))
+        stack.enter_context(devices.out_of_memory_explained(config))
         run = setup.set_up(config, directory)
         stack.callback(run.lock.release)
         stack.enter_context(crash_report.written_on_abort(directory))

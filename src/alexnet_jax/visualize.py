@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from alexnet_jax.config import MeshConfig
-from alexnet_jax.errors import UserError
+from alexnet_jax import command, config_checks
+from alexnet_jax.config import MeshConfig, Positive, Seed, Threads
 
 # What is slow to import comes after the options have been read.
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ makes of an image."""
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line says."""
+    """The options of the command."""
 
     figure: tyro.conf.Positional[
         Literal["kernels", "predictions", "neighbours", "curves", "maps"]
@@ -44,15 +44,15 @@ class Options:
     """Run directory of the network, or its weights file (.safetensors)."""
     out: Path | None = None
     """Folder of the files; none: figures/ in the run directory or beside the file."""
-    count: int | None = None
+    count: Positive[int] | None = None
     """Images of predictions (none: 8), of neighbours (none: 5)."""
-    seed: int = 0
+    seed: Seed = 0
     """Chooses the images of the split."""
     layer: str = "fc7"
     """By which neighbours are near."""
-    neighbours: int = 6
+    neighbours: Positive[int] = 6
     """Neighbours of each image."""
-    among: int | None = None
+    among: Positive[int] | None = None
     """Looks for neighbours among so many training images only, the first."""
     dataset: str | None = None
     """tfds name of another set to take images of."""
@@ -63,12 +63,14 @@ class Options:
     checkpoint: str = "newest"
     """Which: newest, best (of the evaluations in training), or a step."""
     mesh: MeshConfig = MeshConfig()
-    num_workers: int | None = None
+    num_workers: Threads | None = None
     """Decoding threads; none: one for each core."""
 
 
 def run(options: Options) -> str:
     """Draws the figure, writes the files, and returns what there is to say of it."""
+    config_checks.check_ranges(options)
+    config_checks.check_ranges(options)
     from alexnet_jax.figures import curves, drawing
 
     drawing.new_figure(1, 1)  # whether that is possible
@@ -110,7 +112,7 @@ def _shown(model: "Model", options: Options, count: int) -> "Shown":
 
     config = model.network.config
     split = None if options.images else options.split or config.data.eval_split
-    pictures = user_images.open_inputs(
+    source = user_images.open_inputs(
         config,
         options.images,
         dataset=options.dataset,
@@ -118,8 +120,8 @@ def _shown(model: "Model", options: Options, count: int) -> "Shown":
         data_dir=options.data_dir,
     )
     if options.images:
-        return shown_images.first(model, pictures, options.count)
-    return shown_images.by_chance(model, pictures, options.count or count, options.seed)
+        return shown_images.first(model, source, options.count)
+    return shown_images.by_chance(model, source, options.count or count, options.seed)
 
 
 def _neighbours(model: "Model", options: Options) -> tuple[Any, str]:
@@ -150,19 +152,9 @@ def _neighbours(model: "Model", options: Options) -> tuple[Any, str]:
 
 
 def main() -> int:
-    """Returns the exit code: 0 done, 2 a mistake."""
-    chosen = tyro.cli(
-        Options, prog="python -m alexnet_jax.visualize", description=DESCRIPTION
-    )
-    from alexnet_jax.system import devices
-
-    devices.request_cpu_devices(chosen.mesh)
-    try:
-        print(run(chosen))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    """Returns the exit code; see `command`."""
+    options = command.parse(Options, "alexnet_jax.visualize", DESCRIPTION)
+    return command.run(lambda: print(run(options)), mesh=options.mesh)
 
 
 if __name__ == "__main__":

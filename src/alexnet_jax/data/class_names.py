@@ -8,13 +8,15 @@ import numpy as np
 
 from alexnet_jax.data import ilsvrc2012
 from alexnet_jax.errors import UserError
+from alexnet_jax.system import atomic_files
 
 FILE = "classes.txt"
 
 
 def write(workdir: Path, names: list[str]) -> None:
     """Notes the names in a run directory, one a line."""
-    (workdir / FILE).write_text("".join(f"{name}\n" for name in names))
+    lines = "".join(f"{name}\n" for name in names)
+    atomic_files.write_bytes(workdir / FILE, lines.encode())
 
 
 def read(workdir: Path) -> list[str] | None:

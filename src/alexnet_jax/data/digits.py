@@ -6,6 +6,7 @@ ImageNet job does. (UCI optical recognition of handwritten digits, 8x8 pixels.)
 
 import contextlib
 import io
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from alexnet_jax.errors import UserError
+from alexnet_jax.system.streams import print_line
 
 _TEST_EVERY = 5
 _INK = 16  # the highest value in scikit-learn's arrays
@@ -79,7 +81,7 @@ def prepare(data_dir: str | None) -> None:
     builder = Digits(data_dir=data_dir, file_format="array_record")
     if builder.data_path.exists():
         return
-    print(f"preparing the digits in {builder.data_path}", flush=True)
+    print_line(f"preparing the digits in {builder.data_path}", sys.stdout)
     tfds.disable_progress_bar()
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # tfds talks of a download

@@ -1,7 +1,7 @@
 """Mean image and RGB covariance of a training set (paper sections 2 and 4.1)."""
 
 import io
-import os
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ import numpy as np
 from alexnet_jax.data import decoding
 from alexnet_jax.data.source import Source
 from alexnet_jax.errors import UserError
-from alexnet_jax.system import threads
+from alexnet_jax.system import atomic_files, threads
+from alexnet_jax.system.streams import print_line
 
 FILE = "statistics.npz"
 _CHUNK = 16  # images that are summed up together
@@ -132,7 +133,8 @@ def load_or_compute(
             if fingerprint == source.fingerprint:
                 save(path, found, fingerprint)
                 return found
-        print(f"computing the mean image of {source.num_examples} images", flush=True)
+        text = f"computing the mean image of {source.num_examples} images"
+        print_line(text, sys.stdout)
         found = compute(source, num_workers=num_workers)
         save(path, found, source.fingerprint)
         return found
@@ -147,14 +149,13 @@ def load_or_compute(
 
 def save(path: Path, found: Statistics, fingerprint: str) -> None:
     """Writes the whole file or nothing."""
-    partial = path.with_suffix(".partial.npz")
-    np.savez(
-        partial,
-        mean_image=found.mean_image,
-        covariance=found.covariance,
-        fingerprint=np.array(fingerprint),
-    )
-    os.replace(partial, path)
+    with atomic_files.replacing(path) as partial:
+        np.savez(
+            partial,
+            mean_image=found.mean_image,
+            covariance=found.covariance,
+            fingerprint=np.array(fingerprint),
+        )
 
 
 def load(path: Path) -> Statistics:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_jax.system import atomic_files
 from alexnet_jax.system.random_access import RandomAccessFile
 
 FOLDER = "raw"
@@ -64,16 +65,12 @@ def _labels(path: Path, num_examples: int) -> np.ndarray:
 
 def write_shard(path: Path, examples: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
     """Writes a shard from batches of pixels and labels: all of it or nothing."""
-    partial = path.with_suffix(".partial")
     labels = []
-    with open(partial, "wb") as file:
+    with atomic_files.replacing(path) as partial, open(partial, "wb") as file:
         for pixels, label in examples:
             file.write(np.ascontiguousarray(pixels).data)
             labels.append(label.astype(LABEL))
         file.write(np.concatenate(labels).tobytes())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def shard_bounds(shard_lengths: list[int]) -> list[tuple[int, int]]:

@@ -41,8 +41,8 @@ class Source:
     """Examples with an encoded "image", a "label", and what else the dataset has."""
     fetch: Fetch
     skip_damaged: bool = False
-    skipped: set[int] = field(default_factory=set)
-    """Damaged examples that were left out so far."""
+    skipped: dict[int, str] = field(default_factory=dict)
+    """Damaged examples that were left out so far, each with the reason."""
 
     @property
     def num_classes(self) -> int | None:
@@ -71,8 +71,13 @@ class Source:
             except (ValueError, RuntimeError, IndexError, OSError) as error:
                 if not self.skip_damaged:
                     raise DamagedRecord(self._damage(int(index), error)) from error
-                self.skipped.add(int(index))
+                reason = getattr(error, "strerror", None) or str(error)
+                self.skipped[int(index)] = reason
                 image[row], label[row] = 0, -1
+
+    def problems(self) -> dict[str, str]:
+        """The reasons of `skipped` by the names of the examples."""
+        return {self.key(index): self.skipped[index] for index in sorted(self.skipped)}
 
     def _damage(self, index: int, error: Exception) -> str:
         try:

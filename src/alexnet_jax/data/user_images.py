@@ -1,45 +1,32 @@
-"""Files, folders, arrays: pictures of users as a source of examples.
+"""Images of users as a source of examples: files, folders, arrays.
 
 They pass through the same loader as a dataset. One that cannot be read does not stop
-the others: it is noted, with its reason.
+the others: `Source.skipped` has its reason. Beyond what images of a dataset need, the
+orientation that a camera noted is applied, and transparent pixels are white.
 """
 
 import dataclasses
+import io
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import ExifTags, Image
 
 from alexnet_jax.config import Config
-from alexnet_jax.data import photographs
-from alexnet_jax.data.photographs import Picture
+from alexnet_jax.data import decoding
 from alexnet_jax.data.source import Source, open_source
 from alexnet_jax.errors import UserError
 
 STANDARD_INPUT = "-"
 
+# A file, an array of pixels, or an image of Pillow.
+Picture = Any
 
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures as a source, and what is wrong with some."""
-
-    source: Source
-    reasons: dict[int, str] = field(default_factory=dict)
-
-    def problem(self, index: int) -> str | None:
-        """Why an example could not be read, once it should have been."""
-        if index not in self.source.skipped:
-            return None
-        return self.reasons.get(index, "a damaged record")
-
-    def problems(self) -> dict[str, str]:
-        """What could not be read so far: reasons by key."""
-        return {
-            self.source.key(index): str(self.problem(index))
-            for index in sorted(self.source.skipped)
-        }
+_QUARTERS = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}  # turns against the clock, by EXIF
+_MIRRORED = (2, 4, 5, 7)
 
 
 def open_inputs(
@@ -50,7 +37,7 @@ def open_inputs(
     split: str | None,
     data_dir: str | None,
     class_names: list[str] | None = None,
-) -> Pictures:
+) -> Source:
     """What a command is to look at: files and folders, or a split of a dataset.
 
     Args:
@@ -73,7 +60,7 @@ def open_inputs(
         label="label" if dataset else config.data.label,
         damaged="skip",
     )
-    return Pictures(open_source(settings, split or config.data.eval_split))
+    return open_source(settings, split or config.data.eval_split)
 
 
 def find(arguments: Sequence[str | Path]) -> list[Path]:
@@ -100,7 +87,7 @@ def _meant(argument: str | Path) -> Iterator[Path]:
         lines = (line.strip() for line in sys.stdin)
         yield from (Path(line) for line in lines if line)
     elif Path(argument).is_dir():
-        known = photographs.suffixes()
+        known = suffixes()
         below = Path(argument).rglob("*")
         yield from sorted(path for path in below if path.suffix.lower() in known)
     else:
@@ -113,27 +100,22 @@ def open_pictures(
     class_names: list[str] | None = None,
     *,
     squash: bool = False,
-) -> Pictures:
+) -> Source:
     """A source of pictures, uint8 `[size, size, 3]`, RGB 0-255.
 
     Args:
-        pictures: see `photographs.read_into`.
+        pictures: see `read_into`.
         class_names: where given, the label of a file is the folder that it lies in;
             otherwise pictures have none.
-        squash: see `photographs.read_into`.
+        squash: see `read_into`.
     """
-    reasons: dict[int, str] = {}
     labels = _labels(pictures, class_names)
 
     def fetch(index: int, out: np.ndarray) -> int:
-        try:
-            photographs.read_into(pictures[index], out, squash=squash)
-        except (ValueError, OSError) as error:
-            reasons[index] = getattr(error, "strerror", None) or str(error)
-            raise
+        read_into(pictures[index], out, squash=squash)
         return int(labels[index])
 
-    source = Source(
+    return Source(
         name="pictures",
         split="all",
         num_examples=len(pictures),
@@ -145,7 +127,6 @@ def open_pictures(
         fetch=fetch,
         skip_damaged=True,
     )
-    return Pictures(source, reasons)
 
 
 def _name(index: int, picture: Picture) -> str:
@@ -159,9 +140,100 @@ def _labels(pictures: Sequence[Picture], class_names: list[str] | None) -> np.nd
     return np.array([place.get(Path(one).parent.name, -1) for one in pictures])
 
 
-def refuse_problems(pictures: Pictures) -> None:
+def refuse_problems(source: Source) -> None:
     """Raises UserError that names each picture that could not be read, and why."""
-    problems = pictures.problems()
+    problems = source.problems()
     if problems:
         lines = [f"{key}: {problem}" for key, problem in problems.items()]
         raise UserError("images that cannot be read:\n" + "\n".join(lines))
+
+
+def suffixes() -> set[str]:
+    """The suffixes of files that Pillow reads, ".jpg" among them."""
+    known = Image.registered_extensions()
+    # Pillow knows films and tables of numbers too, but by name only.
+    return {
+        suffix
+        for suffix, form in known.items()
+        if form in Image.OPEN and Image.MIME.get(form, "").startswith("image/")
+    }
+
+
+def read_into(picture: Picture, out: np.ndarray, *, squash: bool = False) -> None:
+    """Puts the centre square of a picture, scaled, into uint8 `[size, size, 3]`.
+
+    The same pixels as those of a dataset's images: shorter side scaled to `size`, the
+    centre taken (paper section 2). See `images.fit`.
+
+    Args:
+        picture: a path; uint8 pixels 0-255, RGB `[height, width, 3]` or grey
+            `[height, width]`; or an image of Pillow.
+        squash: all of it, whatever its proportions, instead of the centre square.
+
+    Raises:
+        ValueError: it is no image, a damaged one, or has other pixels.
+        OSError: the file cannot be read.
+    """
+    if isinstance(picture, str | Path):
+        _read_file_into(Path(picture), out, squash)
+        return
+    pixels = _pixels(picture)
+    out[...] = decoding.fit(pixels, out.shape[0], squash=squash)
+
+
+def _read_file_into(path: Path, out: np.ndarray, squash: bool) -> None:
+    encoded = path.read_bytes()
+    orientation, transparent = _header(encoded)
+    if transparent:
+        decoding.decode(encoded)  # says what is wrong with a damaged file
+        with Image.open(io.BytesIO(encoded)) as image:
+            read_into(image, out, squash=squash)
+    elif orientation == 1:
+        decoding.read_into(encoded, out, squash=squash)
+    else:
+        pixels = upright(decoding.decode(encoded), orientation)
+        out[...] = decoding.fit(pixels, out.shape[0], squash=squash)
+
+
+def _header(encoded: bytes) -> tuple[int, bool]:
+    """Orientation by EXIF, 1 to 8, and whether there are transparent pixels."""
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            decoding.check_size(image.height, image.width)
+            return _orientation(image), image.has_transparency_data
+    # `decode` says what is wrong.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return 1, False
+
+
+def _orientation(image: Image.Image) -> int:
+    return image.getexif().get(ExifTags.Base.Orientation, 1)
+
+
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turns and mirrors `[height, width, 3]` as EXIF's orientation says, 1 to 8."""
+    turned = np.rot90(pixels, _QUARTERS.get(orientation, 0))
+    if orientation in _MIRRORED:
+        turned = turned[:, ::-1]
+    return np.ascontiguousarray(turned)
+
+
+def _pixels(picture: Any) -> np.ndarray:
+    """uint8 `[height, width, 3]` of an array or of an image of Pillow."""
+    if isinstance(picture, Image.Image):
+        shown = picture
+        if picture.has_transparency_data:
+            over = picture.convert("RGBA")
+            shown = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
+        return upright(decoding.rgb(shown), _orientation(picture))
+    pixels = np.asarray(picture)
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
+        raise ValueError(
+            f"an array of {pixels.dtype} {list(pixels.shape)}: give uint8 pixels on "
+            "0-255, [height, width, 3] or [height, width]"
+        )
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        pixels = np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)
+    if pixels.shape[2] != 3:
+        raise ValueError(f"an array of {pixels.shape[2]} channels: give 3, RGB")
+    return np.ascontiguousarray(pixels)

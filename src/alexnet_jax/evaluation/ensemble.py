@@ -1,22 +1,21 @@
 """One network or several on a set of images: what each says, and all together."""
 
-import dataclasses
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import jax
 import numpy as np
-from jax.sharding import Mesh
 
-from alexnet_jax import columns, metrics
-from alexnet_jax.config import DataConfig, MeshConfig
+from alexnet_jax import metrics
+from alexnet_jax.config import DataConfig
 from alexnet_jax.data import class_names
 from alexnet_jax.data.source import Source, open_source
 from alexnet_jax.errors import UserError
 from alexnet_jax.evaluation.test_sets import EvaluationSet
-from alexnet_jax.inference import predictions, trained
-from alexnet_jax.inference.trained import Network
+from alexnet_jax.inference import predictions
+from alexnet_jax.inference.trained_model import Model
+from alexnet_jax.system.progress import ImageCounter
+from alexnet_jax.weights.network import Network
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,6 @@ class Answers:
     """Logarithms of probabilities of each network, float32 `[examples, classes]`."""
     together: np.ndarray
     """The same of the ensemble."""
-
-
-def mesh_for(paths: Sequence[Path], mesh: MeshConfig) -> Mesh:
-    """A mesh on which all the networks fit."""
-    numbers = {trained.read_config(path).model.num_columns for path in paths}
-    if len(numbers) > 1 and mesh.column is None:
-        mesh = dataclasses.replace(mesh, column=1)
-    return columns.make_mesh(mesh, max(numbers), jax.devices())
 
 
 def open_set(
@@ -65,10 +56,9 @@ def open_set(
 
 
 def ask(
-    members: list[Network],
+    members: list[Model],
     opened: list[Source],
     chosen: EvaluationSet,
-    mesh: Mesh,
     *,
     weights: Sequence[float],
     num_views: int,
@@ -84,16 +74,16 @@ def ask(
         UserError: a network has not learned a class of the set.
     """
     outputs = [
-        _outputs(member, source) for member, source in zip(members, opened, strict=True)
+        _outputs(member.network, source)
+        for member, source in zip(members, opened, strict=True)
     ]
     found = []
     for member, source in zip(members, opened, strict=True):
-        predicted, label = predictions.predict(
+        predicted, label = predict(
             member,
             source,
-            mesh,
             num_views=1 if chosen.is_crop else num_views,
-            batch_size=batch_size or member.config.batch_size,
+            batch_size=batch_size,
             num_workers=num_workers,
         )
         found.append(predicted)
@@ -108,6 +98,37 @@ def ask(
         predictions.ensemble(found, list(weights)) if len(found) > 1 else found[0]
     )
     return Answers(opened[0], names, label, found, together)
+
+
+def predict(
+    model: Model,
+    source: Source,
+    *,
+    num_views: int,
+    batch_size: int | None = None,
+    num_workers: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions for every example of a source, once and in order.
+
+    Returns:
+        Logarithms of probabilities, float32 `[examples, classes]`, and labels, int32
+        `[examples]`, -1 where an example was damaged and skipped or has no label.
+    """
+    parts = model.each_batch(
+        predictions.log_probabilities,
+        source,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        num_views=num_views,
+    )
+    counter = ImageCounter(model.network.name, source.num_examples)
+    log_probabilities, labels = [], []
+    with contextlib.closing(parts), contextlib.closing(counter):
+        for part in parts:
+            log_probabilities.append(part.found)
+            labels.append(part.label)
+            counter.add(len(part.label))
+    return np.concatenate(log_probabilities), np.concatenate(labels)
 
 
 def _outputs(member: Network, source: Source) -> np.ndarray:

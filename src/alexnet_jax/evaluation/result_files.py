@@ -15,6 +15,7 @@ from alexnet_jax import metrics
 from alexnet_jax.data import ilsvrc2012
 from alexnet_jax.errors import UserError
 from alexnet_jax.evaluation.ensemble import Answers
+from alexnet_jax.system import atomic_files
 
 _BEST = 5
 
@@ -38,7 +39,7 @@ def write_predictions(path: Path, answers: Answers) -> None:
         file_name=np.array(names),
         class_names=np.array(answers.class_names or []),
     )
-    _write(path, content.getvalue())
+    atomic_files.write_bytes(path, content.getvalue())
 
 
 def devkit_ids(class_names: list[str] | None) -> np.ndarray:
@@ -58,7 +59,7 @@ def write_submission(path: Path, answers: Answers) -> None:
     best = np.argsort(-answers.together, axis=1, kind="stable")[:, :_BEST]
     lines = devkit_ids(answers.class_names)[best]
     text = "".join(" ".join(map(str, line)) + "\n" for line in lines)
-    _write(path, text.encode())
+    atomic_files.write_bytes(path, text.encode())
 
 
 def write_per_class(path: Path, answers: Answers) -> None:
@@ -82,10 +83,4 @@ def write_per_class(path: Path, answers: Answers) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["class", "images", "top1_error", "top5_error"])
     writer.writerows(rows)
-    _write(path, text.getvalue().encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    atomic_files.write_bytes(path, text.getvalue().encode())

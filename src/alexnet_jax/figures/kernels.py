@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alexnet_jax.figures import drawing
-from alexnet_jax.inference.trained import Network
+from alexnet_jax.weights.network import Network
 
 _IN_A_ROW = 16  # as in the paper
 

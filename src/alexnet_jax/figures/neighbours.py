@@ -4,12 +4,11 @@ import contextlib
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from alexnet_jax.data.source import Source
 from alexnet_jax.figures import drawing
-from alexnet_jax.inference import activations, batched, nearest_neighbors
+from alexnet_jax.inference import activations, nearest_neighbors
 from alexnet_jax.inference.trained_model import Model
 from alexnet_jax.system.progress import ImageCounter
 
@@ -56,7 +55,11 @@ def read(
     label = label.reshape(place.shape)
     return [
         Neighbours(
-            query, title, image[i], [names[one] for one in label[i]], distance[i]
+            query,
+            title,
+            image[i],
+            [names[one] if one >= 0 else "unknown" for one in label[i]],
+            distance[i],
         )
         for i, (query, title) in enumerate(zip(queries, titles, strict=True))
     ]
@@ -66,19 +69,12 @@ def _activations(
     model: Model, training: Source, layer: str, num_workers: int | None
 ) -> Generator[np.ndarray, None, None]:
     stage = activations.find(layer, model.layers())
-    config = model.network.config
     counter = ImageCounter(f"nearest by {layer}", training.num_examples)
-    with jax.set_mesh(model.mesh), contextlib.closing(counter):
-        for part in batched.each_batch(
-            activations.activations,
-            model.network,
-            training,
-            model.mesh,
-            batch_size=config.batch_size,
-            num_workers=num_workers,
-            config=config,
-            chosen=(stage,),
-        ):
+    parts = model.each_batch(
+        activations.activations, training, num_workers=num_workers, chosen=(stage,)
+    )
+    with contextlib.closing(parts), contextlib.closing(counter):
+        for part in parts:
             counter.add(len(part.label))
             yield part.found[stage]
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alexnet_jax.data import class_names, user_images
-from alexnet_jax.data.user_images import Pictures
+from alexnet_jax.data.source import Source
 from alexnet_jax.inference.trained_model import Model
 
 
@@ -21,25 +21,24 @@ class Shown(NamedTuple):
     """Their classes, or names of files where these are not known."""
 
 
-def first(model: Model, pictures: Pictures, count: int | None) -> Shown:
+def first(model: Model, source: Source, count: int | None) -> Shown:
     """The first so many, by default all."""
-    number = pictures.source.num_examples
-    return _read(model, pictures, np.arange(min(number, count or number)))
+    number = source.num_examples
+    return _read(model, source, np.arange(min(number, count or number)))
 
 
-def by_chance(model: Model, pictures: Pictures, count: int, seed: int) -> Shown:
+def by_chance(model: Model, source: Source, count: int, seed: int) -> Shown:
     """So many, the same ones for the same seed."""
-    order = np.random.default_rng(seed).permutation(pictures.source.num_examples)
-    return _read(model, pictures, order[:count])
+    order = np.random.default_rng(seed).permutation(source.num_examples)
+    return _read(model, source, order[:count])
 
 
-def _read(model: Model, pictures: Pictures, indices: np.ndarray) -> Shown:
-    source = pictures.source
+def _read(model: Model, source: Source, indices: np.ndarray) -> Shown:
     size = source.image_size
     image = np.zeros((len(indices), size, size, 3), np.uint8)
     label = np.full(len(indices), -1, np.int32)
     source.read(indices, image, label)
-    user_images.refuse_problems(pictures)
+    user_images.refuse_problems(source)
     learned = model.network.class_names
     if source.class_names and learned:
         outputs = class_names.outputs_of(source.class_names, learned)

@@ -13,8 +13,8 @@ from jax.sharding import Mesh
 from alexnet_jax import columns
 from alexnet_jax.data import loader
 from alexnet_jax.data.source import Source
-from alexnet_jax.inference.trained import Network
 from alexnet_jax.system import devices
+from alexnet_jax.weights.network import Network
 
 
 class Part(NamedTuple):
@@ -40,9 +40,8 @@ def each_batch(
 ) -> Generator[Part, None, None]:
     """`function(params, image, mean_image, **static)` of all examples, by batches.
 
-    Memory does not grow with the number of examples. Use it, and close it, within
-    `jax.set_mesh(mesh)`. The same function with the same arguments is compiled once in
-    a process.
+    Memory does not grow with the number of examples. Close it if it may not be used to
+    its end. The same function with the same arguments is compiled once in a process.
 
     Args:
         function: takes uint8 images `[batch, size, size, 3]`, RGB 0-255, and gives a
@@ -62,9 +61,10 @@ def each_batch(
     start, under_way = 0, None
     with contextlib.closing(batches):
         for batch in batches:
-            result = step(
-                network.params, batch["image"], network.mean_image, batch["label"]
-            )
+            with jax.set_mesh(mesh):  # not while the consumer works
+                result = step(
+                    network.params, batch["image"], network.mean_image, batch["label"]
+                )
             if under_way is not None:  # fetched while the next batch is computed
                 yield Part(start, *jax.device_get(under_way))
                 start += size

@@ -4,13 +4,12 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from alexnet_jax.data import user_images
-from alexnet_jax.data.user_images import Pictures
+from alexnet_jax.data.source import Source
 from alexnet_jax.errors import UserError
-from alexnet_jax.inference import activations, batched, feature_files, trained_model
+from alexnet_jax.inference import activations, feature_files, trained_model
 from alexnet_jax.inference.batched import Part
 from alexnet_jax.inference.trained_model import Model
 from alexnet_jax.system.progress import ImageCounter
@@ -56,7 +55,7 @@ def extract_features(
     model = model if isinstance(model, Model) else trained_model.load(model)
     stages = {name: activations.find(name, model.layers()) for name in layers}
     files = user_images.find(images) if images else []
-    pictures = user_images.open_inputs(
+    source = user_images.open_inputs(
         model.network.config,
         files,
         dataset=dataset,
@@ -64,13 +63,13 @@ def extract_features(
         data_dir=data_dir,
         class_names=_folders(files) if class_folders else None,
     )
-    _extract(model, pictures, stages, output, batch_size, num_workers)
-    return pictures.problems()
+    _extract(model, source, stages, output, batch_size, num_workers)
+    return source.problems()
 
 
 def _extract(
     model: Model,
-    pictures: Pictures,
+    source: Source,
     stages: dict[str, str],
     output: Path,
     batch_size: int | None,
@@ -78,20 +77,15 @@ def _extract(
 ) -> None:
     if not stages:
         raise UserError("name a layer: fc7, for example.")
-    config = model.network.config
-    with jax.set_mesh(model.mesh):
-        parts = batched.each_batch(
-            activations.activations,
-            model.network,
-            pictures.source,
-            model.mesh,
-            batch_size=batch_size or config.batch_size,
-            num_workers=num_workers,
-            config=config,
-            chosen=tuple(stages.values()),
-        )
-        with contextlib.closing(parts):
-            _write(parts, pictures, stages, output)
+    parts = model.each_batch(
+        activations.activations,
+        source,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        chosen=tuple(stages.values()),
+    )
+    with contextlib.closing(parts):
+        _write(parts, source, stages, output)
 
 
 def _folders(files: Sequence[Path]) -> list[str]:
@@ -100,18 +94,17 @@ def _folders(files: Sequence[Path]) -> list[str]:
 
 def _write(
     parts: Iterable[Part],
-    pictures: Pictures,
+    source: Source,
     stages: dict[str, str],
     output: Path,
 ) -> None:
-    source = pictures.source
     keys, labels = [], []
     counter = ImageCounter("features", source.num_examples)
     writer = feature_files.open_writer(output)
     with contextlib.closing(writer), contextlib.closing(counter):
         for part in parts:
             indices = part.start + np.arange(len(part.label))
-            good = np.array([pictures.problem(int(i)) is None for i in indices])
+            good = np.array([int(i) not in source.skipped for i in indices])
             writer.append({name: part.found[stages[name]][good] for name in stages})
             keys += [source.key(int(index)) for index in indices[good]]
             labels.append(part.label[good])

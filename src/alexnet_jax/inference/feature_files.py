@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_jax.errors import UserError
+from alexnet_jax.system import atomic_files
 
 BESIDE = ("key", "label", "class_names", "stages")
 _LOCAL_HEADER = 30  # bytes of a zip file before a member's name
@@ -69,7 +70,7 @@ class NpzWriter:
             for name, array in beside.items():
                 with archive.open(f"{name}.npy", "w") as out:
                     np.lib.format.write_array(out, array, allow_pickle=False)
-        os.replace(whole, self._path)
+        atomic_files.put(whole, self._path)
 
     def _add(self, archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> None:
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
@@ -110,7 +111,7 @@ class Hdf5Writer:
             text = array.dtype.kind == "U"
             self._file[name] = array.astype("T") if text else array
         self._file.close()
-        os.replace(self._partial, self._path)
+        atomic_files.put(self._partial, self._path)
 
     def close(self) -> None:
         """Leaves nothing half-written."""

@@ -1,20 +1,14 @@
 """Predictions of trained networks on all examples of a split, in their order."""
 
-import contextlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh
 
 from alexnet_jax import augment, model
 from alexnet_jax.config import Config
-from alexnet_jax.data.source import Source
-from alexnet_jax.inference.batched import each_batch
-from alexnet_jax.inference.trained import Network
-from alexnet_jax.system.progress import ImageCounter
 
 
 def log_probabilities(
@@ -42,41 +36,6 @@ def log_probabilities(
 
     each = lax.map(of_view, tuple(map(jnp.asarray, places)))
     return jax.nn.logsumexp(each, axis=0) - jnp.log(jnp.float32(num_views))
-
-
-def predict(
-    network: Network,
-    source: Source,
-    mesh: Mesh,
-    *,
-    num_views: int,
-    batch_size: int,
-    num_workers: int | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions for every example of a source, once and in order.
-
-    Returns:
-        Logarithms of probabilities, float32 `[examples, classes]`, and labels, int32
-        `[examples]`, -1 where an example was damaged and skipped or has no label.
-    """
-    parts = each_batch(
-        log_probabilities,
-        network,
-        source,
-        mesh,
-        batch_size=batch_size,
-        num_workers=num_workers,
-        config=network.config,
-        num_views=num_views,
-    )
-    counter = ImageCounter(network.name, source.num_examples)
-    found, labels = [], []
-    with contextlib.closing(parts), contextlib.closing(counter):
-        for part in parts:
-            found.append(part.found)
-            labels.append(part.label)
-            counter.add(len(part.label))
-    return np.concatenate(found), np.concatenate(labels)
 
 
 def ensemble(members: list[np.ndarray], weights: list[float]) -> np.ndarray:

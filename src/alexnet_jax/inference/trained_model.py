@@ -7,7 +7,7 @@ model.features(["photo.jpg"], ["conv5", "fc7"])["fc7"]  # float32 [1, units]
 """
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,13 +16,18 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from alexnet_jax import columns
-from alexnet_jax.config import MeshConfig
-from alexnet_jax.data import class_names, user_images
-from alexnet_jax.data.photographs import Picture
+from alexnet_jax import columns, train_step
+from alexnet_jax.config import Config, MeshConfig
+from alexnet_jax.data import class_names, image_statistics, user_images
+from alexnet_jax.data.source import Source
+from alexnet_jax.data.user_images import Picture
 from alexnet_jax.errors import UserError
-from alexnet_jax.inference import activations, batched, predictions, trained
-from alexnet_jax.inference.trained import Network
+from alexnet_jax.inference import activations, batched, predictions
+from alexnet_jax.inference.batched import Part
+from alexnet_jax.training import checkpoint as checkpoints
+from alexnet_jax.training import workdir
+from alexnet_jax.weights import network_file
+from alexnet_jax.weights.network import Network
 
 
 class Predictions(NamedTuple):
@@ -77,15 +82,14 @@ class Model:
         Raises:
             UserError: an image cannot be read; names it and the reason.
         """
-        config = self.network.config
         found = self._ask(
             predictions.log_probabilities,
             images,
             batch_size,
-            config=config,
             num_views=views,
         )
-        names = class_names.readable(self.network.class_names, config.model.num_classes)
+        num_classes = self.network.config.model.num_classes
+        names = class_names.readable(self.network.class_names, num_classes)
         return Predictions(np.exp(found), names)
 
     def features(
@@ -112,7 +116,6 @@ class Model:
             activations.activations,
             images,
             batch_size,
-            config=self.network.config,
             chosen=chosen,
         )
         return {name: found[tap] for name, tap in zip(layers, chosen, strict=True)}
@@ -122,32 +125,54 @@ class Model:
         of each layer with the shape of one image."""
         return activations.shapes(self.network.config)
 
+    def each_batch(
+        self,
+        function: Callable[..., Any],
+        source: Source,
+        *,
+        batch_size: int | None = None,
+        num_workers: int | None = None,
+        **static: Any,
+    ) -> Generator[Part, None, None]:
+        """`function(params, image, mean_image, config=..., **static)` of all examples,
+        once and in order; memory does not grow with their number.
+
+        Args:
+            function: takes uint8 images `[batch, size, size, 3]`, RGB 0-255, and gives
+                a tree of arrays `[batch, ...]`. The same function with the same static
+                arguments is compiled once in a process.
+            batch_size: images at a time. None means that of the run.
+            static: hashable.
+        """
+        config = self.network.config
+        return batched.each_batch(
+            function,
+            self.network,
+            source,
+            self.mesh,
+            batch_size=batch_size or config.batch_size,
+            num_workers=num_workers,
+            config=config,
+            **static,
+        )
+
     def _ask(
         self,
-        function: Any,
+        function: Callable[..., Any],
         images: Iterable[Picture],
         batch_size: int | None,
         **static: Any,
     ) -> Any:
         """The tree that a function gives, of all images."""
-        config = self.network.config
-        pictures = user_images.open_pictures(
-            _listed(images), config.data.image_size, squash=config.data.squash
+        data = self.network.config.data
+        source = user_images.open_pictures(
+            _listed(images), data.image_size, squash=data.squash
         )
-        with jax.set_mesh(self.mesh):
-            parts = batched.each_batch(
-                function,
-                self.network,
-                pictures.source,
-                self.mesh,
-                batch_size=batch_size or config.batch_size,
-                num_workers=None,
-                **static,
-            )
-            with contextlib.closing(parts):
-                found = [part.found for part in parts]
-        user_images.refuse_problems(pictures)
-        return jax.tree.map(lambda *each: np.concatenate(each), *found)
+        parts = self.each_batch(function, source, batch_size=batch_size, **static)
+        with contextlib.closing(parts):
+            trees = [part.found for part in parts]
+        user_images.refuse_problems(source)
+        return jax.tree.map(lambda *each: np.concatenate(each), *trees)
 
 
 def _listed(images: Iterable[Picture]) -> list[Picture]:
@@ -171,13 +196,63 @@ def load(
     Args:
         path: a run directory, or a weights file (.safetensors, from `convert`).
         checkpoint: "newest", "best" (lowest error in training's evaluations) or a step.
-        mesh: how the devices are used; none: columns on two where there are two.
+        mesh: how the devices are used. None puts columns on two where there are two.
 
     Raises:
         UserError: there is no such run, checkpoint or file.
     """
-    config = trained.read_config(Path(path))
-    devices = jax.devices()
-    used = columns.make_mesh(mesh or MeshConfig(), config.model.num_columns, devices)
-    with jax.set_mesh(used):
-        return Model(trained.load_network(Path(path), checkpoint, used), used)
+    path = Path(path)
+    config = read_config(path)
+    grid = columns.make_mesh(
+        mesh or MeshConfig(), config.model.num_columns, jax.devices()
+    )
+    with jax.set_mesh(grid):
+        read = _of_file if _is_file(path) else _of_run
+        return Model(read(path, checkpoint, grid), grid)
+
+
+def read_config(path: Path) -> Config:
+    """The configuration of a network.
+
+    Args:
+        path: a run directory or a weights file.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    return (
+        network_file.read_config(path) if _is_file(path) else workdir.read_config(path)
+    )
+
+
+def _is_file(path: Path) -> bool:
+    if path.is_file() and path.suffix != network_file.SUFFIX:
+        raise UserError(
+            f"{path} is neither a run directory nor a weights file "
+            f"({network_file.SUFFIX}): make one by python -m alexnet_jax.convert "
+            f"{path} {path.stem}{network_file.SUFFIX}"
+        )
+    return path.suffix == network_file.SUFFIX and not path.is_dir()
+
+
+def _of_run(directory: Path, which: str, mesh: Mesh) -> Network:
+    config = workdir.read_config(directory)
+    abstract = train_step.abstract_train_state(config, mesh)
+    step, state = checkpoints.read_state(directory / "checkpoints", abstract, which)
+    statistics = image_statistics.load(directory / image_statistics.FILE)
+    return Network(
+        name=str(directory),
+        config=config,
+        step=step,
+        params=state.params,
+        mean_image=statistics.mean_image,
+        class_names=class_names.read(directory),
+    ).on_devices(mesh)
+
+
+def _of_file(path: Path, which: str, mesh: Mesh) -> Network:
+    if which != "newest":
+        raise UserError(
+            f"--checkpoint {which}: {path} holds one network; leave the option out."
+        )
+    return network_file.read(path).on_devices(mesh)

@@ -6,7 +6,6 @@ that the journal does not know is written anew, so the result is the same to the
 
 import io
 import json
-import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_jax import config_json
 from alexnet_jax.data.image_statistics import Sums, no_images
 from alexnet_jax.errors import UserError
+from alexnet_jax.system import atomic_files
 
 _FILE = "journal.npz"
 
@@ -55,9 +56,8 @@ class Journal:
             total=self.sums.total,
             products=self.sums.products,
         )
-        partial = directory / f"{_FILE}.partial"
-        partial.write_bytes(content.getvalue())
-        os.replace(partial, directory / _FILE)
+        with atomic_files.replacing(directory / _FILE) as partial:
+            partial.write_bytes(content.getvalue())
 
 
 def open_journal(
@@ -87,15 +87,11 @@ def open_journal(
 
 def refuse_other(place: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     """Raises UserError, with what differs, unless the settings are the same."""
-    new = json.loads(json.dumps(new))
-    differing = [
-        f"  {name}: {old.get(name)} there, {new.get(name)} now"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    ]
-    if differing:
+    # Through JSON, as the old ones are.
+    lines = config_json.differing_lines(old, json.loads(json.dumps(new)), option="")
+    if lines:
         raise UserError(
             f"{place} was prepared otherwise:\n"
-            + "\n".join(differing)
+            + "\n".join(lines)
             + "\nUse another --name, or delete it."
         )

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+
+from alexnet_jax.config import Range
 
 
 class Original(NamedTuple):
@@ -39,9 +41,9 @@ class Originals:
 class Form:
     """How a prepared image is stored."""
 
-    image_size: int = 256
-    """Pixels a side: the shorter side is scaled to it and the centre taken."""
-    quality: int = 95
+    image_size: Annotated[int, Range(1, 9_459)] = 256  # decoding.MAX_PIXELS
+    """Pixels per side: the shorter side is scaled to it and the centre taken."""
+    quality: Annotated[int, Range(1, 100)] = 95
     """Of the JPEG, 1 to 100 (size and error of each: benchmarks/input_pipeline.py)."""
     subsampling: Literal["444", "422", "420"] = "420"
     """Of the JPEG's colour: 420, as photographs have it; 444 keeps all, and is a

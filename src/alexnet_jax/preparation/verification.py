@@ -18,7 +18,7 @@ from alexnet_jax.data import (
 from alexnet_jax.data.source import Source, open_source
 from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.write_dataset import REPORT
-from alexnet_jax.training import workdir
+from alexnet_jax.system import atomic_files
 
 _CHUNK = 256
 _EXPECTED = {
@@ -37,7 +37,7 @@ def summary(name: str, data_dir: Path) -> list[str]:
     directory = Path(builder.data_path)
     if not (directory / REPORT).exists():
         raise UserError(f"{directory} was not prepared by alexnet_jax.prepare.")
-    report = workdir.read_json(directory / REPORT)
+    report = atomic_files.read_json(directory / REPORT)
     lines = [f"{directory}: {report['settings']}"]
     for split, info in builder.info.splits.items():
         lines.append(f"{split}: {info.num_examples:,} images, {info.num_bytes:,} bytes")

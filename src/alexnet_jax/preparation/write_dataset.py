@@ -22,9 +22,8 @@ from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.conversion import Chunk, convert
 from alexnet_jax.preparation.journal import Journal, open_journal, refuse_other
 from alexnet_jax.preparation.source_images import Form, Originals, Split
-from alexnet_jax.system import threads
+from alexnet_jax.system import atomic_files, threads
 from alexnet_jax.system.lock import Lock
-from alexnet_jax.training import workdir
 
 VERSION = "1.0.0"
 REPORT = "preparation.json"
@@ -62,7 +61,9 @@ def write_dataset(
     working = data_dir / name / f".{VERSION}.partial"
     settings = _settings(originals, form)
     if final.exists():
-        refuse_other(final, workdir.read_json(final / REPORT)["settings"], settings)
+        refuse_other(
+            final, atomic_files.read_json(final / REPORT)["settings"], settings
+        )
         shutil.rmtree(working, ignore_errors=True)  # if killed just before this
         return final
     with _locked(working):
@@ -165,14 +166,11 @@ def _shards(
 
 def _write_shard(path: Path, examples: Iterable[bytes]) -> None:
     """All of the shard or nothing."""
-    partial = path.with_name(f".{path.name}.partial")
-    writer = ArrayRecordWriter(os.fspath(partial), _RECORDS)
-    for example in examples:
-        writer.write(example)
-    writer.close()
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    with atomic_files.replacing(path) as partial:
+        writer = ArrayRecordWriter(os.fspath(partial), _RECORDS)
+        for example in examples:
+            writer.write(example)
+        writer.close()
 
 
 def _note(journal: Journal, split: str, chunks: list[Chunk], num_bytes: int) -> None:
@@ -219,4 +217,4 @@ def _finish(
         "remarks": originals.remarks,
         "unreadable": {n: p.unreadable for n, p in journal.splits.items()},
     }
-    workdir.write_json(folder / REPORT, report)
+    atomic_files.write_json(folder / REPORT, report)

@@ -23,9 +23,9 @@ from alexnet_jax.config import (
 # --- the network that produced the paper's figures: configuration 145 -----------------
 
 # [S] layers-145.cfg and layer-params-145.cfg: rnorm1, rnorm2 (scale, pow, minDiv).
-_LOCAL_NORM_145 = Norm(place="after_activation")
+_LOCAL_NORM_145 = Norm(position="after_activation")
 # [S] cnorm2, which the paper does not mention: 5x5 pixels of one map, no minDiv.
-_SPATIAL_NORM_145 = Norm(place="after_activation", size=5, k=1.0, alpha=1e-3)
+_SPATIAL_NORM_145 = Norm(position="after_activation", size=5, k=1.0, alpha=1e-3)
 _OVERLAPPING = Pool(window=3, stride=2)  # [P] 3.4
 
 MODEL_145 = ModelConfig(
@@ -37,7 +37,7 @@ MODEL_145 = ModelConfig(
         sees="image",
         # [S] layers-145.cfg: linear convolution, rnorm1, max-pool with ReLU. ReLU and
         # max commute, so this is normalisation before activation.
-        local_norm=dataclasses.replace(_LOCAL_NORM_145, place="before_activation"),
+        local_norm=dataclasses.replace(_LOCAL_NORM_145, position="before_activation"),
         pool=_OVERLAPPING,
     ),
     conv2=ConvLayer(
@@ -98,7 +98,7 @@ ALEXNET2012 = Config(
 
 # --- the paper's text -----------------------------------------------------------------
 
-_NORM_OF_TEXT = Norm(place="after_activation", alpha_divided_by_n=False)  # [P] 3.3
+_NORM_OF_TEXT = Norm(position="after_activation", alpha_divided_by_n=False)  # [P] 3.3
 _MODEL_OF_TEXT = dataclasses.replace(
     MODEL_145,
     conv1=dataclasses.replace(MODEL_145.conv1, local_norm=_NORM_OF_TEXT),

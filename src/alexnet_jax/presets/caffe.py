@@ -25,7 +25,7 @@ _TRAIN_IMAGES = 1_281_167  # of ILSVRC 2012
 
 # [L] k = 1 unless it is said; alpha is divided by the size; no halt at the groups.
 _NORM = Norm(
-    place="after_activation",  # [C] bvlc_alexnet: relu1, norm1, pool1
+    position="after_activation",  # [C] bvlc_alexnet: relu1, norm1, pool1
     size=5,
     k=1.0,
     alpha=1e-4,
@@ -97,7 +97,7 @@ CAFFE_ALEXNET = Config(
 
 def _caffenet(model: ModelConfig) -> ModelConfig:
     """[C] bvlc_reference_caffenet: pool before norm, biases of 1 instead of 0.1."""
-    after_pool = dataclasses.replace(_NORM, place="after_pool")
+    after_pool = dataclasses.replace(_NORM, position="after_pool")
 
     def biased(layer: DenseLayer) -> DenseLayer:
         return dataclasses.replace(layer, bias=1.0)

@@ -1,15 +1,17 @@
 """Prepares the machine and runs compiled programs on it."""
 
+import contextlib
 import ctypes
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 
-from alexnet_jax.config import MeshConfig
+from alexnet_jax.config import Config, MeshConfig
+from alexnet_jax.errors import Fault
 
 # Parameters of mallopt (malloc.h of the GNU C library).
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
@@ -101,3 +103,32 @@ def _are_known(options: dict[str, str]) -> bool:
     except jax.errors.JaxRuntimeError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def out_of_memory_explained(config: Config) -> Iterator[None]:
+    """Explains an out-of-memory error in terms of the options that help.
+
+    Raises:
+        Fault: a device had too little memory.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        remedies = [
+            f"more --microbatches (now {config.microbatches})",
+            f"a smaller --batch-size (now {config.batch_size})",
+        ]
+        if config.model.precision == "float32":
+            remedies.append("--model.precision bfloat16 (now float32)")
+        remedies.append("more devices (--run.mesh.data)")
+        raise Fault(
+            f"the memory of a device does not suffice: {_first_line(error)}\n"
+            f"What helps: {'; '.join(remedies)}. Checkpoints are kept."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300]

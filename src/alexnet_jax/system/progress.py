@@ -6,6 +6,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from alexnet_jax.system.streams import print_line
+
 _SECONDS_BETWEEN_LINES = 10  # where there is no terminal
 
 
@@ -75,7 +77,7 @@ class Progress:
         if self._bar is not None:
             self._bar.write(text, file=self._stream)
         else:
-            print(text, file=self._stream, flush=True)
+            print_line(text, self._stream)
 
     def _remaining(self, step: int) -> str:
         if self._clock is None or step <= self._clock[0]:
@@ -128,10 +130,10 @@ class ImageCounter:
         self._last_line = time.perf_counter()
         rate = (self._done - self._first) / (self._last_line - self._start)
         left = format_duration((self._num_images - self._done) / rate)
-        print(
+        print_line(
             f"{self._what}: {self._done:,} of {self._num_images:,} images  "
             f"{rate:.0f} images/s  eta {left}",
-            flush=True,
+            sys.stdout,
         )
 
 

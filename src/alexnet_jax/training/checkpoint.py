@@ -19,6 +19,7 @@ import jax
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
+from alexnet_jax import config_json
 from alexnet_jax.errors import Fault, UserError
 from alexnet_jax.train_step import TrainState
 from alexnet_jax.training import checkpoint_files
@@ -210,16 +211,12 @@ def _refuse_other_facts(folder: Path, facts: dict[str, Any]) -> None:
 def _refuse_other_architecture(folder: Path, abstract: TrainState) -> None:
     saved = _shapes(_ocp.metadata(folder).metadata)
     wanted = _shapes(abstract._asdict())
-    differing = [
-        f"  {name}: {saved.get(name, 'absent')} there, {wanted.get(name, 'absent')} now"
-        for name in sorted(saved.keys() | wanted.keys())
-        if saved.get(name) != wanted.get(name)
-    ]
-    if differing:
-        more = f"\n  and {len(differing) - 20} more" if len(differing) > 20 else ""
+    lines = config_json.differing_lines(saved, wanted, option="")
+    if lines:
+        more = f"\n  and {len(lines) - 20} more" if len(lines) > 20 else ""
         raise UserError(
             f"the checkpoint {folder} is of another architecture:\n"
-            + "\n".join(differing[:20])
+            + "\n".join(lines[:20])
             + more
             + "\nUse the options of that run, or another --workdir."
         )

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from alexnet_jax.errors import UserError
+from alexnet_jax.system import atomic_files
 
 SEAL = "SHA256SUMS"
 """Checksums of all files of a folder, written last; `sha256sum --check` reads it."""
@@ -114,9 +115,7 @@ def write_seal(folder: Path) -> None:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     ]
-    partial = folder / f".{SEAL}.partial"
-    partial.write_text("".join(lines))
-    os.replace(partial, folder / SEAL)
+    atomic_files.write_bytes(folder / SEAL, "".join(lines).encode())
 
 
 def is_sealed(folder: Path) -> bool:

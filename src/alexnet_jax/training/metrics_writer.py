@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_jax.errors import Fault
+from alexnet_jax.system import atomic_files
 
 Record = dict[str, Any]
 
@@ -83,9 +84,8 @@ def _keep_until(path: Path, step: int, evaluated: bool) -> None:
     lines = content.splitlines()
     kept = b"".join(line + b"\n" for line in lines if _is_until(line, step, evaluated))
     if kept != content:
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(kept)
-        os.replace(partial, path)
+        with atomic_files.replacing(path) as partial:
+            partial.write_bytes(kept)
 
 
 def _is_until(line: bytes, step: int, evaluated: bool) -> bool:

@@ -7,7 +7,7 @@ that of guessing is remarked on.
 
 import math
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -26,7 +26,7 @@ class StepLog:
         writer: metrics_writer.MetricsWriter,
         progress: Progress,
         config: Config,
-        skipped: Set[int],
+        skipped: Mapping[int, str],
     ):
         """`skipped` are the damaged examples that were left out so far."""
         self._writer = writer

@@ -1,18 +1,14 @@
-"""A trained network from a run directory or from a file of any format that we read."""
+"""Reads and writes a trained network in any format that we know."""
 
 import dataclasses
 import hashlib
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-import numpy as np
-
-from alexnet_jax import columns
-from alexnet_jax.config import MeshConfig
 from alexnet_jax.data import ilsvrc2012
 from alexnet_jax.errors import UserError
-from alexnet_jax.inference import trained
 from alexnet_jax.weights import (
     caffe,
     network_file,
@@ -21,13 +17,26 @@ from alexnet_jax.weights import (
     torch_file,
     torchvision,
 )
-from alexnet_jax.weights.network_file import Weights
+from alexnet_jax.weights.network import Network
+
+Writer = Callable[[Path, Network], None]
+
+# By the end of the file's name.
+_WRITERS: dict[str, Writer] = {
+    network_file.SUFFIX: network_file.write,
+    ".npz": npz.write,
+    ".pth": torchvision.write_pth,
+}
+_WRITERS_OF_TORCHVISION: dict[str, Writer] = {
+    network_file.SUFFIX: torchvision.write_safetensors,
+    ".pth": torchvision.write_pth,
+}
 
 _CHECKSUM = "sha256"  # in the origin of what came from a file
 
 
 class Hints(NamedTuple):
-    """What a file may not say itself."""
+    """Facts the file itself may lack."""
 
     preset: caffe.Preset | None = None
     """Which of Caffe's two networks."""
@@ -39,30 +48,31 @@ class Hints(NamedTuple):
     """Of a run directory."""
 
 
-def read(source: Path, hints: Hints) -> Weights:
-    """The network of a run directory or of a file.
+def read(source: Path, hints: Hints) -> Network:
+    """The network of a file.
 
     Raises:
         UserError: there is none; says what is wrong, and names what does not fit with
             both shapes.
     """
-    if source.is_dir():
-        found = _of_run(source, hints.checkpoint)
-    elif not source.is_file():
+    if not source.is_file():
         raise UserError(f"{source} is not there.")
-    else:
-        _refuse_checkpoint(source, hints)
-        found = _of_file(source, hints)
-    _refuse_caffe_hints(found, source, hints)
-    return _named(_with_checksum(found, source), hints.class_names)
+    _refuse_checkpoint(source, hints)
+    return completed(_of_file(source, hints), source, hints)
 
 
-def _is_foreign(found: Weights) -> bool:
+def completed(network: Network, source: Path, hints: Hints) -> Network:
+    """The network with checksum and class names; hints that do not fit are refused."""
+    _refuse_caffe_hints(network, source, hints)
+    return _named(_with_checksum(network, source), hints.class_names)
+
+
+def _is_foreign(found: Network) -> bool:
     """Whether it has just been read from a format of others: it has no checksum yet."""
     return "network" in found.origin and _CHECKSUM not in found.origin
 
 
-def _refuse_caffe_hints(found: Weights, source: Path, hints: Hints) -> None:
+def _refuse_caffe_hints(found: Network, source: Path, hints: Hints) -> None:
     """What is said of Caffe's files is of no use for others, ours of them included."""
     of_caffe = _is_foreign(found) and found.origin["network"] in caffe.PRESETS
     if (hints.preset or hints.mean) and not of_caffe:
@@ -78,21 +88,7 @@ def _refuse_checkpoint(source: Path, hints: Hints) -> None:
         )
 
 
-def _of_run(source: Path, checkpoint: str) -> Weights:
-    mesh = columns.make_mesh(MeshConfig(data=1, column=1), 1, jax.devices())
-    with jax.set_mesh(mesh):
-        network = trained.load_network(source, checkpoint, mesh)
-    return Weights(
-        config=network.config,
-        params=jax.tree.map(np.asarray, jax.device_get(network.params)),
-        mean_image=np.asarray(network.mean_image),
-        class_names=network.class_names,
-        step=network.step,
-        origin={"format": "run directory of alexnet_jax"},
-    )
-
-
-def _of_file(source: Path, hints: Hints) -> Weights:
+def _of_file(source: Path, hints: Hints) -> Network:
     readers = {
         ".safetensors": _of_safetensors,
         ".npz": _of_npz,
@@ -109,7 +105,7 @@ def _of_file(source: Path, hints: Hints) -> Weights:
     return readers[source.suffix](source, hints)
 
 
-def _of_safetensors(source: Path, hints: Hints) -> Weights:
+def _of_safetensors(source: Path, hints: Hints) -> Network:
     arrays, texts = safetensors_file.read(source)
     if network_file.TEXT in texts:
         return network_file.from_arrays(source, arrays, texts[network_file.TEXT])
@@ -122,7 +118,7 @@ def _of_safetensors(source: Path, hints: Hints) -> Weights:
     return caffe.of_arrays(source, named, hints.preset, hints.mean, form=form)
 
 
-def _of_npz(source: Path, hints: Hints) -> Weights:
+def _of_npz(source: Path, hints: Hints) -> Network:
     arrays = npz.read(source)
     if npz.is_ours(arrays):
         return npz.to_weights(source, arrays)
@@ -132,15 +128,15 @@ def _of_npz(source: Path, hints: Hints) -> Weights:
     return caffe.of_arrays(source, named, hints.preset, hints.mean, form="Caffe, .npz")
 
 
-def _of_caffemodel(source: Path, hints: Hints) -> Weights:
+def _of_caffemodel(source: Path, hints: Hints) -> Network:
     return caffe.of_caffemodel(source, hints.preset, hints.mean)
 
 
-def _of_pth(source: Path, hints: Hints) -> Weights:
+def _of_pth(source: Path, hints: Hints) -> Network:
     return torchvision.to_weights(source, torch_file.read(source), form="PyTorch, .pth")
 
 
-def _with_checksum(found: Weights, source: Path) -> Weights:
+def _with_checksum(found: Network, source: Path) -> Network:
     """Notes the file; what is ours tells of its origin already."""
     if not _is_foreign(found):
         return found
@@ -150,7 +146,7 @@ def _with_checksum(found: Weights, source: Path) -> Weights:
     return dataclasses.replace(found, origin=origin)
 
 
-def _named(found: Weights, path: Path | None) -> Weights:
+def _named(found: Network, path: Path | None) -> Network:
     names = found.class_names
     classes = found.config.model.num_classes
     if path is not None:
@@ -171,3 +167,25 @@ def _read_names(path: Path, classes: int) -> list[str]:
             "classes."
         )
     return names
+
+
+def writer(path: Path, *, as_torchvision: bool) -> Writer:
+    """What writes a file of that name.
+
+    Args:
+        as_torchvision: with torchvision's names and layout; .pth always has them.
+
+    Raises:
+        UserError: there is no such format, the file is there already, or there is no
+            place for it. So nothing long need be done first.
+    """
+    writers = _WRITERS_OF_TORCHVISION if as_torchvision else _WRITERS
+    if path.suffix not in writers:
+        raise UserError(f"{path}: the name should end in {', '.join(writers)}.")
+    if path.exists():
+        raise UserError(f"{path} is there already: delete it, or choose another name.")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"{path}: there is no folder for it that may be written to.")
+    if path.suffix == ".pth":
+        torch_file.check_installed(path)
+    return writers[path.suffix]

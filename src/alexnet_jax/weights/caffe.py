@@ -17,7 +17,7 @@ from alexnet_jax.presets.caffe import CAFFE_ALEXNET, CAFFE_MEAN, CAFFENET
 from alexnet_jax.weights import caffemodel, layouts
 from alexnet_jax.weights.caffemodel import Layer, Net
 from alexnet_jax.weights.layouts import LAYERS, Layout
-from alexnet_jax.weights.network_file import Weights
+from alexnet_jax.weights.network import Network
 
 Preset = Literal["caffe_alexnet", "caffenet"]
 PRESETS = {
@@ -27,7 +27,7 @@ PRESETS = {
 _NAMES = {layer: layer for layer in LAYERS}
 
 
-def of_caffemodel(path: Path, preset: Preset | None, mean: Path | None) -> Weights:
+def of_caffemodel(path: Path, preset: Preset | None, mean: Path | None) -> Network:
     """The network of a .caffemodel file.
 
     Args:
@@ -62,7 +62,7 @@ def of_arrays(
     mean: Path | None,
     *,
     form: str,
-) -> Weights:
+) -> Network:
     """The network of "conv1.weight", "conv1.bias" and so on.
 
     Their layout is seen from conv1's kernel: see `layouts`.
@@ -73,7 +73,8 @@ def of_arrays(
     if "fc8.bias" in arrays and arrays["fc8.bias"].ndim == 1:
         config = layouts.with_classes(config, len(arrays["fc8.bias"]))
     layout = _layout(arrays)
-    return Weights(
+    return Network(
+        name=str(path),
         config=config,
         params=layouts.to_params(path, arrays, config, layout, _NAMES, bgr=True),
         mean_image=_mean_image(mean, config),

@@ -9,41 +9,23 @@ inputs, outputs]`, "conv1.bias" and so on, and "mean_image" `[size, size, 3]`, R
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from alexnet_jax import config_json
 from alexnet_jax.config import Config
 from alexnet_jax.errors import UserError
-from alexnet_jax.training import workdir
 from alexnet_jax.weights import parameter_shapes, safetensors_file
-from alexnet_jax.weights.parameter_shapes import Params
+from alexnet_jax.weights.network import Network, describe_input
 
 SUFFIX = ".safetensors"
 TEXT = "alexnet_jax"
 _VERSION = 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Weights:
-    """A trained network on the host."""
-
-    config: Config
-    params: Params
-    """`{layer: {"kernel", "bias"}}`, float32."""
-    mean_image: np.ndarray
-    """float32 `[size, size, 3]`, RGB on 0-255."""
-    class_names: list[str] | None = None
-    """Of the outputs, in their order."""
-    step: int | None = None
-    """Updates that it has seen; none: not known."""
-    origin: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Where it came from: format, file, sha256, what the original had otherwise."""
-
-
-def read(path: Path) -> Weights:
+def read(path: Path) -> Network:
     """The network of a weights file.
 
     Raises:
@@ -64,9 +46,9 @@ def read_config(path: Path) -> Config:
     return _config(path, _parsed(path, texts[TEXT]))
 
 
-def write(path: Path, weights: Weights) -> None:
+def write(path: Path, network: Network) -> None:
     """Writes the whole file or nothing."""
-    arrays, text = to_arrays(weights)
+    arrays, text = to_arrays(network)
     safetensors_file.write(path, arrays, {TEXT: text})
 
 
@@ -77,25 +59,25 @@ def _foreign(path: Path) -> str:
     )
 
 
-def to_arrays(weights: Weights) -> tuple[dict[str, np.ndarray], str]:
+def to_arrays(network: Network) -> tuple[dict[str, np.ndarray], str]:
     """The arrays by their names in a file, and the text."""
     arrays = {
         f"{layer}.{kind}": array
-        for layer, kinds in weights.params.items()
+        for layer, kinds in network.params.items()
         for kind, array in kinds.items()
     }
     text = {
         "version": _VERSION,
-        "config": dataclasses.asdict(weights.config),
-        "class_names": weights.class_names,
-        "step": weights.step,
-        "input": describe_input(weights),
-        "origin": weights.origin,
+        "config": dataclasses.asdict(network.config),
+        "class_names": network.class_names,
+        "step": network.step,
+        "input": describe_input(network),
+        "origin": network.origin,
     }
-    return arrays | {"mean_image": weights.mean_image}, json.dumps(text)
+    return arrays | {"mean_image": network.mean_image}, json.dumps(text)
 
 
-def from_arrays(path: Path, arrays: Mapping[str, np.ndarray], text: str) -> Weights:
+def from_arrays(path: Path, arrays: Mapping[str, np.ndarray], text: str) -> Network:
     """The inverse of `to_arrays`; raises UserError if they don't fit the text."""
     content = _parsed(path, text)
     config = _config(path, content)
@@ -112,7 +94,8 @@ def from_arrays(path: Path, arrays: Mapping[str, np.ndarray], text: str) -> Weig
         name: parameter_shapes.as_float32(path, name, array)
         for name, array in arrays.items()
     }
-    return Weights(
+    return Network(
+        name=str(path),
         config=config,
         params={
             layer: {kind: loose[f"{layer}.{kind}"] for kind in kinds}
@@ -140,7 +123,7 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
 
 
 def _config(path: Path, content: dict[str, Any]) -> Config:
-    return workdir.build_config(content.get("config"), path)
+    return config_json.build_config(content.get("config"), path)
 
 
 def _class_names(
@@ -166,22 +149,3 @@ def _origin(content: dict[str, Any]) -> dict[str, str]:
     if not isinstance(origin, dict):
         return {}
     return {str(name): str(value) for name, value in origin.items()}
-
-
-def describe_input(weights: Weights) -> str:
-    """What is done to an image before the network sees it, in words."""
-    data, augment = weights.config.data, weights.config.augment
-    side = f"{data.image_size}x{data.image_size}"
-    scaled = "all of it" if data.squash else "shorter side, then the centre"
-    pixels = weights.mean_image.reshape(-1, 3)
-    mean = "the centre of mean_image"
-    if (pixels == pixels[:1]).all():
-        mean = "({:g}, {:g}, {:g})".format(*pixels[0])
-    scale = augment.pixel_scale
-    if isinstance(scale, tuple):
-        scale = "({:g}, {:g}, {:g})".format(*scale)
-    crop = augment.crop_size
-    return (
-        f"RGB on 0-255, scaled to {side} ({scaled}); the centre {crop}x{crop}; "
-        f"minus {mean}; times {scale}; [batch, height, width, 3]"
-    )

@@ -5,7 +5,6 @@ has "conv1_w" and "conv1_b", "conv1/weights" and "conv1/biases", or the like. Pi
 which can run programs, are never loaded.
 """
 
-import os
 import re
 import zipfile
 import zlib
@@ -14,8 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_jax.errors import UserError
+from alexnet_jax.system import atomic_files
 from alexnet_jax.weights import network_file
-from alexnet_jax.weights.network_file import TEXT, Weights
+from alexnet_jax.weights.network import Network
+from alexnet_jax.weights.network_file import TEXT
 
 _LARGEST = 2**31  # bytes of all arrays; AlexNet in float64 has a quarter of it
 _NAME = re.compile(
@@ -107,18 +108,14 @@ def is_ours(arrays: dict[str, np.ndarray]) -> bool:
     return TEXT in arrays
 
 
-def to_weights(path: Path, arrays: dict[str, np.ndarray]) -> Weights:
+def to_weights(path: Path, arrays: dict[str, np.ndarray]) -> Network:
     """The network of an archive of ours; raises UserError if it is damaged."""
     loose = dict(arrays)
     return network_file.from_arrays(path, loose, str(loose.pop(TEXT)))
 
 
-def write(path: Path, found: Weights) -> None:
+def write(path: Path, found: Network) -> None:
     """Writes the whole file or nothing."""
     arrays, text = network_file.to_arrays(found)
-    partial = path.with_name(f".{path.name}.partial.npz")
-    try:
+    with atomic_files.replacing(path) as partial:
         np.savez(partial, **arrays, **{TEXT: np.array(text)})  # type: ignore[arg-type]
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

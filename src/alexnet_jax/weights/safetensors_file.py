@@ -1,6 +1,5 @@
 """Files of the safetensors format: named arrays, and texts about them. No pickles."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_jax.errors import UserError
+from alexnet_jax.system import atomic_files
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -54,10 +54,6 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], texts: dict[str, str]) -
     """Writes the whole file or nothing."""
     from safetensors.numpy import save_file
 
-    partial = path.with_name(f".{path.name}.partial")
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    try:
+    with atomic_files.replacing(path) as partial:
         save_file(whole, partial, metadata=texts)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """Files of PyTorch (.pth): a dictionary of tensors. Only what torch calls safe."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_jax.errors import UserError
+from alexnet_jax.system import atomic_files
 
 _NESTED = ("state_dict", "model")  # where checkpoints of training keep the weights
 
@@ -69,10 +69,6 @@ def _array(torch: Any, path: Path, name: Any, tensor: Any) -> np.ndarray:
 def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes the whole file or nothing."""
     torch = _torch(path)
-    partial = path.with_name(f".{path.name}.partial")
     tensors = {name: torch.from_numpy(one.copy()) for name, one in arrays.items()}
-    try:
+    with atomic_files.replacing(path) as partial:
         torch.save(tensors, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

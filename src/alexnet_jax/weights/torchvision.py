@@ -13,8 +13,8 @@ import numpy as np
 from alexnet_jax.config import Config, ModelConfig
 from alexnet_jax.errors import UserError
 from alexnet_jax.presets import torchvision as preset
-from alexnet_jax.weights import layouts, network_file, safetensors_file, torch_file
-from alexnet_jax.weights.network_file import Weights
+from alexnet_jax.weights import layouts, safetensors_file, torch_file
+from alexnet_jax.weights.network import Network, describe_input
 
 NAMES = {
     "conv1": "features.0",
@@ -36,7 +36,7 @@ def is_state(arrays: dict[str, np.ndarray]) -> bool:
     return any(name.startswith(("features.", "classifier.")) for name in arrays)
 
 
-def to_weights(path: Path, arrays: dict[str, np.ndarray], *, form: str) -> Weights:
+def to_weights(path: Path, arrays: dict[str, np.ndarray], *, form: str) -> Network:
     """The network of a state_dict.
 
     Raises:
@@ -47,7 +47,8 @@ def to_weights(path: Path, arrays: dict[str, np.ndarray], *, form: str) -> Weigh
     if last is not None and last.ndim == 1:
         config = layouts.with_classes(config, len(last))
     params = layouts.to_params(path, arrays, config, "channels_first", NAMES, bgr=False)
-    return Weights(
+    return Network(
+        name=str(path),
         config=config,
         params=params,
         mean_image=mean_image(config),
@@ -68,18 +69,18 @@ def mean_image(config: Config) -> np.ndarray:
     return np.broadcast_to(mean, (size, size, 3)).copy()
 
 
-def check_texts(path: Path, found: Weights, texts: dict[str, str]) -> None:
+def check_texts(path: Path, found: Network, texts: dict[str, str]) -> None:
     """Refuses a file that `write_safetensors` made of a network which wants other
     images than torchvision's: its mean image is not in the file."""
-    said = texts.get(_INPUT, network_file.describe_input(found))
-    if said != network_file.describe_input(found):
+    said = texts.get(_INPUT, describe_input(found))
+    if said != describe_input(found):
         raise UserError(
             f"{path} was made of a network which wants other images than torchvision's "
             f"({said}), and does not hold its mean image: convert the original."
         )
 
 
-def state_of(path: Path, found: Weights) -> dict[str, np.ndarray]:
+def state_of(path: Path, found: Network) -> dict[str, np.ndarray]:
     """The state_dict of a network.
 
     Raises:
@@ -119,12 +120,12 @@ def _differences(ours: ModelConfig, theirs: ModelConfig) -> list[str]:
     return found
 
 
-def write_pth(path: Path, found: Weights) -> None:
+def write_pth(path: Path, found: Network) -> None:
     """Writes a state_dict as a file of PyTorch."""
     torch_file.write(path, state_of(path, found))
 
 
-def write_safetensors(path: Path, found: Weights) -> None:
+def write_safetensors(path: Path, found: Network) -> None:
     """Writes a state_dict as a safetensors file."""
-    texts = {_INPUT: network_file.describe_input(found)}
+    texts = {_INPUT: describe_input(found)}
     safetensors_file.write(path, state_of(path, found), texts)

@@ -1,7 +1,8 @@
-"""CIFAR-10 in memory, and what the nets see of it: crops, mirror images, test views.
+"""CIFAR-10 in memory and the views of it that the nets see: crops, mirrors, test views.
 
-Everything is on the 0-255 scale minus the mean image. As in AlexNet, the central crop
-of the mean image is taken from every crop, wherever the crop lies (K1, convdata.py).
+Pixels are on the 0-255 scale minus the mean image. As in AlexNet, the centre of the
+mean image is subtracted from every crop, wherever the crop lies (cuda-convnet, "K1",
+convdata.py).
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +18,12 @@ from alexnet_jax.data import loader
 from alexnet_jax.data.source import Source, open_source
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import threads
-from experiments import cifar_nets
-from experiments.cifar_nets import Recipe
+from experiments.cuda_convnet import nets
+from experiments.cuda_convnet.nets import Recipe
 
 
 class Images(NamedTuple):
-    """A whole split, on one device."""
+    """A whole split on one device."""
 
     image: jax.Array
     """uint8 `[examples, 32, 32, 3]`, RGB."""
@@ -40,15 +41,15 @@ class Cifar10(NamedTuple):
 
 
 def load_cifar10(data_dir: str | None) -> Cifar10:
-    """Reads the prepared tfds dataset, some seconds.
+    """Reads the prepared tfds dataset, which takes a few seconds.
 
     Raises:
-        UserError: it is not there.
+        UserError: the dataset has not been prepared.
     """
     config = DataConfig(
         name="cifar10",
         data_dir=data_dir,
-        image_size=cifar_nets.IMAGE_SIZE,
+        image_size=nets.IMAGE_SIZE,
         stored="records",
     )
     train_source = open_source(config, config.train_split)
@@ -62,7 +63,7 @@ def load_cifar10(data_dir: str | None) -> Cifar10:
 
 
 def _read(source: Source) -> tuple[np.ndarray, np.ndarray]:
-    if source.num_classes != cifar_nets.NUM_CLASSES:
+    if source.num_classes != nets.NUM_CLASSES:
         raise UserError(f"{source.name} has {source.num_classes} classes, not 10.")
     with ThreadPoolExecutor(threads.count(None)) as pool:
         return loader.read_rows(source, np.arange(source.num_examples), pool)
@@ -71,7 +72,7 @@ def _read(source: Source) -> tuple[np.ndarray, np.ndarray]:
 def training_views(
     key: jax.Array, image: jax.Array, mean_image: jax.Array, recipe: Recipe
 ) -> jax.Array:
-    """Crops and mirrors each image by itself, where the recipe has that.
+    """Crops and mirrors each image independently, if the recipe does.
 
     Args:
         image: uint8 `[batch, 32, 32, 3]`.
@@ -80,10 +81,8 @@ def training_views(
         float32 `[batch, crop_size, crop_size, 3]`.
     """
     if recipe.crop_size < image.shape[1] or recipe.flip:
-        settings = AugmentConfig(
-            crop_size=recipe.crop_size, horizontal_flip=recipe.flip
-        )
-        image = augment.random_crop_and_flip(key, image, settings)
+        config = AugmentConfig(crop_size=recipe.crop_size, horizontal_flip=recipe.flip)
+        image = augment.random_crop_and_flip(key, image, config)
     return _minus_mean(image, mean_image)
 
 
@@ -95,10 +94,10 @@ def _minus_mean(crop: jax.Array, mean_image: jax.Array) -> jax.Array:
 def test_views(
     image: jax.Array, mean_image: jax.Array, crop_size: int, num_views: int
 ) -> list[jax.Array]:
-    """The views of test images whose predictions are averaged.
+    """Views of test images, whose predictions are averaged.
 
-    1: the centre; 9: a 3x3 grid, not mirrored (2012 release); 10: the four corners and
-    the centre, each also mirrored (K1).
+    1 is the centre; 9 is a 3x3 grid, not mirrored (2012 release); 10 is the four
+    corners and the centre, each also mirrored (K1).
 
     Args:
         image: uint8 `[batch, 32, 32, 3]`.
@@ -107,14 +106,14 @@ def test_views(
         `num_views` arrays float32 `[batch, crop_size, crop_size, 3]`.
     """
     views = []
-    for top, left, mirrored in view_places(image.shape[1] - crop_size, num_views):
+    for top, left, mirrored in view_positions(image.shape[1] - crop_size, num_views):
         crop = image[:, top : top + crop_size, left : left + crop_size]
         views.append(_minus_mean(crop[:, :, ::-1] if mirrored else crop, mean_image))
     return views
 
 
-def view_places(border: int, num_views: int) -> list[tuple[int, int, bool]]:
-    """Top, left and whether it is mirrored, of each view.
+def view_positions(border: int, num_views: int) -> list[tuple[int, int, bool]]:
+    """Top, left and "is mirrored" of each view.
 
     Args:
         border: image size minus crop size, 8 for 24 from 32.
@@ -128,6 +127,6 @@ def view_places(border: int, num_views: int) -> list[tuple[int, int, bool]]:
             return [(top, left, False) for top in grid for left in grid]
         case 10:
             corners = [(top, left) for top in (0, border) for left in (0, border)]
-            places = [*corners, (middle, middle)]
-            return [(top, left, m) for m in (False, True) for top, left in places]
-    raise ValueError(f"there are 1, 9 or 10 views, not {num_views}")
+            positions = [*corners, (middle, middle)]
+            return [(top, left, m) for m in (False, True) for top, left in positions]
+    raise ValueError(f"num_views must be 1, 9 or 10, not {num_views}")

@@ -1,10 +1,10 @@
-"""Layers of cuda-convnet that the CIFAR-10 nets need: average pooling, own kernels.
+"""Layers of cuda-convnet for the CIFAR-10 nets: average pooling and unshared kernels.
 
 Pooling windows are 3x3 at stride 2 and map sizes are rounded up: a map of n pixels, n
-even, gives ceil((n - 3) / 2) + 1 = n / 2, and the last window hangs over the edge,
-where it counts only what is inside (2012 code, layer.py; cuda-convnet, "K1",
-conv_util.cuh). Windows are taken along one axis after the other and as pairs of pixels,
-since on CPU XLA's own gradient of pooling takes several times as long.
+even, gives ceil((n - 3) / 2) + 1 = n / 2. The last window extends beyond the edge and
+covers only the pixels inside the map (2012 code, layer.py; cuda-convnet, "K1",
+conv_util.cuh). Windows are summed along one axis at a time, over pairs of pixels,
+because on CPU XLA's own gradient of pooling takes several times as long.
 """
 
 import jax
@@ -15,7 +15,7 @@ _AXES = (2, 1)  # width, then height, of `[batch, height, width, channels]`
 
 
 def average_pool(x: jax.Array) -> jax.Array:
-    """Means of 3x3 windows at stride 2, over the pixels that are inside the map.
+    """Means of 3x3 windows at stride 2, over the pixels inside the map.
 
     Args:
         x: `[batch, height, width, channels]`, height and width even.
@@ -42,20 +42,21 @@ def _pairs(x: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
     return even, odd
 
 
-def _shift(x: jax.Array, axis: int, places: int, fill: float) -> jax.Array:
-    """Moves entries to higher indices; `fill` takes the places that become free."""
+def _shift(x: jax.Array, axis: int, offset: int, fill: float) -> jax.Array:
+    """Moves entries to higher indices and fills the vacated ones with `fill`."""
     edges = [(0, 0, 0)] * x.ndim
-    edges[axis] = (places, -places, 0)
+    edges[axis] = (offset, -offset, 0)
     return lax.pad(x, jnp.asarray(fill, x.dtype), edges)
 
 
 def check_even(x: jax.Array) -> None:
+    """Raises ValueError if the height or width of the maps is odd."""
     if x.shape[1] % 2 or x.shape[2] % 2:
         raise ValueError(f"pooling needs maps of even size, not {x.shape[1:3]}")
 
 
 def local(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolution with a kernel of its own at every pixel: 3x3, zeros around the map.
+    """3x3 convolution with a separate kernel at every pixel, zeros around the map.
 
     y[b, h, w, f] = sum_{i,j,c} x[b, h+i-1, w+j-1, c] * kernel[h, w, i, j, c, f].
 
@@ -69,5 +70,5 @@ def local(x: jax.Array, kernel: jax.Array) -> jax.Array:
         [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)],
         axis=3,
     )
-    by_place = kernel.reshape(height, width, 9, *kernel.shape[-2:])
-    return jnp.einsum("bhwpc,hwpcf->bhwf", patches, by_place)
+    by_pixel = kernel.reshape(height, width, 9, *kernel.shape[-2:])
+    return jnp.einsum("bhwpc,hwpcf->bhwf", patches, by_pixel)

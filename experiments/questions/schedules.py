@@ -1,28 +1,28 @@
-"""Question: does it matter how the learning rate falls?
+"""Question: Does it matter how the learning rate falls?
 
-Paper: section 5, by 10 when the validation error stalls, three times, by hand. Later
-runs of the authors did without the hand: configuration 170 has four equal levels.
+Paper: section 5: divided by 10 by hand when the validation error stalled, three times.
+Later runs of the authors had a fixed schedule: configuration 170 has four equal levels.
 Fixed: network, data, augmentation, length. Varies: the schedule.
-Cost: one run of the base for each variant.
+Cost: one run of the base per variant.
 Command: python -m experiments.run --experiment schedules
 """
 
 from alexnet_jax.config import Config
 from experiments.variants import Target, changed
 
-BASELINE = "145"
+PAPER_SECTION = "5"
 TARGETS = {
     "levels_of_170": Target(
         log=-0.136, source="170 minus 145, 2012 validation, 10 views"
     )
 }
-_EPOCHS_145, _LENGTH_145 = (25, 51, 79), 91
+_DROPS_145, _LENGTH_145 = (25, 51, 79), 91
 
 
 def variants(base: Config) -> dict[str, Config]:
-    drops = tuple(epoch / _LENGTH_145 * base.num_epochs for epoch in _EPOCHS_145)
+    drops = tuple(epoch / _LENGTH_145 * base.num_epochs for epoch in _DROPS_145)
     return {
-        BASELINE: changed(
+        "145": changed(
             base, {"optimizer.schedule": "epochs", "optimizer.drop_epochs": drops}
         ),
         "plateau": changed(base, {"optimizer.schedule": "plateau"}),

@@ -1,18 +1,18 @@
 """Trains one of cuda-convnet's CIFAR-10 nets (paper, sections 3.1 and 3.3).
 
-    python -m experiments.cifar_train --net 80sec --workdir runs/80sec
+    python -m experiments.cuda_convnet.train --net 80sec --workdir runs/80sec
 
-The same command again resumes, to the bit on CPU, or says that the run is complete.
-Figure 1 of the paper, once with each activation and the rate that suits it best:
+The same command resumes, with the same bits on CPU, or reports that the run is
+complete. For Figure 1 of the paper, run it with each activation at its best rate:
 
     ... --net 19pct --activation tanh --learning-rate 0.0003 --weight-cost-scale 0
         --crop none --constant-rate --num-epochs 100 --until-train-error 0.25
 
-On CPU two settings before the command make a step up to three times as fast (jaxlib
-0.10.2, Linux): convolutions that use all cores, and memory in huge pages.
+On CPU two environment variables make a step up to three times as fast (jaxlib 0.10.2,
+Linux): convolutions then use all cores, and memory comes in huge pages.
 
     XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type=
-    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python -m experiments.cifar_train ...
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python -m experiments.cuda_convnet.train ...
 """
 
 import contextlib
@@ -30,18 +30,30 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
+from alexnet_jax import config_checks
 from alexnet_jax.data import loader
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import devices, interruption, lock
 from alexnet_jax.training import metrics_writer, workdir
-from experiments import cifar_checkpoint, cifar_images, cifar_settings, cifar_step
-from experiments.cifar_images import Cifar10
-from experiments.cifar_model import CifarNet
-from experiments.cifar_nets import Recipe, weight_costs
-from experiments.cifar_settings import Epoch, Settings
-from experiments.cifar_step import Rates, State
+from experiments.cuda_convnet import checkpoint, images
+from experiments.cuda_convnet.images import Cifar10
+from experiments.cuda_convnet.model import CifarNet
+from experiments.cuda_convnet.nets import Recipe, weight_costs
+from experiments.cuda_convnet.settings import Epoch, Settings, epochs_of, net_of
+from experiments.cuda_convnet.step import (
+    Rates,
+    State,
+    create_state,
+    epoch_batches,
+    evaluate_net,
+    means_of,
+    no_sums,
+    rates_of,
+    train_step,
+    train_steps,
+)
 
-# Streams of random numbers, folded into the key of the run.
+# Random streams, folded into the key of the run.
 _INIT, _STEPS = 0, 1
 _STEPS_PER_DISPATCH = 50
 
@@ -49,47 +61,45 @@ Advance = Callable[[State, np.ndarray, int, int, Rates], State]
 
 
 class Run(NamedTuple):
-    """What a run works with."""
+    """The fixed parts of a run."""
 
     settings: Settings
     net: CifarNet
     recipe: Recipe
     cifar10: Cifar10
     advance: Advance
-    """Steps on `batches[start:stop]`: int32 `[batches, batch_size]`, examples."""
+    """Steps on `batches[start:stop]`, int32 `[batches, batch_size]`: examples."""
     checkpoint: Path
     writer: metrics_writer.MetricsWriter
     interruption: interruption.Interruption
 
 
 class Outcome(NamedTuple):
-    """How a run ended."""
+    """The result of a run."""
 
     step: int
     was_complete: bool
-    """Whether there was nothing left to do."""
+    """True if nothing was left to do."""
 
 
 def train_and_evaluate(
     settings: Settings, directory: Path, cifar10: Cifar10
 ) -> Outcome:
-    """Runs, or goes on with, a whole run in its directory.
+    """Starts or resumes a run in its directory, up to its end.
 
     Raises:
         UserError: the directory belongs to a run with other settings.
-        Interrupted: stopped by a signal; the state is saved.
+        Interrupted: a signal stopped the run; the state is saved.
         FloatingPointError: the loss is NaN or infinite; the last checkpoint is kept.
     """
     held = _open(directory, settings)
-    chosen = cifar_settings.chosen_net(settings)
-    net = CifarNet(layers=chosen.layers, activation=settings.activation)
+    definition = net_of(settings)
+    net = CifarNet(layers=definition.layers, activation=settings.activation)
     key = jax.random.key(settings.seed)
-    state = cifar_step.create_state(net, chosen.recipe, jax.random.fold_in(key, _INIT))
+    state = create_state(net, definition.recipe, jax.random.fold_in(key, _INIT))
     path = directory / "checkpoint.npz"
-    state = cifar_checkpoint.restore(path, state)
-    epochs = cifar_settings.epochs_of(
-        chosen.recipe, settings.num_epochs, len(cifar10.train.label)
-    )
+    state = checkpoint.restore(path, state)
+    epochs = epochs_of(definition.recipe, settings.num_epochs, len(cifar10.train.label))
     step = int(state.step)
     if step >= epochs[-1].stop_step or _is_reached(state, settings):
         return Outcome(step, True)
@@ -97,13 +107,13 @@ def train_and_evaluate(
         writer = metrics_writer.MetricsWriter(directory, resume_step=step)
         stack.callback(writer.close)
         stack.callback(held.release)
-        costs = weight_costs(chosen.layers, settings.weight_cost_scale)
+        costs = weight_costs(definition.layers, settings.weight_cost_scale)
         run = Run(
             settings=settings,
             net=net,
-            recipe=chosen.recipe,
+            recipe=definition.recipe,
             cifar10=cifar10,
-            advance=_compile(net, chosen.recipe, costs, cifar10, key),
+            advance=_compile(net, definition.recipe, costs, cifar10, key),
             checkpoint=path,
             writer=writer,
             interruption=stack.enter_context(interruption.Interruption()),
@@ -121,7 +131,7 @@ def _open(directory: Path, settings: Settings) -> lock.Lock:
 
 
 def _run_epochs(run: Run, state: State, epochs: list[Epoch]) -> int:
-    """The epochs that are left; returns the steps done."""
+    """Runs the remaining epochs; returns the number of steps done."""
     for epoch in epochs:
         if int(state.step) >= epoch.stop_step:
             continue
@@ -138,35 +148,35 @@ def _is_reached(state: State, settings: Settings) -> bool:
 
 
 def _train_epoch(run: Run, state: State, epoch: Epoch) -> State:
-    """What is left of an epoch, and its record: the error runs along, each batch
-    counted before its update."""
+    """Trains the rest of an epoch and writes its record: means over the batches, each
+    before its update."""
     order = loader.epoch_order(run.settings.seed, epoch.number, epoch.num_examples)
-    batches = cifar_step.epoch_batches(order, run.recipe.batch_size)
+    batches = epoch_batches(order, run.recipe.batch_size)
     first = int(state.step) - epoch.first_step
     rates = rates_of(run.recipe, epoch)
-    began = time.perf_counter()
+    started = time.perf_counter()
     for start in range(first, len(batches), _STEPS_PER_DISPATCH):
         stop = min(start + _STEPS_PER_DISPATCH, len(batches))
         state = run.advance(state, batches, start, stop, rates)
-        # At the end of the epoch comes its evaluation first.
+        # After the last step the evaluation comes first.
         if run.interruption.requested and stop < len(batches):
             _save(run, state)
             raise interruption.Interrupted(f"stopped and saved at step {state.step}")
-    record = cifar_step.means_of(state.running)
+    record = means_of(state.running)
     record |= {
         "learning_rate": float(rates.kernel),
         "images_per_second": np.sum(batches[first:] >= 0)
-        / (time.perf_counter() - began),
+        / (time.perf_counter() - started),
     }
     _write(run, "train", epoch, record)
-    return state._replace(running=cifar_step.no_sums())
+    return state._replace(running=no_sums())
 
 
 def _end_epoch(run: Run, state: State, epoch: Epoch, last: bool) -> State:
     """Evaluates and saves: the centre view, all views at the end of the run, and the
-    training images where their error ends the run."""
+    training images if their error ends the run."""
     evaluate = partial(
-        cifar_step.evaluate_net,
+        evaluate_net,
         state.params,
         mean_image=run.cifar10.mean_image,
         net=run.net,
@@ -189,29 +199,24 @@ def _end_epoch(run: Run, state: State, epoch: Epoch, last: bool) -> State:
 
 
 def crossing(limit: float, epochs: int, before: float, after: float) -> float:
-    """When, in epochs, a training error fell to the limit, on a straight line between
-    its values at the ends of `epochs` and one more epochs. Before the first epoch it is
-    that of guessing."""
+    """The epoch, as a fraction, at which the training error reached the limit.
+
+    Interpolates linearly between its values after `epochs` and `epochs + 1` epochs;
+    before the first epoch it is that of guessing.
+    """
     return epochs + (before - limit) / (before - after)
 
 
-def rates_of(recipe: Recipe, epoch: Epoch) -> Rates:
-    return Rates(
-        kernel=jnp.float32(recipe.learning_rate * epoch.stage.rate_factor),
-        bias=jnp.float32(recipe.bias_learning_rate * epoch.stage.bias_rate_factor),
-    )
-
-
 def _save(run: Run, state: State) -> None:
-    """Saves a state whose numbers are finite."""
+    """Saves the state if its loss is finite."""
     _refuse_nan(int(state.step), float(state.running.loss))
-    cifar_checkpoint.save(run.checkpoint, state)
+    checkpoint.save(run.checkpoint, state)
 
 
 def _write(run: Run, kind: str, epoch: Epoch, values: dict[str, Any]) -> None:
     _refuse_nan(epoch.stop_step, values.get("loss", 0.0))
-    place = {"epoch": epoch.number + 1, "step": epoch.stop_step}
-    run.writer.write({"kind": kind} | place | values)
+    position = {"epoch": epoch.number + 1, "step": epoch.stop_step}
+    run.writer.write({"kind": kind} | position | values)
     numbers = "  ".join(f"{name} {value:.5g}" for name, value in values.items())
     print(f"epoch {epoch.number + 1}: {kind:9}  {numbers}", flush=True)
 
@@ -231,17 +236,17 @@ def _compile(
     cifar10: Cifar10,
     key: jax.Array,
 ) -> Advance:
-    """Steps on the training images; one dispatch for all of them on an accelerator.
+    """Compiles the steps on the training images.
 
-    On CPU each step is a dispatch, since XLA runs convolutions in a loop some forty
-    times as slowly there.
+    On an accelerator all steps run in one dispatch. On CPU each step is a dispatch,
+    because XLA runs convolutions in a loop about forty times as slowly there.
     """
     settings = {"net": net, "recipe": recipe, "weight_costs": costs}
     key = jax.random.fold_in(key, _STEPS)
     options = devices.compiler_options()
-    one, many = (
+    step, many_steps = (
         jax.jit(partial(steps, **settings), donate_argnums=0, compiler_options=options)
-        for steps in (cifar_step.train_step, cifar_step.train_steps)
+        for steps in (train_step, train_steps)
     )
 
     def advance(
@@ -249,9 +254,9 @@ def _compile(
     ) -> State:
         rest = cifar10.mean_image, rates, key
         if jax.default_backend() != "cpu":
-            return many(state, cifar10.train, batches, start, stop, *rest)
+            return many_steps(state, cifar10.train, batches, start, stop, *rest)
         for indices in batches[start:stop]:
-            state = one(state, cifar10.train, indices, *rest)
+            state = step(state, cifar10.train, indices, *rest)
         return jax.block_until_ready(state)
 
     return advance
@@ -259,31 +264,35 @@ def _compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line says."""
+    """Options of the command."""
 
     workdir: Path
     """Directory of the run: checkpoint and metrics."""
     data_dir: str | None = None
-    """The tfds data directory with cifar10. None: tfds's own."""
+    """The tfds data directory with cifar10. None means tfds's default."""
     settings: Annotated[Settings, tyro.conf.arg(name="")]
 
 
 def main() -> int:
-    """Returns the exit code: 0 done, 1 diverged, 2 a mistake, 75 stopped and saved."""
-    options = tyro.cli(Options, prog="python -m experiments.cifar_train")
+    """Returns the exit code: 0 done, 1 diverged, 2 mistake, 75 stopped and saved."""
+    options = tyro.cli(
+        Options,
+        prog="python -m experiments.cuda_convnet.train",
+        description=__doc__,
+    )
     devices.keep_freed_memory()
     try:
-        cifar_settings.check(options.settings)
-        cifar10 = cifar_images.load_cifar10(options.data_dir)
+        config_checks.check_ranges(options)
+        cifar10 = images.load_cifar10(options.data_dir)
         outcome = train_and_evaluate(options.settings, options.workdir, cifar10)
     except (UserError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
     except interruption.Interrupted as stop:
-        print(f"{stop}; the same command goes on from there", file=sys.stderr)
+        print(f"{stop}; the same command resumes", file=sys.stderr)
         return interruption.EXIT_RESUME
-    what = "the run is complete" if outcome.was_complete else "trained for"
-    print(f"{options.workdir}: {what}, {outcome.step} steps")
+    verb = "the run is complete" if outcome.was_complete else "trained"
+    print(f"{options.workdir}: {verb}, {outcome.step} steps")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The Flax module of a CIFAR-10 net: the layers of `cifar_nets` in turn."""
+"""A CIFAR-10 net as a Flax module."""
 
 from collections.abc import Callable
 
@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from alexnet_jax import layers, pooling
 from alexnet_jax.config import Pool
-from experiments import cifar_layers
-from experiments.cifar_nets import (
+from experiments.cuda_convnet.layers import average_pool, local
+from experiments.cuda_convnet.nets import (
     Activation,
     AveragePool,
     Conv,
@@ -23,7 +23,7 @@ from experiments.cifar_nets import (
 
 
 class CifarNet(nn.Module):
-    """The layers of a net in turn."""
+    """Applies the layers of a net in order."""
 
     layers: tuple[Layer, ...]
     activation: Activation = "relu"
@@ -45,7 +45,7 @@ class CifarNet(nn.Module):
 def apply(
     layer: Layer, x: jax.Array, activation: Callable[[jax.Array], jax.Array]
 ) -> jax.Array:
-    """One layer on `[batch, height, width, channels]`, inside a compact module."""
+    """Applies one layer to `[batch, height, width, channels]`, in a compact module."""
     match layer:
         case Conv():
             x = nn.Conv(
@@ -70,7 +70,7 @@ def apply(
             x = pooling.max_pool(x, Pool(window=3, stride=2))
             return activation(x) if layer.activate else x
         case AveragePool():
-            return cifar_layers.average_pool(x)
+            return average_pool(x)
         case CrossMapNorm() | SameMapNorm():
             return normalize(layer, x)
 
@@ -98,7 +98,7 @@ def normalize(norm: CrossMapNorm | SameMapNorm, x: jax.Array) -> jax.Array:
 
 
 class LocallyConnected(nn.Module):
-    """`cifar_layers.local` and a bias for every output."""
+    """`layers.local` with a separate bias for every output."""
 
     features: int
     std: float
@@ -113,4 +113,4 @@ class LocallyConnected(nn.Module):
         )
         shape = (height, width, self.features)
         bias = self.param("bias", nn.initializers.zeros, shape)
-        return cifar_layers.local(x, kernel) + bias[None]
+        return local(x, kernel) + bias[None]

@@ -1,13 +1,14 @@
-"""Question: how much sooner does a net of rectified units reach 25 % training error?
+"""Question: How much sooner does a net of rectified units reach 25 % training error?
 
 Paper: section 3.1 and Figure 1: a four-layer net on CIFAR-10, no regularisation, the
 rate of each activation chosen to learn as fast as it can; six times sooner than tanh.
 The paper does not say which net. Here: 19pct of cuda-convnet, three convolutions and
 one fully connected layer, on whole images, without weight decay, at a constant rate.
 Fixed: net, data, order, initial values. Varies: the activation, and its rate on a grid
-(the rate that has the lowest training error after a few epochs goes on).
-Cost: some 60 to 100 epochs of a small net, 20 to 40 minutes on two CPU cores.
-Command: python -m experiments.figure1 --workdir runs/figure1 --out docs/results
+(the rate with the lowest training error after a few epochs is used for the long runs).
+Cost: about 60 to 100 epochs of a small net, 20 to 40 minutes on two CPU cores.
+Command: python -m experiments.cuda_convnet.figure1
+    --workdir runs/figure1 --out docs/results
 """
 
 import json
@@ -18,54 +19,63 @@ from typing import Any, NamedTuple
 
 import tyro
 
+from alexnet_jax import config_checks
+from alexnet_jax.config import Positive, Seed
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import interruption
-from experiments import cifar_images, cifar_train
-from experiments.cifar_images import Cifar10
-from experiments.cifar_nets import NetName
-from experiments.cifar_settings import Settings
+from experiments.cuda_convnet.images import Cifar10, load_cifar10
+from experiments.cuda_convnet.nets import NetName
+from experiments.cuda_convnet.settings import Settings
+from experiments.cuda_convnet.train import train_and_evaluate
 from experiments.figures import new_figure
 
 LIMIT = 0.25  # training error (paper, Figure 1)
 PAPER_RATIO = 6.0
 FIGURE = "figure1.png"
+DESCRIPTION = """\
+Repeats Figure 1 of the paper: epochs to 25 % training error on CIFAR-10, ReLU and tanh.
+
+Trains a four-layer net with each activation at each rate of its grid for a few epochs,
+then at the best rate until it reaches 25 %. Writes figure1.png and figure1.md."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line says."""
+    """Options of the command."""
 
     workdir: Path
-    """A directory for each run lies in it; the same command goes on."""
+    """Holds a directory for each run; the same command resumes."""
     out: Path
-    """Directory for figure and table."""
+    """Directory for the figure and the table."""
     net: NetName = "19pct"
-    relu_rates: tuple[float, ...] = (0.002, 0.004, 0.008, 0.016)
-    tanh_rates: tuple[float, ...] = (0.004, 0.008, 0.016, 0.032)
-    grid_epochs: int = 3
-    """After which the rate is chosen."""
-    max_epochs: int = 55
-    """The cap: a run that has not reached 25 % by then ends."""
-    seeds: tuple[int, ...] = (0,)
+    """The net of `experiments.cuda_convnet.train`."""
+    relu_rates: tuple[Positive[float], ...] = (0.002, 0.004, 0.008, 0.016)
+    tanh_rates: tuple[Positive[float], ...] = (0.004, 0.008, 0.016, 0.032)
+    grid_epochs: Positive[int] = 3
+    """Epochs after which the rate is chosen."""
+    max_epochs: Positive[int] = 55
+    """Epochs after which a run ends even if it has not reached 25 %."""
+    seeds: tuple[Seed, ...] = (0,)
     data_dir: str | None = None
-    """The tfds data directory with cifar10."""
+    """The tfds data directory with cifar10. None means tfds's default."""
 
 
 class Curve(NamedTuple):
-    """Training error of one run, all training images at the end of each epoch."""
+    """Training error of one run, over all training images after each epoch."""
 
     activation: str
     learning_rate: float
     seed: int
     errors: list[float]
     reached: float | None
-    """Epochs to 25 %, between two epochs on a straight line."""
+    """Epochs to 25 %, interpolated linearly between two epochs; None if it was not
+    reached."""
 
 
 def settings_of(
     net: NetName, activation: str, rate: float, seed: int, num_epochs: int
 ) -> Settings:
-    """No regularisation of any kind, and a constant rate."""
+    """Settings without any regularisation, at a constant rate."""
     return Settings(
         net=net,
         activation=activation,  # type: ignore[arg-type]
@@ -80,12 +90,12 @@ def settings_of(
 
 
 def train(settings: Settings, workdir: Path, cifar10: Cifar10) -> Curve:
-    """Runs, or goes on with, one run; a diverged one has no errors."""
+    """Starts or resumes a run; if it diverges, its curve has no errors."""
     rate = settings.learning_rate or 0.0
     name = f"{settings.net}-{settings.activation}-{rate:g}-seed{settings.seed}"
     print(f"== {name}, {settings.num_epochs} epochs", flush=True)
     try:
-        cifar_train.train_and_evaluate(settings, workdir / name, cifar10)
+        train_and_evaluate(settings, workdir / name, cifar10)
     except FloatingPointError as error:
         print(f"diverged: {error}")
         return Curve(settings.activation, rate, settings.seed, [], None)
@@ -93,32 +103,32 @@ def train(settings: Settings, workdir: Path, cifar10: Cifar10) -> Curve:
 
 
 def read(directory: Path, settings: Settings) -> Curve:
-    """The curve in a run directory."""
+    """Reads the curve of a run directory."""
     lines = (directory / "metrics.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     return Curve(
         settings.activation,
         settings.learning_rate or 0.0,
         settings.seed,
-        [one["top1_error"] for one in records if one["kind"] == "train_end"],
-        next((one["crossing"] for one in records if one["kind"] == "reached"), None),
+        [r["top1_error"] for r in records if r["kind"] == "train_end"],
+        next((r["crossing"] for r in records if r["kind"] == "reached"), None),
     )
 
 
 def fastest(curves: list[Curve], epochs: int) -> Curve:
-    """The curve that is lowest after so many epochs, whatever came later."""
+    """The curve that is lowest after `epochs` epochs; later ones do not count."""
     return min(curves, key=lambda curve: error_after(curve, epochs))
 
 
 def error_after(curve: Curve, epochs: int) -> float:
-    """Training error after so many epochs, or at the end; that of guessing all wrong
-    where the run diverged."""
+    """Training error after `epochs` epochs, or at the end if that is earlier; 1 for a
+    run that diverged."""
     return curve.errors[:epochs][-1] if curve.errors else 1.0
 
 
 def run(options: Options, cifar10: Cifar10) -> str:
-    """Grid, long runs, figure; returns the table."""
-    grid, chosen = [], []
+    """Trains the grid and the long runs, draws the figure and returns the table."""
+    grid, long_runs = [], []
     for activation, rates in (
         ("relu", options.relu_rates),
         ("tanh", options.tanh_rates),
@@ -136,16 +146,16 @@ def run(options: Options, cifar10: Cifar10) -> str:
         for seed in options.seeds:
             settings = settings_of(options.net, activation, rate, seed, 0)
             settings = replace(settings, num_epochs=options.max_epochs)
-            chosen.append(train(settings, options.workdir, cifar10))
+            long_runs.append(train(settings, options.workdir, cifar10))
     options.out.mkdir(parents=True, exist_ok=True)
-    _draw(chosen, options.net).savefig(options.out / FIGURE, dpi=120)
-    text = table(options, grid, chosen)
+    _draw(long_runs, options.net).savefig(options.out / FIGURE, dpi=120)
+    text = table(options, grid, long_runs)
     (options.out / "figure1.md").write_text(text)
     return text
 
 
-def table(options: Options, grid: list[Curve], chosen: list[Curve]) -> str:
-    """The grid, the chosen runs, and the ratio where both reached 25 %."""
+def table(options: Options, grid: list[Curve], long_runs: list[Curve]) -> str:
+    """The grid, the long runs, and the ratio of their epochs to 25 %."""
     lines = [
         f"# Figure 1: {options.net}, epochs to 25 % training error\n",
         f"| activation | rate | after {options.grid_epochs} epochs |",
@@ -156,12 +166,12 @@ def table(options: Options, grid: list[Curve], chosen: list[Curve]) -> str:
         shown = f"{error:.2%}" if curve.errors else "diverged"
         lines.append(f"| {curve.activation} | {curve.learning_rate:g} | {shown} |")
     lines += ["", "| activation | rate | seed | epochs to 25 % |", "|---|---|---|---|"]
-    for curve in chosen:
+    for curve in long_runs:
         lines.append(
             f"| {curve.activation} | {curve.learning_rate:g} | {curve.seed} | "
             f"{_epochs(curve)} |"
         )
-    return "\n".join([*lines, "", _ratio(chosen), "", f"![Figure 1]({FIGURE})", ""])
+    return "\n".join([*lines, "", _ratio(long_runs), "", f"![Figure 1]({FIGURE})", ""])
 
 
 def _epochs(curve: Curve) -> str:
@@ -172,9 +182,9 @@ def _epochs(curve: Curve) -> str:
     return f"not within {len(curve.errors)}: {curve.errors[-1]:.2%}"
 
 
-def _ratio(chosen: list[Curve]) -> str:
+def _ratio(long_runs: list[Curve]) -> str:
     times = {
-        activation: [c.reached for c in chosen if c.activation == activation]
+        activation: [c.reached for c in long_runs if c.activation == activation]
         for activation in ("relu", "tanh")
     }
     relu, tanh = times["relu"], times["tanh"]
@@ -182,27 +192,27 @@ def _ratio(chosen: list[Curve]) -> str:
         return "ratio: -"
     mean_relu = sum(t for t in relu if t is not None) / len(relu)
     if None in tanh or not tanh:
-        least = min(len(c.errors) for c in chosen if c.activation == "tanh")
+        least = min(len(c.errors) for c in long_runs if c.activation == "tanh")
         ratio = f"above {least / mean_relu:.1f}"
     else:
         ratio = f"{sum(t for t in tanh if t is not None) / len(tanh) / mean_relu:.1f}"
     return f"ratio tanh / ReLU: {ratio} (paper: {PAPER_RATIO:g}), n = {len(relu)}"
 
 
-def _draw(chosen: list[Curve], net: str) -> Any:
-    """In the style of the paper: ReLU solid, tanh dashed, the limit as a line."""
+def _draw(long_runs: list[Curve], net: str) -> Any:
+    """Draws in the paper's style: ReLU solid, tanh dashed, and a line at the limit."""
     figure = new_figure(5, 4)
     axes = figure.add_subplot()
     styles = {"relu": ("-", "ReLU"), "tanh": ("--", "tanh")}
-    for curve in chosen:
+    for curve in long_runs:
         style, label = styles[curve.activation]
-        first = curve.seed == chosen[0].seed
+        is_first = curve.seed == long_runs[0].seed
         axes.plot(
             range(1, len(curve.errors) + 1),
             curve.errors,
             style,
             color="black",
-            label=f"{label}, rate {curve.learning_rate:g}" if first else None,
+            label=f"{label}, rate {curve.learning_rate:g}" if is_first else None,
         )
     axes.axhline(LIMIT, color="gray", linewidth=0.8)
     axes.set(xlabel="Epochs", ylabel="Training error rate", ylim=(0, 0.75))
@@ -213,15 +223,20 @@ def _draw(chosen: list[Curve], net: str) -> Any:
 
 
 def main() -> int:
-    """Returns the exit code: 0 done, 2 a mistake, 75 stopped and saved."""
-    options = tyro.cli(Options, prog="python -m experiments.figure1")
+    """Returns the exit code: 0 done, 2 mistake, 75 stopped and saved."""
+    options = tyro.cli(
+        Options,
+        prog="python -m experiments.cuda_convnet.figure1",
+        description=DESCRIPTION,
+    )
     try:
-        print(run(options, cifar_images.load_cifar10(options.data_dir)))
+        config_checks.check_ranges(options)
+        print(run(options, load_cifar10(options.data_dir)))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except interruption.Interrupted as stop:
-        print(f"{stop}; the same command goes on from there", file=sys.stderr)
+        print(f"{stop}; the same command resumes", file=sys.stderr)
         return interruption.EXIT_RESUME
     return 0
 

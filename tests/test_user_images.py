@@ -1,4 +1,4 @@
-"""photographs.py against Pillow: orientation, transparency, 16 bits, arrays."""
+"""user_images.py against Pillow: orientation, transparency, 16 bits, arrays."""
 
 import io
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 from stand_ins import encoded, picture
 
-from alexnet_jax.data import decoding, photographs, user_images
+from alexnet_jax.data import decoding, user_images
 from alexnet_jax.errors import UserError
 
 PIXELS = picture(0, height=40, width=60)
@@ -15,7 +15,7 @@ PIXELS = picture(0, height=40, width=60)
 
 def read(one, size=24):
     out = np.zeros((size, size, 3), np.uint8)
-    photographs.read_into(one, out)
+    user_images.read_into(one, out)
     return out
 
 
@@ -35,7 +35,7 @@ def test_a_file_is_read_as_a_dataset_is(tmp_path):
 def test_squashing(tmp_path, form):
     one = PIXELS if form == "array" else saved(tmp_path, encoded(PIXELS, form))
     found = np.zeros((20, 20, 3), np.uint8)
-    photographs.read_into(one, found, squash=True)
+    user_images.read_into(one, found, squash=True)
     decoded = PIXELS if form == "array" else decoding.decode(one.read_bytes())
     np.testing.assert_array_equal(found, decoding.fit(decoded, 20, squash=True))
     assert np.abs(found.astype(int) - decoding.fit(decoded, 20)).max() > 5
@@ -123,7 +123,7 @@ def test_folders_are_labels(tmp_path):
     files = [saved(tmp_path, encoded(PIXELS, "PNG"))]
     (tmp_path / "four").mkdir()
     files.append(saved(tmp_path / "four", encoded(PIXELS, "PNG")))
-    source = user_images.open_pictures(files, 24, names).source
+    source = user_images.open_pictures(files, 24, names)
     image, label = np.zeros((2, 24, 24, 3), np.uint8), np.zeros(2, np.int32)
     source.read(np.arange(2), image, label)
     assert label.tolist() == [-1, 1]

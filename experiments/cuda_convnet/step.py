@@ -1,6 +1,6 @@
 """Training and evaluation of a CIFAR-10 net on the device: pure functions.
 
-Many steps make one dispatch, with all the images on the device; nothing is fetched
+All images are on the device, and many steps run in one dispatch; nothing is fetched
 between them.
 """
 
@@ -13,10 +13,10 @@ import numpy as np
 import optax
 
 from alexnet_jax import metrics
-from experiments import cifar_images, cifar_nets
-from experiments.cifar_images import Images
-from experiments.cifar_model import CifarNet
-from experiments.cifar_nets import Recipe
+from experiments.cuda_convnet.images import Images, test_views, training_views
+from experiments.cuda_convnet.model import CifarNet
+from experiments.cuda_convnet.nets import NUM_CLASSES, Recipe
+from experiments.cuda_convnet.settings import Epoch
 
 Params = Any  # {layer: {"kernel", "bias"}}, float32
 
@@ -30,26 +30,36 @@ class Sums(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a step changes."""
+    """The state that a step updates."""
 
     step: jax.Array
-    """Steps done, int32."""
+    """Number of steps done, int32."""
     params: Params
     velocity: Params
     running: Sums
-    """Over the batches of this epoch, each before its update."""
+    """Sums over this epoch's batches so far, each before its update."""
     train_error: jax.Array
-    """Of all training images at the end of the last epoch, if it was asked for."""
+    """Error on all training images after the last epoch, if it is measured; before the
+    first epoch that of guessing."""
 
 
 class Rates(NamedTuple):
-    """What multiplies the gradients, float32 scalars."""
+    """Learning rates, float32 scalars."""
 
     kernel: jax.Array
     bias: jax.Array
 
 
+def rates_of(recipe: Recipe, epoch: Epoch) -> Rates:
+    """The learning rates of an epoch."""
+    return Rates(
+        kernel=jnp.float32(recipe.learning_rate * epoch.stage.rate_factor),
+        bias=jnp.float32(recipe.bias_learning_rate * epoch.stage.bias_rate_factor),
+    )
+
+
 def no_sums() -> Sums:
+    """Zeros to add to."""
     return Sums(*(jnp.zeros((), jnp.float32) for _ in Sums._fields))
 
 
@@ -58,8 +68,8 @@ def create_state(net: CifarNet, recipe: Recipe, key: jax.Array) -> State:
     image = jnp.zeros((1, recipe.crop_size, recipe.crop_size, 3))
     params = net.init(key, image)["params"]
     velocity = jax.tree.map(jnp.zeros_like, params)
-    guessing = jnp.float32(1 - 1 / cifar_nets.NUM_CLASSES)
-    return State(jnp.zeros((), jnp.int32), params, velocity, no_sums(), guessing)
+    chance = jnp.float32(1 - 1 / NUM_CLASSES)
+    return State(jnp.zeros((), jnp.int32), params, velocity, no_sums(), chance)
 
 
 def update(
@@ -73,8 +83,8 @@ def update(
 ) -> tuple[Params, Params]:
     """New parameters and velocities (2012 code, weights.cu).
 
-    v <- momentum * v - rate * (gradient + weight_cost * w);  w <- w + v. Biases have a
-    rate of their own and no weight cost.
+    v <- momentum * v - rate * (gradient + weight_cost * w);  w <- w + v. Biases have
+    their own rate and no weight cost.
     """
 
     def new_velocity(
@@ -106,13 +116,12 @@ def train_step(
     """One update by the mean gradient of a batch.
 
     Args:
-        indices: int32 `[batch]`, examples of `images`; -1 where an epoch's last batch
-            is not full.
-        key: the key of the run; the step is folded in here.
+        indices: int32 `[batch]`, examples of `images`; -1 fills up an incomplete batch.
+        key: the key of the run; the step number is folded in here.
     """
     mask = indices >= 0
     examples = jnp.maximum(indices, 0)
-    view = cifar_images.training_views(
+    view = training_views(
         jax.random.fold_in(key, state.step), images.image[examples], mean_image, recipe
     )
     label = images.label[examples]
@@ -137,11 +146,11 @@ def train_step(
 
 
 def sums_of(logits: Any, label: jax.Array, mask: jax.Array) -> Sums:
-    """Negative log-likelihood and top-1 errors of the images that count."""
+    """Negative log-likelihood and top-1 errors of the images in the mask."""
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
     errors = metrics.top_error(logits, label, 1)
-    count = mask.astype(jnp.float32)
-    return Sums(jnp.sum(loss * count), jnp.sum(errors * count), jnp.sum(count))
+    weight = mask.astype(jnp.float32)
+    return Sums(jnp.sum(loss * weight), jnp.sum(errors * weight), jnp.sum(weight))
 
 
 def train_steps(
@@ -155,7 +164,7 @@ def train_steps(
     key: jax.Array,
     **settings: Any,
 ) -> State:
-    """`train_step` for the batches `order[start:stop]`, in one dispatch.
+    """Runs `train_step` for the batches `order[start:stop]`, in one dispatch.
 
     Args:
         order: int32 `[batches, batch]`, see `epoch_batches`.
@@ -170,8 +179,8 @@ def train_steps(
 
 
 def epoch_batches(order: np.ndarray, batch_size: int) -> np.ndarray:
-    """An epoch's order cut into batches, int32 `[batches, batch_size]`; the last one is
-    filled up with -1, and its gradient is the mean over the rest (2012 code)."""
+    """Cuts an epoch's order into batches, int32 `[batches, batch_size]`. The last one
+    is filled up with -1; its gradient is the mean over the real images (2012 code)."""
     missing = -len(order) % batch_size
     filled = np.concatenate([order, np.full(missing, -1)])
     return filled.reshape(-1, batch_size).astype(np.int32)
@@ -187,14 +196,14 @@ def eval_step(
     crop_size: int,
     num_views: int,
 ) -> Sums:
-    """Sums over a batch, of the mean softmax of the views."""
-    views = cifar_images.test_views(images.image, mean_image, crop_size, num_views)
+    """Sums over a batch, from the mean softmax of the views."""
+    views = test_views(images.image, mean_image, crop_size, num_views)
     logits: list[Any] = [net.apply({"params": params}, view) for view in views]
-    # Logarithms, since a small probability would be rounded to 0. The logarithm of a
-    # probability is its own logit; the number of views divides out.
-    each = jnp.stack([jax.nn.log_softmax(x) for x in logits])
+    # Log probabilities, because small probabilities would round to 0. They serve as
+    # logits; the number of views cancels.
+    log_probability = jnp.stack([jax.nn.log_softmax(x) for x in logits])
     mask = jnp.ones(images.label.shape, bool)
-    return sums_of(jax.nn.logsumexp(each, axis=0), images.label, mask)
+    return sums_of(jax.nn.logsumexp(log_probability, axis=0), images.label, mask)
 
 
 _EVAL_BATCH = 1000
@@ -209,7 +218,7 @@ def evaluate_net(
     crop_size: int,
     num_views: int,
 ) -> dict[str, float]:
-    """Loss and top-1 error over all images: sums, divided once."""
+    """Mean loss and top-1 error over all images, from sums divided once."""
     total = no_sums()
     for start in range(0, len(images.label), _EVAL_BATCH):
         batch = Images(*(x[start : start + _EVAL_BATCH] for x in images))
@@ -221,6 +230,7 @@ def evaluate_net(
 
 
 def means_of(sums: Sums) -> dict[str, float]:
+    """Mean loss, top-1 error and number of images, on the host."""
     loss, errors, examples = (float(x) for x in jax.device_get(sums))
     return {
         "loss": loss / examples,

@@ -1,9 +1,9 @@
-"""CIFAR-10 nets of cuda-convnet, which AlexNet's paper rests on (sections 3.1, 3.3).
+"""cuda-convnet's CIFAR-10 nets, the basis of sections 3.1 and 3.3 of the paper.
 
-Five nets as data: their layers in the order of the definition files, and the recipe of
-each. The sources are cuda-convnet's example-layers (2011) and the copy of them in the
-2012 release; the errors that they promise are in their names. Pixels are 0-255 minus
-the mean image.
+Five nets as data: their layers in the order of the definition files, and their recipes.
+The sources are cuda-convnet's example-layers (2011) and their copy in the 2012 release;
+the names are the authors', for the test error or the training time. Pixels are 0-255
+minus the mean image.
 """
 
 from dataclasses import dataclass, replace
@@ -18,12 +18,12 @@ Activation = Literal["relu", "tanh"]
 
 @dataclass(frozen=True, kw_only=True)
 class Conv:
-    """5x5 convolution, two zeros around the map."""
+    """5x5 convolution with two zeros around the map."""
 
     name: str
     features: int
     std: float
-    """Standard deviation of the Gaussian that kernels start from; biases start at 0."""
+    """Standard deviation of the initial kernels, a Gaussian; biases start at 0."""
     weight_cost: float
     """Weight decay of the kernel."""
     activate: bool = True
@@ -31,7 +31,7 @@ class Conv:
 
 @dataclass(frozen=True, kw_only=True)
 class Local:
-    """3x3 convolution with kernels and biases of its own at every pixel."""
+    """3x3 convolution with separate kernels and biases at every pixel."""
 
     name: str
     features: int
@@ -41,7 +41,7 @@ class Local:
 
 @dataclass(frozen=True, kw_only=True)
 class Dense:
-    """Fully connected layer."""
+    """A fully connected layer."""
 
     name: str
     features: int
@@ -89,11 +89,11 @@ class Stage:
 
     num_epochs: int
     rate_factor: float = 1.0
-    """Of the learning rate of kernels."""
+    """Factor on the learning rate of kernels."""
     bias_rate_factor: float = 1.0
-    """Of the learning rate of biases."""
+    """Factor on the learning rate of biases."""
     train_fraction: float = 1.0
-    """Share of the training images, the first ones, that it trains on."""
+    """Share of the training images used, from the first one on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,15 +102,15 @@ class Recipe:
 
     stages: tuple[Stage, ...]
     crop_size: int = IMAGE_SIZE
-    """Side of what the net sees; below 32: crops at random places, one an image."""
+    """Side of the input; below 32, one crop per image at a random position."""
     flip: bool = False
     """Mirrors images with probability 1/2."""
     views: tuple[int, ...] = (1,)
-    """Views of a test image at the end of the run: 1, 9 (3x3) or 10 (5x2)."""
+    """Numbers of views per test image at the end of the run: 1, 9 (3x3) or 10 (5x2)."""
     learning_rate: float = 0.001
-    """Of kernels, in the first stage (epsW)."""
+    """Learning rate of kernels in the first stage (epsW)."""
     bias_learning_rate: float = 0.002
-    """Of biases, in the first stage (epsB)."""
+    """Learning rate of biases in the first stage (epsB)."""
     momentum: float = 0.9
     batch_size: int = 128
 
@@ -133,14 +133,14 @@ def weight_costs(net_layers: tuple[Layer, ...], scale: float = 1) -> dict[str, f
 
 
 def without_norms(net: Net) -> Net:
-    """The same net and recipe with no response normalisation (paper section 3.3)."""
+    """The same net and recipe without response normalisation (paper, section 3.3)."""
     norms = CrossMapNorm | SameMapNorm
     return replace(net, layers=tuple(x for x in net.layers if not isinstance(x, norms)))
 
 
 def _convolutions(weight_cost: float, norm: tuple[Layer, ...]) -> tuple[Layer, ...]:
     """The three convolutions that 80sec, 19pct and 18pct share. The activation of the
-    first stands behind its pool, which gives the same at a quarter of the cost."""
+    first comes after its pool, with the same result at a quarter of the cost."""
     return (
         Conv(
             name="conv1",
@@ -176,8 +176,8 @@ def _conv_local(
     )
 
 
-# 80 seconds at the 20 minutes / 140 epochs of 18pct are some 9 or 10 epochs: the second
-# stage has two, which no source says. "Reduce the learning rate" is read as both rates.
+# 80 seconds, at 18pct's 140 epochs in 20 minutes, are 9 or 10 epochs: the second stage
+# has two, which no source states. "Reduce the learning rate" is read as both rates.
 _80SEC = Recipe(
     stages=(
         Stage(num_epochs=8),
@@ -185,7 +185,8 @@ _80SEC = Recipe(
     )
 )
 # "Reduce all learning rates" after 120 epochs, again 10 later: layer-params-18pct.cfg;
-# the length of the last stage is a choice. 19pct has no schedule: the same is a choice.
+# the length of the last stage is a choice, and so is this schedule for 19pct, which has
+# none of its own.
 _20MIN = Recipe(
     stages=(
         Stage(num_epochs=120),
@@ -193,8 +194,8 @@ _20MIN = Recipe(
         Stage(num_epochs=10, rate_factor=0.01, bias_rate_factor=0.01),
     )
 )
-# Header of layer-params-conv-local-11pct.cfg; only epsW falls. The authors' "about 350"
-# and "about 150" were ended by hand, by the error on the fifth batch.
+# Header of layer-params-conv-local-11pct.cfg; only epsW falls. The authors ended their
+# "about 350" and "about 150" epochs by hand, by the error on the fifth batch.
 _CONV_LOCAL = Recipe(
     stages=(
         Stage(num_epochs=350, train_fraction=0.8),
@@ -241,4 +242,4 @@ NETS: dict[NetName, Net] = {
         recipe=_CONV_LOCAL,
     ),
 }
-"""Test errors on CIFAR-10 that their files promise, in percent: 26, 19, 18, 13, 11."""
+"""The files promise test errors on CIFAR-10 of 26, 19, 18, 13 and 11 %."""

@@ -1,6 +1,6 @@
 """The checkpoint of a CIFAR-10 run: one npz file, replaced as a whole.
 
-Orbax would do, but these states are at most some 17 MB on one device.
+Orbax is not needed: these states are at most about 17 MB, on one device.
 """
 
 import os
@@ -10,11 +10,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.cifar_step import State
+from experiments.cuda_convnet.step import State
 
 
 def save(path: Path, state: State) -> None:
-    """Writes the whole state or, if it is stopped, leaves the old one."""
+    """Writes the whole state or, if interrupted, leaves the old file."""
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.savez(file, allow_pickle=False, **_by_name(jax.device_get(state)))
@@ -24,10 +24,10 @@ def save(path: Path, state: State) -> None:
 
 
 def restore(path: Path, state: State) -> State:
-    """The saved state, or `state` itself where nothing has been saved.
+    """The saved state, or `state` itself if nothing has been saved.
 
     Args:
-        state: a state of the same net.
+        state: a state of the same net, for its structure.
     """
     if not path.exists():
         return state

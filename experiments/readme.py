@@ -1,0 +1,40 @@
+"""The command: python -m experiments.readme
+
+Writes the table of questions in README.md, from the files in experiments/questions/.
+"""
+
+from pathlib import Path
+
+from alexnet_jax.presets import ALEXNET2012
+from experiments import plan
+from experiments.plan import Experiment
+
+README = Path(__file__).parents[1] / "README.md"
+BEGIN = "<!-- written by: python -m experiments.readme -->"
+END = "<!-- end of what experiments.readme writes -->"
+
+
+def table() -> str:
+    """One row per question, in the order of the paper's sections."""
+    experiments = [
+        plan.open_experiment(name, ALEXNET2012) for name in plan.question_names()
+    ]
+    experiments.sort(key=lambda experiment: experiment.paper_section or "~")
+    rows = ["| question | file | paper |", "|---|---|---|", *map(_row, experiments)]
+    return "\n".join(rows)
+
+
+def _row(experiment: Experiment) -> str:
+    file = f"[`{experiment.name}`](experiments/questions/{experiment.name}.py)"
+    return f"| {experiment.question} | {file} | {experiment.paper_section or ''} |"
+
+
+def with_table(text: str) -> str:
+    """`text` with the current table between the two markers."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    README.write_text(with_table(README.read_text()))

@@ -1,0 +1,63 @@
+"""A trained network: parameters, and what they expect of an image."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from alexnet_jax import columns
+from alexnet_jax.config import Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A trained network, on the host (NumPy arrays) or on devices (JAX arrays)."""
+
+    name: str
+    """What to call it: its run directory or file."""
+    config: Config
+    params: Any = dataclasses.field(repr=False)
+    """`{layer: {"kernel", "bias"}}`, float32."""
+    mean_image: Any = dataclasses.field(repr=False)
+    """float32 `[size, size, 3]`, RGB on 0-255."""
+    class_names: list[str] | None = dataclasses.field(default=None, repr=False)
+    """In the order of the outputs; None if its dataset had no names."""
+    step: int | None = None
+    """Training steps; None if unknown."""
+    origin: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Provenance: format, file, sha256, and where the original differs."""
+
+    def on_devices(self, mesh: Mesh) -> "Network":
+        """The same with its arrays on a mesh, each column on its own device."""
+        shardings = columns.state_sharding(mesh, self.params)
+        return dataclasses.replace(
+            self,
+            params=jax.device_put(self.params, shardings),
+            mean_image=jax.device_put(self.mean_image, columns.replicated(mesh)),
+        )
+
+    def on_host(self) -> "Network":
+        """The same with NumPy arrays."""
+        params, mean_image = jax.device_get((self.params, self.mean_image))
+        return dataclasses.replace(self, params=params, mean_image=mean_image)
+
+
+def describe_input(network: Network) -> str:
+    """What is done to an image before the network sees it, in words."""
+    data, augment = network.config.data, network.config.augment
+    side = f"{data.image_size}x{data.image_size}"
+    scaled = "all of it" if data.squash else "shorter side, then the centre"
+    pixels = network.mean_image.reshape(-1, 3)
+    mean = "the centre of mean_image"
+    if (pixels == pixels[:1]).all():
+        mean = "({:g}, {:g}, {:g})".format(*pixels[0])
+    scale = augment.pixel_scale
+    if isinstance(scale, tuple):
+        scale = "({:g}, {:g}, {:g})".format(*scale)
+    crop = augment.crop_size
+    return (
+        f"RGB on 0-255, scaled to {side} ({scaled}); the centre {crop}x{crop}; "
+        f"minus {mean}; times {scale}; [batch, height, width, 3]"
+    )
