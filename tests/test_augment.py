@@ -76,7 +76,7 @@ def test_color_shift_follows_its_formula(form):
         view,
         STATISTICS.stddev,
         STATISTICS.direction,
-        form=form,
+        variant=form,
         std=0.1,
         divisor=1.1,
     )

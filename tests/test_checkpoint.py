@@ -19,7 +19,7 @@ from alexnet_jax.errors import Fault, UserError
 from alexnet_jax.training import checkpoint, checkpoint_files
 from alexnet_jax.training.checkpoint_files import SEAL, find_fault, write_seal
 
-FACTS = {"seed": 0}
+ORDER = {"seed": 0}
 # Top-1 errors of five evaluations; the second is the best.
 ERRORS = [0.5, 0.1, 0.4, 0.3, 0.2]
 
@@ -54,7 +54,7 @@ def written(state, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "checkpoints"
     with checkpoint.Checkpoints(folder, keep=2) as opened:
         for step, error in enumerate(ERRORS, start=1):
-            opened.save(at_step(state, step), step, FACTS, {"top1_error": error})
+            opened.save(at_step(state, step), step, ORDER, {"top1_error": error})
     return folder
 
 
@@ -70,7 +70,7 @@ def steps(directory):
 
 def restored_step(directory, abstract):
     with checkpoint.Checkpoints(directory, keep=2) as opened:
-        found = opened.restore(abstract, facts=FACTS)
+        found = opened.restore(abstract, data_order=ORDER)
     return None if found is None else int(found.step)
 
 
@@ -85,7 +85,7 @@ def test_restores_to_the_bit_and_to_another_mesh(directory, state):
     other = make_mesh(data=4, column=1)
     abstract = train_step.abstract_train_state(presets.DIGITS, other)
     with checkpoint.Checkpoints(directory, keep=2) as opened:
-        found = opened.restore(abstract, facts=FACTS)
+        found = opened.restore(abstract, data_order=ORDER)
     assert found is not None
     for expected, leaf in zip(
         jax.tree.leaves(at_step(state, 5)), jax.tree.leaves(found), strict=True
@@ -99,7 +99,7 @@ def test_other_facts_are_refused(directory, abstract):
         checkpoint.Checkpoints(directory, keep=2) as opened,
         pytest.raises(UserError, match="step 5 was made with seed 0, now it is 7"),
     ):
-        opened.restore(abstract, facts={"seed": 7})
+        opened.restore(abstract, data_order={"seed": 7})
 
 
 def test_nothing_to_restore(tmp_path, abstract):
@@ -109,7 +109,7 @@ def test_nothing_to_restore(tmp_path, abstract):
 def test_an_interrupted_state_is_newest_without_metrics(directory, state):
     """Saved without an evaluation: it is the one to resume from, never the best."""
     with checkpoint.Checkpoints(directory, keep=2) as opened:
-        opened.save(state, 6, FACTS, None)
+        opened.save(state, 6, ORDER, None)
     assert steps(directory) == [2, 5, 6]
     with checkpoint.Checkpoints(directory, keep=2) as opened:
         assert opened.newest_metrics == {}
@@ -118,8 +118,8 @@ def test_an_interrupted_state_is_newest_without_metrics(directory, state):
 def test_the_evaluation_is_added(directory, state):
     """The same step once more, with its evaluation: it replaces the one without."""
     with checkpoint.Checkpoints(directory, keep=2) as opened:
-        opened.save(state, 6, FACTS, None)
-        opened.save(state, 6, FACTS, {"top1_error": 0.05})
+        opened.save(state, 6, ORDER, None)
+        opened.save(state, 6, ORDER, {"top1_error": 0.05})
     assert steps(directory) == [5, 6]
     assert [path.name for path in directory.parent.iterdir()] == ["checkpoints"]
     with checkpoint.Checkpoints(directory, keep=2) as opened:
@@ -235,7 +235,7 @@ def test_another_architecture_is_refused(directory, mesh):
         checkpoint.Checkpoints(directory, keep=2) as opened,
         pytest.raises(UserError, match="another architecture") as raised,
     ):
-        opened.restore(abstract, facts=FACTS)
+        opened.restore(abstract, data_order=ORDER)
     told = f"params/fc6/bias: float32[{features}] there, float32[{2 * features}] now"
     assert told in str(raised.value)
     assert "params/conv3/bias: float32" in str(raised.value)
@@ -282,7 +282,7 @@ def test_a_disk_that_is_full(directory, state, monkeypatch):
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(checkpoint_files, "write_seal", full)
-        opened.save(state, 6, FACTS, None)
+        opened.save(state, 6, ORDER, None)
         with pytest.raises(Fault, match="No space left on device.* step 6 is kept"):
             opened.wait()
     assert json.loads((directory / "5/metrics/metrics").read_text())

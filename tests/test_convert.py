@@ -288,7 +288,7 @@ def test_class_names(files, tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("".join(f"class {i}\n" for i in range(CLASSES)))
     dest = converted(files["caffenet"], tmp_path, class_names=names)
-    best = alexnet_jax.load(dest).predict([picture(0)]).best(1)
+    best = alexnet_jax.load(dest).predict([picture(0)]).top(1)
     assert best[0][0][0].startswith("class ")
     names.write_text("one\n")
     with pytest.raises(UserError, match="has 1 lines, and the network 10 classes"):

@@ -148,7 +148,7 @@ def test_gradient_of_max_pool_goes_to_every_maximum(size, window, stride, ceil):
 def dropped(form, *, train, rate=0.5):
     return layers.dropout(
         jnp.ones((1000, 50)),
-        form=form,
+        variant=form,
         rate=rate,
         train=train,
         make_key=lambda: jax.random.key(3),

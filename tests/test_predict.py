@@ -46,7 +46,7 @@ def test_predict_equals_evaluate(digits_run, digit_files, model, tmp_path, views
     expected = np.load(stored)["probabilities"][:COUNT]
     found = model.predict(sorted(digit_files.iterdir()), views=views)
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-6)
-    name, probability = found.best(5)[3][0]
+    name, probability = found.top(5)[3][0]
     assert name == str(expected[3].argmax())
     assert probability == pytest.approx(expected[3].max(), abs=1e-6)
 
@@ -70,7 +70,7 @@ def test_forms_agree(capsys, digits_run, digit_files, model):
         assert one["image"].endswith(f"{index:03d}.png")
         best = [(each["class"], each["probability"]) for each in one["best"]]
         for (name, probability), (other, other_probability) in zip(
-            best, expected.best(5)[index], strict=True
+            best, expected.top(5)[index], strict=True
         ):
             assert name == other
             assert probability == pytest.approx(other_probability, abs=1e-6)

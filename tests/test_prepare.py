@@ -409,8 +409,8 @@ def test_check_finds_changes(prepared, tmp_path, capsys, pattern, place, message
 SLOWLY = """
 import sys
 from alexnet_jax import prepare
-from alexnet_jax.preparation import writing
-writing._SHARD, writing._CHUNK = 20, 4
+from alexnet_jax.preparation import write_dataset
+write_dataset._SHARD, write_dataset._CHUNK = 20, 4
 sys.exit(prepare.main())
 """
 

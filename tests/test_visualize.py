@@ -59,7 +59,7 @@ def test_colour_share():
 
 
 def test_kernels_are_those_of_the_network(model):
-    columns = kernels.read(model.network)
+    columns = kernels.collect(model.network)
     kernel = np.asarray(model.network.params["conv1"]["kernel"], np.float64)
     assert [len(column.images) for column in columns] == [8, 8]
     for place in range(16):
@@ -82,7 +82,7 @@ def test_tiles():
 
 def test_best_labels(model, test_set):
     image, label = read(test_set, range(30))
-    found = predictions.read(model, image, label, [""] * 30)
+    found = predictions.collect(model, image, label, [""] * 30)
     probabilities = model.predict(image).probabilities
     for one, row, true in zip(found, probabilities, label, strict=True):
         order = np.argsort(-row, kind="stable")[:5]
@@ -90,7 +90,7 @@ def test_best_labels(model, test_set):
         assert one.labels == [str(place) for place in order]
         np.testing.assert_allclose(one.probabilities, row[order])
         assert one.right == (order.tolist().index(true) if true in order else None)
-    unknown = predictions.read(model, image[:1], np.array([-1]), ["one.png"])
+    unknown = predictions.collect(model, image[:1], np.array([-1]), ["one.png"])
     assert unknown[0].title == "one.png" and unknown[0].right is None
 
 
@@ -99,7 +99,7 @@ def test_nearest_images(model, test_set, train_set):
     queries, label = read(test_set, [3, 5])
     titles = [str(one) for one in label]
     names = [str(digit) for digit in range(10)]
-    found = neighbours.read(
+    found = neighbours.collect(
         model,
         queries,
         titles,
@@ -121,7 +121,7 @@ def test_nearest_images(model, test_set, train_set):
 
 def test_maps(model, test_set):
     image, _ = read(test_set, [0])
-    layers = maps.read(model, image[0])
+    layers = maps.collect(model, image[0])
     assert [layer.name for layer in layers] == [
         "conv1",
         "conv2",
@@ -145,7 +145,7 @@ def test_maps(model, test_set):
 def test_curves_are_the_records(digits_run):
     lines = (digits_run / curves.FILE).read_text().splitlines()
     records = [json.loads(line) for line in lines]
-    found = curves.read(digits_run)
+    found = curves.collect(digits_run)
     for kind, columns in (("train", found.train), ("eval", found.test)):
         for name in ("epoch", "loss", "top1_error"):
             assert columns[name] == [r[name] for r in records if r["kind"] == kind]
@@ -162,7 +162,7 @@ def test_drops_and_gaps_of_curves(digits_run, tmp_path):
     ]
     text = "\n".join(map(json.dumps, lines)) + '\n{"kind": "tr'  # being written
     (tmp_path / curves.FILE).write_text(text)
-    found = curves.read(tmp_path)
+    found = curves.collect(tmp_path)
     assert found.drops == [2, 4] and len(found.train["epoch"]) == 5
     assert all(map(math.isnan, found.train["loss"]))
     curves.draw(found)

@@ -1,7 +1,7 @@
 """AlexNet (Krizhevsky, Sutskever, Hinton, 2012) as it was, in JAX and Flax.
 
 model = alexnet_jax.load("runs/")
-model.predict(["photo.jpg"]).best(5)
+model.predict(["photo.jpg"]).top(5)
 model.features(["photo.jpg"], ["conv5", "fc7"])
 alexnet_jax.extract_features(model, ["photos/"], layers=["fc7"], output="fc7.npz")
 """

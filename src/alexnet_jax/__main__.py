@@ -12,7 +12,7 @@ AlexNet as it was in 2012, in JAX and Flax. Each command has --help:
   python -m alexnet_jax.convert    weights from one format into another
 
 From a clone: python -m experiments.run trains the ablations of the paper.
-In Python: alexnet_jax.load("runs/").predict(["photo.jpg"]).best(5)"""
+In Python: alexnet_jax.load("runs/").predict(["photo.jpg"]).top(5)"""
 
 if __name__ == "__main__":
     print(COMMANDS)

@@ -93,7 +93,7 @@ def pca_color_shift(
     stddev: jax.Array,
     direction: jax.Array,
     *,
-    form: str,
+    variant: str,
     std: float,
     divisor: float,
 ) -> jax.Array:
@@ -115,10 +115,10 @@ def pca_color_shift(
         float32 `[batch, height, width, 3]`.
     """
     amount = std * jax.random.normal(key, (image.shape[0], 3))
-    scale = stddev if form == "2012" else jnp.square(stddev) / _WHITE
+    scale = stddev if variant == "2012" else jnp.square(stddev) / _WHITE
     shift = (amount * scale[None]) @ direction
     shifted = image + shift[:, None, None, :]
-    return shifted / divisor if form == "2012" else shifted
+    return shifted / divisor if variant == "2012" else shifted
 
 
 def training_views(
@@ -153,7 +153,7 @@ def training_views(
         view,
         statistics.stddev,
         statistics.direction,
-        form=settings.color_shift,
+        variant=settings.color_shift,
         std=settings.color_shift_std,
         divisor=settings.color_shift_divisor,
     )

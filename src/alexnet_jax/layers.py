@@ -123,7 +123,7 @@ def normalize(
 def dropout(
     x: jax.Array,
     *,
-    form: str,
+    variant: str,
     rate: float,
     train: bool,
     make_key: Callable[[], jax.Array],
@@ -138,13 +138,13 @@ def dropout(
         x: `[batch, units]`.
         make_key: gives the key; called in training only.
     """
-    if form == "none":
+    if variant == "none":
         return x
     keep = 1.0 - rate
     if not train:
-        return x * keep if form == "2012" else x
+        return x * keep if variant == "2012" else x
     mask = jax.random.bernoulli(make_key(), keep, x.shape)
-    return jnp.where(mask, x if form == "2012" else x / keep, jnp.zeros((), x.dtype))
+    return jnp.where(mask, x if variant == "2012" else x / keep, jnp.zeros((), x.dtype))
 
 
 class Dense(nn.Module):

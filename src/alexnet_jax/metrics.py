@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def top_error(logits: jax.Array, label: jax.Array, best: int) -> jax.Array:
-    """Whether the label is not among the `best` highest logits.
+def top_error(logits: jax.Array, label: jax.Array, k: int) -> jax.Array:
+    """Whether the label is not among the `k` highest logits.
 
     The label scores if fewer than `best` classes beat it; where classes tie with it for
     the last places it scores the share of the places (2012 code, layer_kernels.cu).
@@ -21,7 +21,7 @@ def top_error(logits: jax.Array, label: jax.Array, best: int) -> jax.Array:
     own = jnp.take_along_axis(logits, label[:, None], axis=-1)
     higher = jnp.sum(logits > own, axis=-1)
     equal = jnp.sum(logits == own, axis=-1)  # itself included
-    score = jnp.clip((best - higher) / jnp.maximum(equal, 1), 0.0, 1.0)
+    score = jnp.clip((k - higher) / jnp.maximum(equal, 1), 0.0, 1.0)
     return jnp.where(equal > 0, 1.0 - score, 1.0)  # NaN equals nothing: an error
 
 

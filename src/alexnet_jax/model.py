@@ -121,7 +121,7 @@ class AlexNet(nn.Module):
         x = self._activation(name, self._dense(name, layer, x))
         return layers.dropout(
             x,
-            form=self.config.dropout,
+            variant=self.config.dropout,
             rate=self.config.dropout_rate,
             train=train,
             make_key=lambda: self.make_rng("dropout"),

@@ -127,7 +127,7 @@ def _answers_of(
         problem = source.skipped.get(index)
         label = part.label[index - part.start]
         known = truth[label] if truth and label >= 0 else None
-        places = [] if problem else trained_model.best_classes(row, best)
+        places = [] if problem else trained_model.top_classes(row, best)
         guesses = [Guess(names[i], words[i], float(row[i])) for i in places]
         yield Answer(source.key(index), known, guesses, problem)
 

@@ -26,7 +26,7 @@ from alexnet_jax.system import crash_report, devices
 from alexnet_jax.system.interruption import Interrupted, Interruption
 from alexnet_jax.train_step import TrainState
 from alexnet_jax.training import checkpoint, setup
-from alexnet_jax.training.epoch_end import Bookkeeper
+from alexnet_jax.training.epoch_end import EpochEnd
 
 # Streams of random numbers, folded into the key of the run.
 _INIT, _STEPS = 0, 1
@@ -82,13 +82,13 @@ def train_and_evaluate(
 
         images = setup.placed_statistics(run)
         update = _compile_update(run, state, images)
-        books = Bookkeeper(run, checkpoints, images, interruption, step)
-        stack.callback(books.close)
+        epoch_end = EpochEnd(run, checkpoints, images, interruption, step)
+        stack.callback(epoch_end.close)
         batches = stack.enter_context(contextlib.closing(_train_batches(run, step)))
         stack.enter_context(jax.transfer_guard("disallow"))
         try:
             if unevaluated:
-                state, result = books.end_epoch(state, step)
+                state, result = epoch_end.finish(state, step)
             while step < run.num_steps:
                 began = time.perf_counter()
                 batch = next(batches)
@@ -96,23 +96,23 @@ def train_and_evaluate(
                 state, values = update(state, batch)
                 step += 1
                 interruption.has_state = True
-                books.log.add(step, step / run.steps_per_epoch, values, waited)
+                epoch_end.log.add(step, step / run.steps_per_epoch, values, waited)
                 if step == run.num_steps or run.ends_epoch(step):
-                    state, result = books.end_epoch(state, step)
+                    state, result = epoch_end.finish(state, step)
                 if step < run.num_steps:
-                    books.stop_if_asked()
+                    epoch_end.stop_if_asked()
         except (Interrupted, DamagedRecord, Fault) as why:
             if not interruption.has_state:
                 raise  # all of it is in the last checkpoint
-            raise books.saved(why, state, step) from why
+            raise epoch_end.saved(why, state, step) from why
         return Outcome(step, result, False)
 
 
 def _newest_or_new_state(
-    run: setup.Job, checkpoints: checkpoint.Checkpoints
+    run: setup.Run, checkpoints: checkpoint.Checkpoints
 ) -> TrainState:
     abstract = train_step.abstract_train_state(run.config, run.mesh)
-    state = checkpoints.restore(abstract, facts=run.facts)
+    state = checkpoints.restore(abstract, data_order=run.data_order)
     if state is None:
         key = jax.random.fold_in(jax.random.key(run.config.seed), _INIT)
         state = train_step.create_train_state(run.config, run.mesh, key)
@@ -120,7 +120,7 @@ def _newest_or_new_state(
 
 
 def _compile_update(
-    run: setup.Job, state: TrainState, images: augment.ImageStatistics
+    run: setup.Run, state: TrainState, images: augment.ImageStatistics
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """`train_step` of state and batch, compiled; the old state's memory is reused."""
     everywhere = columns.replicated(run.mesh)
@@ -145,7 +145,7 @@ def _compile_update(
     return update
 
 
-def _train_batches(run: setup.Job, step: int) -> loader.Batches:
+def _train_batches(run: setup.Run, step: int) -> loader.Batches:
     return loader.train_batches(
         run.train_source,
         seed=run.config.seed,

@@ -75,7 +75,7 @@ def run(options: Options) -> str:
 
     drawing.new_figure(1, 1)  # whether that is possible
     if options.figure == "curves":
-        figure, text = curves.draw(curves.read(options.workdir)), ""
+        figure, text = curves.draw(curves.collect(options.workdir)), ""
     else:
         figure, text = _of_network(options)
     beside = options.workdir.parent if options.workdir.is_file() else options.workdir
@@ -92,16 +92,16 @@ def _of_network(options: Options) -> tuple[Any, str]:
         options.workdir, checkpoint=options.checkpoint, mesh=options.mesh
     )
     if options.figure == "kernels":
-        columns = kernels.read(model.network)
+        columns = kernels.collect(model.network)
         return kernels.draw(columns), kernels.describe(columns)
     if options.figure == "predictions":
         shown = _shown(model, options, 8)
-        found = predictions.read(model, shown.images, shown.label, shown.titles)
+        found = predictions.collect(model, shown.images, shown.label, shown.titles)
         return predictions.draw(found), ""
     if options.figure == "maps":
         shown = _shown(model, options, 1)
         image, title = shown.images[0], shown.titles[0]
-        return maps.draw(image, title, maps.read(model, image)), ""
+        return maps.draw(image, title, maps.collect(model, image)), ""
     return _neighbours(model, options)
 
 
@@ -137,7 +137,7 @@ def _neighbours(model: "Model", options: Options) -> tuple[Any, str]:
     if options.among is not None:
         number = max(1, min(options.among, training.num_examples))
         training = dataclasses.replace(training, num_examples=number)
-    found = neighbours.read(
+    found = neighbours.collect(
         model,
         shown.images,
         shown.titles,

@@ -28,7 +28,7 @@ class Curves(NamedTuple):
     """Epochs at which the rate fell; none where it falls all the time."""
 
 
-def read(directory: Path) -> Curves:
+def collect(directory: Path) -> Curves:
     """The curves of a run directory.
 
     Raises:

@@ -25,7 +25,7 @@ class Column(NamedTuple):
     """Kernels of which more than half is colour."""
 
 
-def read(network: Network) -> list[Column]:
+def collect(network: Network) -> list[Column]:
     """The columns of conv1."""
     kernel = np.asarray(network.params["conv1"]["kernel"], np.float64)
     columns = np.split(kernel, network.config.model.num_columns, axis=-1)

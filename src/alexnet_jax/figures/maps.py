@@ -23,7 +23,7 @@ class Layer(NamedTuple):
     """Maps of the whole layer."""
 
 
-def read(model: Model, image: np.ndarray) -> list[Layer]:
+def collect(model: Model, image: np.ndarray) -> list[Layer]:
     """The maps after the activation of every layer, of the centre view.
 
     Args:

@@ -26,7 +26,7 @@ class Neighbours(NamedTuple):
     """Euclidean, of the activations."""
 
 
-def read(
+def collect(
     model: Model,
     queries: np.ndarray,
     titles: list[str],

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alexnet_jax.figures import drawing
-from alexnet_jax.inference.trained_model import Model, best_classes
+from alexnet_jax.inference.trained_model import Model, top_classes
 
 _BEST = 5
 _IN_A_ROW = 4
@@ -26,7 +26,7 @@ class Labelled(NamedTuple):
     """The place of the true label among these, if it is there."""
 
 
-def read(
+def collect(
     model: Model, images: np.ndarray, label: np.ndarray, keys: list[str]
 ) -> list[Labelled]:
     """Predictions of the centre views.
@@ -41,7 +41,7 @@ def read(
     for image, one, key, row in zip(
         images, label, keys, predicted.probabilities, strict=True
     ):
-        best = best_classes(row, _BEST).tolist()
+        best = top_classes(row, _BEST).tolist()
         found.append(
             Labelled(
                 image,

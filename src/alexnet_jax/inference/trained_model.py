@@ -2,7 +2,7 @@
 
 import alexnet_jax
 model = alexnet_jax.load("runs/")
-model.predict(["photo.jpg"]).best(5)
+model.predict(["photo.jpg"]).top(5)
 model.features(["photo.jpg"], ["conv5", "fc7"])["fc7"]  # float32 [1, units]
 """
 
@@ -38,17 +38,17 @@ class Predictions(NamedTuple):
     class_names: list[str]
     """For people, in the order of the classes."""
 
-    def best(self, count: int = 5) -> list[list[tuple[str, float]]]:
+    def top(self, k: int = 5) -> list[list[tuple[str, float]]]:
         """The most probable classes of each image, (name, probability), best first."""
         return [
-            [(self.class_names[i], float(row[i])) for i in best_classes(row, count)]
+            [(self.class_names[i], float(row[i])) for i in top_classes(row, k)]
             for row in self.probabilities
         ]
 
 
-def best_classes(values: np.ndarray, count: int) -> np.ndarray:
+def top_classes(values: np.ndarray, k: int) -> np.ndarray:
     """The places of the highest of `[classes]`, the highest first."""
-    return np.argsort(-values, kind="stable")[:count]
+    return np.argsort(-values, kind="stable")[:k]
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class Checkpoints:
         self,
         state: TrainState,
         step: int,
-        facts: dict[str, Any],
+        data_order: dict[str, Any],
         metrics: dict[str, float] | None,
     ) -> None:
         """Begins to write the state; a write before it is waited for.
@@ -81,7 +81,7 @@ class Checkpoints:
         A state of the same step, saved without an evaluation, is replaced.
 
         Args:
-            facts: what a resumed run must agree with.
+            data_order: what a resumed run must agree with.
             metrics: the evaluation of this state, with "top1_error", if there was one.
 
         Raises:
@@ -95,7 +95,7 @@ class Checkpoints:
             written = self._orbax.save_async(
                 step,
                 state._asdict(),
-                custom_metadata=facts,
+                custom_metadata=data_order,
                 metrics=metrics,
                 force=True,
             )
@@ -116,7 +116,7 @@ class Checkpoints:
             shutil.rmtree(checkpoint_files.replaced(self.directory), ignore_errors=True)
 
     def restore(
-        self, abstract: TrainState, *, facts: dict[str, Any]
+        self, abstract: TrainState, *, data_order: dict[str, Any]
     ) -> TrainState | None:
         """The newest state, placed as `abstract` says; none without a checkpoint.
 
@@ -126,7 +126,7 @@ class Checkpoints:
         if self.newest_step is None:
             return None
         folder = self.directory / str(self.newest_step)
-        _refuse_other_facts(folder, facts)
+        _refuse_other_order(folder, data_order)
         return _load(folder, abstract)
 
     def wait(self) -> None:
@@ -197,9 +197,9 @@ def _load(folder: Path, abstract: TrainState) -> TrainState:
     return TrainState(**_ocp.load(folder, abstract._asdict()))
 
 
-def _refuse_other_facts(folder: Path, facts: dict[str, Any]) -> None:
+def _refuse_other_order(folder: Path, data_order: dict[str, Any]) -> None:
     saved = _ocp.metadata(folder).custom_metadata or {}
-    for name, value in facts.items():
+    for name, value in data_order.items():
         if saved.get(name) != value:
             raise UserError(
                 f"the checkpoint of step {folder.name} was made with {name} "

@@ -24,12 +24,12 @@ from alexnet_jax.training.evaluator import compile_evaluation
 from alexnet_jax.training.step_log import StepLog, refuse_nan
 
 
-class Bookkeeper:
+class EpochEnd:
     """The files of a run while it trains."""
 
     def __init__(
         self,
-        run: setup.Job,
+        run: setup.Run,
         checkpoints: Checkpoints,
         images: augment.ImageStatistics,
         interruption: Interruption,
@@ -54,7 +54,7 @@ class Bookkeeper:
         self._writer.close()
         self._progress.close()
 
-    def end_epoch(
+    def finish(
         self, state: TrainState, step: int
     ) -> tuple[TrainState, dict[str, float]]:
         """Evaluates, lets the schedule count, saves; returns state and evaluation.
@@ -70,7 +70,7 @@ class Bookkeeper:
         self._writer.write(record)
         self._progress.evaluation(record)
         state = state._replace(plateau=self._count(state.plateau, result))
-        self._checkpoints.save(state, step, self._run.facts, result)
+        self._checkpoints.save(state, step, self._run.data_order, result)
         self.log.restart_clock()
         return state, result
 
@@ -89,13 +89,13 @@ class Bookkeeper:
         with contextlib.suppress(Fault):  # the records are less than the state
             self.log.flush()
         if self._checkpoints.newest_step != step:
-            self._checkpoints.save(state, step, self._run.facts, None)
+            self._checkpoints.save(state, step, self._run.data_order, None)
         self._checkpoints.wait()
         return type(why)(f"{why} and saved at step {step}")
 
 
 def _compile_plateau(
-    run: setup.Job,
+    run: setup.Run,
 ) -> Callable[[optimizer.Plateau, dict[str, float]], optimizer.Plateau]:
     """The schedule's count of an evaluation."""
     everywhere = columns.replicated(run.mesh)

@@ -16,7 +16,7 @@ from alexnet_jax.training import setup
 
 
 def compile_evaluation(
-    run: setup.Job, images: augment.ImageStatistics, interruption: Interruption
+    run: setup.Run, images: augment.ImageStatistics, interruption: Interruption
 ) -> Callable[[Any], dict[str, float]]:
     """Evaluation of parameters on the whole evaluation split."""
     everywhere = columns.replicated(run.mesh)

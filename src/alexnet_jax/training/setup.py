@@ -15,7 +15,7 @@ from alexnet_jax.system.lock import Lock
 from alexnet_jax.training import workdir
 
 
-class Job(NamedTuple):
+class Run(NamedTuple):
     """What a run works with, once everything has been checked."""
 
     config: Config
@@ -24,7 +24,7 @@ class Job(NamedTuple):
     train_source: Source
     eval_source: Source
     lock: Lock
-    """Keeps other processes from the directory while the job is there."""
+    """Keeps other processes from the directory while the run goes on."""
 
     @property
     def steps_per_epoch(self) -> float:
@@ -45,7 +45,7 @@ class Job(NamedTuple):
         return seen // examples > (seen - self.config.batch_size) // examples
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def data_order(self) -> dict[str, Any]:
         """What the order of the data depends on; a resumed run must have the same."""
         return {
             "seed": self.config.seed,
@@ -55,7 +55,7 @@ class Job(NamedTuple):
         }
 
 
-def set_up(config: Config, directory: Path) -> Job:
+def set_up(config: Config, directory: Path) -> Run:
     """Checks everything that can be checked, opens the data, takes the run directory.
 
     Raises:
@@ -77,20 +77,20 @@ def set_up(config: Config, directory: Path) -> Job:
         ],
         mesh=dict(mesh.shape),
     )
-    return Job(config, directory, mesh, train_source, eval_source, lock)
+    return Run(config, directory, mesh, train_source, eval_source, lock)
 
 
-def placed_statistics(job: Job) -> augment.ImageStatistics:
+def placed_statistics(run: Run) -> augment.ImageStatistics:
     """Mean image and principal components of the training set, on every device.
 
     Computed once in a run directory, in a pass over the training set.
     """
     found = image_statistics.load_or_compute(
-        job.train_source,
-        job.directory / "statistics.npz",
-        num_workers=job.config.run.num_workers,
+        run.train_source,
+        run.directory / "statistics.npz",
+        num_workers=run.config.run.num_workers,
     )
     stddev, direction = image_statistics.principal_components(found.covariance)
     arrays = found.mean_image, stddev, direction
-    placed = jax.device_put(arrays, columns.replicated(job.mesh))
+    placed = jax.device_put(arrays, columns.replicated(run.mesh))
     return augment.ImageStatistics(*placed)
