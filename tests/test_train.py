@@ -213,7 +213,7 @@ def test_a_device_without_memory(config, tmp_path, monkeypatch):
             "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 7 bytes."
         )
 
-    monkeypatch.setattr(train, "train_step", no_memory)
+    monkeypatch.setattr(train.train_step, "train_step", no_memory)
     with pytest.raises(
         Fault, match=r"--microbatches \(now 1\).*--batch-size \(now 64\).*bfloat16"
     ):
