@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import tyro
 
-from alexnet_jax import config_checks
+from alexnet_jax import command, config_checks
 from alexnet_jax.config import Positive
 from alexnet_jax.errors import UserError
 from alexnet_jax.presets import PresetName
@@ -136,16 +135,9 @@ def _spread(mean: float, deviation: float | None, sign: bool = False) -> str:
 
 
 def main() -> int:
-    """Returns the exit code: 0 done, 2 mistake."""
-    options = tyro.cli(
-        Options, prog="python -m experiments.report", description=__doc__
-    )
-    try:
-        print(report(options))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    """Returns the exit code; see `command`."""
+    options = command.parse(Options, "experiments.report", __doc__ or "")
+    return command.run(lambda: print(report(options)))
 
 
 if __name__ == "__main__":

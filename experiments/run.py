@@ -9,19 +9,17 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import tyro
-
-from alexnet_jax import config_checks
+from alexnet_jax import command, config_checks
 from alexnet_jax.config import Config, MeshConfig, Positive, Seed
-from alexnet_jax.errors import DamagedRecord, Fault, UserError
 from alexnet_jax.presets import PresetName
 from alexnet_jax.system import lock
-from alexnet_jax.system.interruption import EXIT_RESUME, Interrupted, Interruption
+from alexnet_jax.system.interruption import Interruption
 from experiments import plan
 from experiments.plan import Experiment
 from experiments.variants import differences
 
 FAILED = "failed.txt"
+_KEPT = "finished runs and saved states are kept, and the same command resumes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,29 +117,20 @@ def _describe(
     return lines
 
 
-def _request_devices() -> None:
-    """Imports JAX, which a dry run does without."""
-    from alexnet_jax.system import devices
+def _run(options: Options) -> None:
+    plan.check_names(options.experiment)
+    with Interruption(owns_process=True) as interruption:
+        if not options.dry_run:
+            from alexnet_jax.system import devices  # imports JAX
 
-    devices.request_cpu_devices(MeshConfig())
+            devices.request_cpu_devices(MeshConfig())
+        print(run(options, interruption))
 
 
 def main() -> int:
-    """Returns the exit code: 0 done, 1 fault, 2 mistake, 75 stopped and saved."""
-    options = tyro.cli(Options, prog="python -m experiments.run", description=__doc__)
-    with Interruption(owns_process=True) as interruption:
-        try:
-            plan.check_names(options.experiment)
-            if not options.dry_run:
-                _request_devices()
-            print(run(options, interruption))
-        except (UserError, DamagedRecord, Fault, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2 if isinstance(error, UserError) else 1
-        except Interrupted as stopped:
-            print(f"{stopped}; the same command resumes", file=sys.stderr)
-            return EXIT_RESUME
-    return 0
+    """Returns the exit code; see `command`."""
+    options = command.parse(Options, "experiments.run", __doc__ or "")
+    return command.run(lambda: _run(options), stopped=_KEPT)
 
 
 if __name__ == "__main__":

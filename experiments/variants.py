@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from alexnet_jax import config_json
 from alexnet_jax.config import Config
 from alexnet_jax.errors import UserError
 
@@ -32,8 +33,7 @@ def changed(config: Config, changes: dict[str, Any]) -> Config:
         try:
             config = _set(config, name.split("."), value)
         except AttributeError as error:
-            known = _flat(dataclasses.asdict(config))
-            hint = did_you_mean(name, known)
+            hint = did_you_mean(name, _flat(config))
             raise UserError(f"the configuration has no field {name!r}{hint}") from error
     return config
 
@@ -56,22 +56,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def differences(base: Config, variant: Config) -> dict[str, tuple[Any, Any]]:
     """Dotted names of the fields that differ, with both values."""
-    old, new = (_flat(dataclasses.asdict(config)) for config in (base, variant))
-    return {
-        name: (old.get(name), new.get(name))
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    }
+    return config_json.differing(_flat(base), _flat(variant))
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
+def _flat(config: Config) -> dict[str, Any]:
+    return config_json.flatten(dataclasses.asdict(config))
 
 
 def shortened(config: Config, num_epochs: float) -> Config:

@@ -17,12 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import tyro
-
-from alexnet_jax import config_checks
+from alexnet_jax import command, config_checks
 from alexnet_jax.config import Positive, Seed
-from alexnet_jax.errors import UserError
-from alexnet_jax.system import interruption
 from experiments.cuda_convnet.images import Cifar10, load_cifar10
 from experiments.cuda_convnet.nets import NetName
 from experiments.cuda_convnet.settings import Settings
@@ -222,23 +218,16 @@ def _draw(long_runs: list[Curve], net: str) -> Any:
     return figure
 
 
+def _run(options: Options) -> None:
+    config_checks.check_ranges(options)
+    print(run(options, load_cifar10(options.data_dir)))
+
+
 def main() -> int:
-    """Returns the exit code: 0 done, 2 mistake, 75 stopped and saved."""
-    options = tyro.cli(
-        Options,
-        prog="python -m experiments.cuda_convnet.figure1",
-        description=DESCRIPTION,
-    )
-    try:
-        config_checks.check_ranges(options)
-        print(run(options, load_cifar10(options.data_dir)))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except interruption.Interrupted as stop:
-        print(f"{stop}; the same command resumes", file=sys.stderr)
-        return interruption.EXIT_RESUME
-    return 0
+    """Returns the exit code; see `command`."""
+    options = command.parse(Options, "experiments.cuda_convnet.figure1", DESCRIPTION)
+    kept = "saved states are kept, and the same command resumes"
+    return command.run(lambda: _run(options), stopped=kept)
 
 
 if __name__ == "__main__":

@@ -30,9 +30,8 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from alexnet_jax import config_checks
+from alexnet_jax import command, config_checks
 from alexnet_jax.data import loader
-from alexnet_jax.errors import UserError
 from alexnet_jax.system import devices, interruption, lock
 from alexnet_jax.training import metrics_writer, workdir
 from experiments.cuda_convnet import checkpoint, images
@@ -199,7 +198,7 @@ def _end_epoch(run: Run, state: State, epoch: Epoch, last: bool) -> State:
 
 
 def crossing(limit: float, epochs: int, before: float, after: float) -> float:
-    """The epoch, as a fraction, at which the training error reached the limit.
+    """Epochs, with decimals, until the training error reached the limit.
 
     Interpolates linearly between its values after `epochs` and `epochs + 1` epochs;
     before the first epoch it is that of guessing.
@@ -273,27 +272,20 @@ class Options:
     settings: Annotated[Settings, tyro.conf.arg(name="")]
 
 
-def main() -> int:
-    """Returns the exit code: 0 done, 1 diverged, 2 mistake, 75 stopped and saved."""
-    options = tyro.cli(
-        Options,
-        prog="python -m experiments.cuda_convnet.train",
-        description=__doc__,
-    )
+def _train(options: Options) -> None:
     devices.keep_freed_memory()
-    try:
-        config_checks.check_ranges(options)
-        cifar10 = images.load_cifar10(options.data_dir)
-        outcome = train_and_evaluate(options.settings, options.workdir, cifar10)
-    except (UserError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 1
-    except interruption.Interrupted as stop:
-        print(f"{stop}; the same command resumes", file=sys.stderr)
-        return interruption.EXIT_RESUME
+    config_checks.check_ranges(options)
+    cifar10 = images.load_cifar10(options.data_dir)
+    outcome = train_and_evaluate(options.settings, options.workdir, cifar10)
     verb = "the run is complete" if outcome.was_complete else "trained"
     print(f"{options.workdir}: {verb}, {outcome.step} steps")
-    return 0
+
+
+def main() -> int:
+    """Returns the exit code; see `command`."""
+    options = command.parse(Options, "experiments.cuda_convnet.train", __doc__ or "")
+    kept = "the last checkpoint is kept, and the same command resumes"
+    return command.run(lambda: _train(options), stopped=kept)
 
 
 if __name__ == "__main__":
