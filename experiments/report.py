@@ -135,8 +135,8 @@ def _spread(mean: float, deviation: float | None, sign: bool = False) -> str:
 
 
 def main() -> int:
-    """Returns the exit code; see `alexnet_jax.command`."""
-    options = command.parse(Options, "experiments.report", str(__doc__))
+    """Returns the exit code; see `command`."""
+    options = command.parse(Options, "experiments.report", __doc__ or "")
     return command.run(lambda: print(report(options)))
 
 

@@ -19,6 +19,7 @@ from experiments.plan import Experiment
 from experiments.variants import differences
 
 FAILED = "failed.txt"
+_KEPT = "finished runs and saved states are kept, and the same command resumes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,25 +117,20 @@ def _describe(
     return lines
 
 
-def _request_devices() -> None:
-    """Imports JAX, which a dry run does without."""
-    from alexnet_jax.system import devices
-
-    devices.request_cpu_devices(MeshConfig())
-
-
 def _run(options: Options) -> None:
+    plan.check_names(options.experiment)
     with Interruption(owns_process=True) as interruption:
-        plan.check_names(options.experiment)
         if not options.dry_run:
-            _request_devices()
+            from alexnet_jax.system import devices  # imports JAX
+
+            devices.request_cpu_devices(MeshConfig())
         print(run(options, interruption))
 
 
 def main() -> int:
-    """Returns the exit code; see `alexnet_jax.command`."""
-    options = command.parse(Options, "experiments.run", str(__doc__))
-    return command.run(lambda: _run(options), stopped=command.GOES_ON)
+    """Returns the exit code; see `command`."""
+    options = command.parse(Options, "experiments.run", __doc__ or "")
+    return command.run(lambda: _run(options), stopped=_KEPT)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,7 @@ def changed(config: Config, changes: dict[str, Any]) -> Config:
         try:
             config = _set(config, name.split("."), value)
         except AttributeError as error:
-            known = config_json.flatten(dataclasses.asdict(config))
-            hint = did_you_mean(name, known)
+            hint = did_you_mean(name, _flat(config))
             raise UserError(f"the configuration has no field {name!r}{hint}") from error
     return config
 
@@ -57,9 +56,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def differences(base: Config, variant: Config) -> dict[str, tuple[Any, Any]]:
     """Dotted names of the fields that differ, with both values."""
-    return config_json.differing(
-        *(config_json.flatten(dataclasses.asdict(config)) for config in (base, variant))
-    )
+    return config_json.differing(_flat(base), _flat(variant))
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    return config_json.flatten(dataclasses.asdict(config))
 
 
 def shortened(config: Config, num_epochs: float) -> Config:

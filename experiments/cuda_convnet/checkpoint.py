@@ -3,24 +3,20 @@
 Orbax is not needed: these states are at most about 17 MB, on one device.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from alexnet_jax.system import atomic_files
 from experiments.cuda_convnet.step import State
 
 
 def save(path: Path, state: State) -> None:
     """Writes the whole state or, if interrupted, leaves the old file."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with atomic_files.replacing(path) as partial, partial.open("wb") as file:
         np.savez(file, allow_pickle=False, **_by_name(jax.device_get(state)))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def restore(path: Path, state: State) -> State:

@@ -224,9 +224,10 @@ def _run(options: Options) -> None:
 
 
 def main() -> int:
-    """Returns the exit code; see `alexnet_jax.command`."""
+    """Returns the exit code; see `command`."""
     options = command.parse(Options, "experiments.cuda_convnet.figure1", DESCRIPTION)
-    return command.run(lambda: _run(options), stopped=command.GOES_ON)
+    kept = "saved states are kept, and the same command resumes"
+    return command.run(lambda: _run(options), stopped=kept)
 
 
 if __name__ == "__main__":

@@ -198,7 +198,7 @@ def _end_epoch(run: Run, state: State, epoch: Epoch, last: bool) -> State:
 
 
 def crossing(limit: float, epochs: int, before: float, after: float) -> float:
-    """The epoch, as a fraction, at which the training error reached the limit.
+    """Epochs, with decimals, until the training error reached the limit.
 
     Interpolates linearly between its values after `epochs` and `epochs + 1` epochs;
     before the first epoch it is that of guessing.
@@ -282,9 +282,10 @@ def _train(options: Options) -> None:
 
 
 def main() -> int:
-    """Returns the exit code; see `alexnet_jax.command`."""
-    options = command.parse(Options, "experiments.cuda_convnet.train", str(__doc__))
-    return command.run(lambda: _train(options), stopped=command.GOES_ON)
+    """Returns the exit code; see `command`."""
+    options = command.parse(Options, "experiments.cuda_convnet.train", __doc__ or "")
+    kept = "the last checkpoint is kept, and the same command resumes"
+    return command.run(lambda: _train(options), stopped=kept)
 
 
 if __name__ == "__main__":
