@@ -138,7 +138,7 @@ def planted_nan(place: Place, tries: int) -> Row:
 
 def full_disk_in_prepare(place: Place, tries: int) -> Row:
     """Its own estimate of the space is told a lie, so that it begins."""
-    sys.path.insert(0, os.fspath(jobs.REPOSITORY / "tests"))
+    sys.path.insert(0, os.fspath(jobs.REPOSITORY / "tests" / "preparation"))
     import stand_ins
     import test_prepare
 

@@ -240,8 +240,8 @@ def sweeps(place: Place, tries: int) -> Row:
 
 
 def preparations(place: Place, tries: int) -> Row:
-    """The same bytes as in one go: the job of tests/test_prepare.py."""
-    sys.path.insert(0, os.fspath(jobs.REPOSITORY / "tests"))
+    """The same bytes as in one go: the job of tests/preparation/test_prepare.py."""
+    sys.path.insert(0, os.fspath(jobs.REPOSITORY / "tests" / "preparation"))
     import test_prepare
 
     done = survived = 0
