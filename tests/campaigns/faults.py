@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,7 +137,7 @@ def planted_nan(place: Place, tries: int) -> Row:
 
 def full_disk_in_prepare(place: Place, tries: int) -> Row:
     """Its own estimate of the space is told a lie, so that it begins."""
-    sys.path.insert(0, os.fspath(jobs.REPOSITORY / "tests" / "preparation"))
+    jobs.make_tests_importable()
     import stand_ins
     import test_prepare
 

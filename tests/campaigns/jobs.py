@@ -46,6 +46,12 @@ class Place(NamedTuple):
     """The folder of the results, which outlives the process."""
 
 
+def make_tests_importable() -> None:
+    """Campaigns share jobs and oracles with the tests."""
+    tests = REPOSITORY / "tests"
+    sys.path[:0] = [str(tests), str(tests / "preparation")]
+
+
 def environment() -> dict[str, str]:
     """Compiled programs are kept, since most of a short job is compilation."""
     cache = Path(tempfile.gettempdir()) / f"campaigns-cache-{os.getuid()}"

@@ -1,10 +1,8 @@
 """Kills at random moments: training, checkpoints, evaluation, sweeps, preparation."""
 
-import os
 import random
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -241,7 +239,7 @@ def sweeps(place: Place, tries: int) -> Row:
 
 def preparations(place: Place, tries: int) -> Row:
     """The same bytes as in one go: the job of tests/preparation/test_prepare.py."""
-    sys.path.insert(0, os.fspath(jobs.REPOSITORY / "tests" / "preparation"))
+    jobs.make_tests_importable()
     import test_prepare
 
     done = survived = 0
