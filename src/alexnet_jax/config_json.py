@@ -42,12 +42,12 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple]:
-    """The names whose values differ, with both values; None where one has none."""
-    return {
-        name: (old.get(name), new.get(name))
+    """The names whose values differ, with both values; "absent" where one has none."""
+    pairs = {
+        name: (old.get(name, "absent"), new.get(name, "absent"))
         for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
     }
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def differing_lines(

@@ -1,7 +1,7 @@
 """Against PyTorch, of all layers in full width: the same weights and real images give
 the same activations; files of PyTorch. Skipped without torch.
 
-`pytest tests/weights/test_torch_weights.py -k parity -s` prints the largest differences.
+`pytest -k parity -s` on this file prints the largest differences.
 """
 
 import io
