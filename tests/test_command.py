@@ -24,6 +24,8 @@ COMMANDS = {
 
 DRIVER = """
 import errno, os, signal, sys, time
+# Processes in the background ignore it by default.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from alexnet_jax import {name} as module
 from alexnet_jax.errors import DamagedRecord, Fault, UserError
 
