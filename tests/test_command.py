@@ -85,7 +85,7 @@ def test_every_command_ends_as_documented(name):
         code, said = DISTURBANCES[key][1:]
         if name == "main" and key in ("Ctrl-C", "SIGTERM"):
             # Training saves; here there is nothing to save yet.
-            code, said = 75, "\nstopped: nothing had been computed that is not saved"
+            code, said = 75, "\nstopped: nothing to save"
         assert (key, process.returncode) == (key, code), errors
         assert errors.startswith(said) and errors.strip().count("\n") == 0, errors
         assert output == ""

@@ -84,7 +84,7 @@ MISTAKES = {
     "mesh columns": (["--run.mesh.column", "3"], "lie on 1 device or on 2"),
     "batch": (["--run.mesh.data", "2", "--batch-size", "63"], "--batch-size 63"),
     "crop": (["--augment.crop-size", "29"], "--augment.crop-size 29 is larger"),
-    "dataset": (["--data.name", "digts"], "there: digits"),
+    "dataset": (["--data.name", "digts"], "available: digits"),
     "split": (["--data.eval-split", "dev"], "its splits are train, test"),
     "map": (["--augment.crop-size", "4", "--model.conv2.padding", "0", "0"], "conv2"),
     "classes": (["--model.fc8.features", "8"], "--model.fc8.features 10"),
@@ -203,10 +203,7 @@ def test_stopped_before_the_first_step(tmp_path, digits_dir, seconds):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 75, errors
-    assert errors == (
-        "\nstopped: nothing had been computed that is not saved; the same command goes "
-        "on\n"
-    )
+    assert errors == "\nstopped: nothing to save; the same command resumes\n"
 
 
 def test_a_second_run_is_refused(tmp_path, digits_dir):

@@ -201,7 +201,7 @@ def test_deterministic_runs_are_equal(config, tmp_path):
 
 def test_a_second_run_is_refused(config, tmp_path):
     held = lock.Lock(tmp_path)
-    with pytest.raises(lock.Taken, match="another process works on"):
+    with pytest.raises(lock.Taken, match="another process is using"):
         train.train_and_evaluate(config, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [lock.FILE]
     held.release()
@@ -331,7 +331,7 @@ def test_watchdog_remarks_once(config, tmp_path, capsys):
         run=dataclasses.replace(config.run, watchdog_steps=10),
     )
     train.train_and_evaluate(stuck, tmp_path)
-    assert capsys.readouterr().out.count("still that of guessing") == 1
+    assert capsys.readouterr().out.count("still at chance") == 1
 
 
 @pytest.mark.parametrize(

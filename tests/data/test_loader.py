@@ -185,13 +185,15 @@ def test_rows_of_processes():
 
 
 def test_unknown_dataset(settings):
-    with pytest.raises(UserError, match="no prepared dataset 'cifra10'.*there: digits"):
+    with pytest.raises(
+        UserError, match="no prepared dataset 'cifra10'.*available: digits"
+    ):
         open_source(dataclasses.replace(settings, name="cifra10"), "train")
 
 
 @pytest.mark.parametrize("name", ["", "a/b/c", "../digits", "cifar-10"])
 def test_a_name_that_is_none(settings, name):
-    with pytest.raises(UserError, match="no prepared dataset .*there: digits"):
+    with pytest.raises(UserError, match="no prepared dataset .*available: digits"):
         open_source(dataclasses.replace(settings, name=name), "train")
 
 

@@ -166,9 +166,8 @@ def test_says_what_is_missing(tars, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "training images: 24 of 1,281,167; 994 synsets have none" in shown
     assert "n01440764 (4 of 1300)" in shown
-    assert (
-        "validation images: 10 of 50,000; the first that is missing is number 11"
-        in (shown)
+    assert "validation images: 10 of 50,000; the first missing image is number 11" in (
+        shown
     )
 
 
@@ -386,7 +385,7 @@ def test_check_finds_nothing(prepared, capsys):
     [
         ("raw/*train*", 5 * SIZE * SIZE * 3, "train: raw pixels of record 5 differ"),
         ("raw/*train*", -4, "train: raw pixels of record 23 differ"),
-        ("statistics.npz", None, "statistics.npz is not of these images"),
+        ("statistics.npz", None, "statistics.npz does not match the images"),
         ("*validation.array*", 3000, "validation: record . is damaged"),
     ],
 )

@@ -210,7 +210,7 @@ def test_one_without_a_seal_is_not_complete(directory, abstract, capfd):
     """Killed between Orbax's commit and the seal."""
     (directory / "5" / SEAL).unlink()
     assert restored_step(directory, abstract) == 4
-    assert "step 5 is damaged and passed over" in capfd.readouterr().err
+    assert "step 5 is damaged and skipped" in capfd.readouterr().err
 
 
 def test_killed_before_the_first_was_sealed(directory, abstract):

@@ -1,4 +1,4 @@
-"""The names of the classes that a run has learned, in the order of its outputs."""
+"""The class names of a run, in the order of the network's outputs."""
 
 import collections
 from collections.abc import Mapping
@@ -14,42 +14,42 @@ FILE = "classes.txt"
 
 
 def write(workdir: Path, names: list[str]) -> None:
-    """Notes the names in a run directory, one a line."""
+    """Writes the names to a run directory, one per line."""
     lines = "".join(f"{name}\n" for name in names)
     atomic_files.write_bytes(workdir / FILE, lines.encode())
 
 
 def read(workdir: Path) -> list[str] | None:
-    """The names that a run directory holds; none if its dataset has none."""
+    """The class names in a run directory; None if its dataset has none."""
     path = workdir / FILE
     return path.read_text().splitlines() if path.exists() else None
 
 
 def outputs_of(dataset: list[str], network: list[str]) -> np.ndarray:
-    """The output of the network for each class of a dataset: int32 `[classes]`.
+    """The network output of each class of a dataset: int32 `[classes]`.
 
     Raises:
-        UserError: the dataset has a class that the network has not learned.
+        UserError: the dataset has a class that the network was not trained on.
     """
-    place = {name: output for output, name in enumerate(network)}
-    unknown = [name for name in dataset if name not in place]
+    output_of = {name: output for output, name in enumerate(network)}
+    unknown = [name for name in dataset if name not in output_of]
     if unknown:
         raise UserError(
             f"{len(unknown)} of the dataset's {len(dataset)} classes are not among the "
             f"{len(network)} of the network: {', '.join(unknown[:5])}."
         )
-    return np.array([place[name] for name in dataset], np.int32)
+    return np.array([output_of[name] for name in dataset], np.int32)
 
 
 def readable(names: list[str] | None, num_classes: int) -> list[str]:
-    """Names for people: words for the synsets of ImageNet, others as they are.
+    """Readable names: words for ImageNet synsets, all other names unchanged.
 
-    Of the words of a synset the first; all where another synset has the same first
-    one, and with its number where they are no more than that ("crane", a bird and a
-    machine).
+    A synset gets its first word. If another synset has the same first word, it gets the
+    full list of words; if that list is a single word, the WordNet id is added ("crane"
+    is a bird and a machine).
 
     Args:
-        names: of the outputs; none: they are numbered.
+        names: names of the outputs. None means that they are numbered.
     """
     if names is None:
         return [str(label) for label in range(num_classes)]

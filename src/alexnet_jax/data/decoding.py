@@ -1,4 +1,4 @@
-"""Encoded images to RGB pixels, 0-255, and to squares of one size (paper section 2)."""
+"""Decodes images to RGB pixels, 0-255, as squares of one size (paper section 2)."""
 
 import io
 import threading
@@ -9,22 +9,23 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-# Threads of ours decode images side by side; OpenCV's own would only get in their way.
+# Our own threads decode images in parallel; those of OpenCV would only compete.
 cv2.setNumThreads(1)
 
 _JPEG = b"\xff\xd8\xff"
 _CMYK = "CMYK"
-# Larger ones are taken for an attack on the memory. Those of ImageNet are smaller.
+# Larger images are refused, as decompression bombs. All of ImageNet's are smaller.
 MAX_PIXELS = 89_478_485  # Pillow's limit, 256 MiB of RGB
-# What libjpeg remarks on in whole pictures, some of ImageNet's among them.
+# A warning of libjpeg about intact images, some of ImageNet's among them.
 _HARMLESS = "extraneous bytes before marker"
 
 
 def read_into(encoded: bytes, out: np.ndarray, *, squash: bool = False) -> None:
-    """`fit(decode(encoded))` written to `out`, uint8 `[size, size, 3]`.
+    """Writes `fit(decode(encoded))` to `out`, uint8 `[size, size, 3]`.
 
-    An image that has this size already is decoded right there. Memory that is used
-    again saves a quarter of the time, which goes to the pages of new memory.
+    A JPEG that already has this size is decoded in place. Other JPEGs, unless very
+    large, are decoded into a reused buffer: page faults of new memory would take a
+    quarter of the time.
     """
     size = out.shape[0]
     pixels = decode(encoded, _memory_for(encoded, out))
@@ -34,12 +35,15 @@ def read_into(encoded: bytes, out: np.ndarray, *, squash: bool = False) -> None:
         out[...] = pixels
 
 
-_SCRATCH = 4_000_000  # pixels: more than nearly all photographs of ImageNet have
+_SCRATCH = 4_000_000  # pixels; nearly all images of ImageNet have fewer
 _thread = threading.local()
 
 
 def _memory_for(encoded: bytes, out: np.ndarray) -> Any:
-    """Where to decode a JPEG: in place, in memory of this thread, or in new memory."""
+    """The buffer to decode a JPEG into: `out` or that of this thread.
+
+    None means new memory: the image is too large for the buffer, or not a JPEG.
+    """
     if not encoded.startswith(_JPEG):
         return None
     height, width, *_ = _header(encoded)
@@ -62,17 +66,17 @@ def _header(encoded: bytes) -> Any:
 def decode(encoded: bytes, memory: Any = None) -> np.ndarray:
     """Decodes an image of any format that Pillow reads.
 
-    Grey becomes three equal channels, CMYK and transparency become RGB, of 16 bits the
-    upper 8 stay; the orientation noted by a camera is not applied.
+    Grey becomes three equal channels, CMYK and transparent images become RGB, and 16
+    bits are reduced to the upper 8. The EXIF orientation is not applied.
 
     Args:
-        memory: a buffer in which the pixels may be put; none: new memory.
+        memory: a buffer that may receive the pixels. None means new memory.
 
     Returns:
         uint8 `[height, width, 3]`, RGB 0-255.
 
     Raises:
-        ValueError: it is no image, or a damaged one.
+        ValueError: not an image, or a damaged one.
     """
     try:
         if encoded.startswith(_JPEG):
@@ -83,7 +87,7 @@ def decode(encoded: bytes, memory: Any = None) -> np.ndarray:
             return rgb(image)
     except UnidentifiedImageError as error:
         raise ValueError("no image of a format that Pillow reads") from error
-    # Pillow's ways of saying "damaged"
+    # The exceptions that Pillow raises for damaged images.
     except (
         OSError,
         SyntaxError,
@@ -94,16 +98,16 @@ def decode(encoded: bytes, memory: Any = None) -> np.ndarray:
 
 
 def rgb(image: Image.Image) -> np.ndarray:
-    """The pixels of an image of Pillow: uint8 `[height, width, 3]`, RGB 0-255."""
+    """The pixels of a Pillow image: uint8 `[height, width, 3]`, RGB 0-255."""
     if image.mode == "I" or image.mode.startswith("I;16"):
-        # Pillow's own conversion of 16 bits cuts off what is above 255.
+        # Pillow's own conversion would clip 16-bit values at 255.
         upper = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)
         return np.repeat(upper.astype(np.uint8)[:, :, None], 3, axis=2)
     return np.array(image.convert("RGB"))
 
 
 def check_size(height: Any, width: Any) -> None:
-    """Raises ValueError where an image has more than MAX_PIXELS."""
+    """Raises ValueError if an image has more than MAX_PIXELS pixels."""
     if height * width > MAX_PIXELS:
         raise ValueError(
             f"{width} x {height} pixels are more than {MAX_PIXELS:,}, the limit"
@@ -120,19 +124,19 @@ def _decode_jpeg(encoded: bytes, memory: Any) -> np.ndarray:
 
 
 def encode_jpeg(image: np.ndarray, quality: int, subsampling: str) -> bytes:
-    """Encodes uint8 `[height, width, 3]`; subsampling "444" keeps all of the colour."""
+    """Encodes uint8 `[height, width, 3]`; subsampling "444" keeps full colour."""
     pixels = np.ascontiguousarray(image)
     return simplejpeg.encode_jpeg(pixels, quality, "RGB", subsampling)
 
 
 def channel_products(image: np.ndarray) -> np.ndarray:
-    """Sums over the pixels of the products of two channels, exactly.
+    """Exact sums, over all pixels, of the products of each two channels.
 
-    From sums of squares, by |a + b|^2 = |a|^2 + 2ab + |b|^2: OpenCV has these for
-    integers, four times as fast as a matrix product of floating-point pixels.
+    Computed from sums of squares by |a + b|^2 = |a|^2 + 2ab + |b|^2: OpenCV has these
+    for integers, four times as fast as a matrix product of floating-point pixels.
 
     Args:
-        image: uint8 `[height, width, 3]`, at most MAX_PIXELS.
+        image: uint8 `[height, width, 3]`, at most MAX_PIXELS pixels.
 
     Returns:
         int64 `[3, 3]`.
@@ -159,18 +163,18 @@ def fit(
 ) -> np.ndarray:
     """The centre square of an image, scaled to size x size.
 
-    The same as scaling the shorter side to `size` and taking the centre (paper section
-    2), with less to scale. OpenCV's area filter when shrinking and its cubic one when
-    enlarging, as in cuda-convnet2.
+    Equivalent to scaling the shorter side to `size` and taking the centre (paper
+    section 2), with fewer pixels to scale. Uses OpenCV's area filter to shrink and its
+    cubic filter to enlarge, as in cuda-convnet2.
 
     Args:
         image: uint8 `[height, width, 3]`.
-        out: uint8 `[size, size, 3]`, where the result is to be, too.
-        squash: takes all of the image, whatever its proportions (Caffe's ImageNet
+        out: uint8 `[size, size, 3]` that receives the result as well.
+        squash: scales the whole image, whatever its proportions (Caffe's ImageNet
             tutorial), instead of its centre square.
 
     Returns:
-        uint8 `[size, size, 3]`; the image itself if it has that shape.
+        uint8 `[size, size, 3]`; a view of the image if no scaling is needed.
     """
     height, width = image.shape[:2]
     side = min(height, width)

@@ -1,7 +1,7 @@
-"""Handwritten digits as a tfds dataset: 1,797 real images that scikit-learn brings.
+"""Handwritten digits as a tfds dataset: 1,797 real images that ship with scikit-learn.
 
-They make the default job small and complete: it reads a prepared tfds dataset, as the
-ImageNet job does. (UCI optical recognition of handwritten digits, 8x8 pixels.)
+They keep the default run small but complete: like a run on ImageNet, it reads a
+prepared tfds dataset. (UCI optical recognition of handwritten digits, 8x8 pixels.)
 """
 
 import contextlib
@@ -22,10 +22,10 @@ _INK = 16  # the highest value in scikit-learn's arrays
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
-    """Digits 0 to 9 of 8x8 grey pixels, 0-255.
+    """Digits 0 to 9 as 8x8 grey pixels, 0-255.
 
-    Every fifth image is in the test set: 1,437 train, 360 test. The images stand in the
-    order in which people wrote them, so both sets have all hands.
+    Every fifth image is in the test set: 1,437 train, 360 test. The images are ordered
+    by writer, so both sets contain all writers.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -70,10 +70,10 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
 
 def prepare(data_dir: str | None) -> None:
-    """Writes the dataset, as ArrayRecord, into a tfds data directory if it isn't there.
+    """Writes the dataset to a tfds data directory, as ArrayRecord, unless it exists.
 
-    tfds writes into a temporary directory and moves that, so a half-written dataset is
-    never taken for a whole one. Of several processes the first to finish wins.
+    tfds writes to a temporary directory and renames it, so a partial dataset is never
+    mistaken for a complete one. If several processes write, the first to finish wins.
 
     Raises:
         UserError: the directory cannot be written to.
@@ -84,9 +84,10 @@ def prepare(data_dir: str | None) -> None:
     print_line(f"preparing the digits in {builder.data_path}", sys.stdout)
     tfds.disable_progress_bar()
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # tfds talks of a download
+        with contextlib.redirect_stdout(io.StringIO()):  # tfds announces a download
             builder.download_and_prepare()
     except OSError as error:
+        # If it exists now, another process was faster.
         if not builder.data_path.exists():
             raise UserError(
                 f"the digits cannot be written to {builder.data_path} ({error}): name "

@@ -1,8 +1,8 @@
 """Facts of ILSVRC 2012, the ImageNet challenge of the paper (section 2).
 
-Synsets, their numbers in the devkit and their counts come from the devkit's table,
+Synsets, their ids in the devkit and their image counts come from the devkit's table,
 `ilsvrc2012_synsets.csv` here; the labels of the validation images come with tfds.
-Classes are in the order of their synsets, as in tfds and nearly everywhere since.
+Classes are sorted by synset, as in tfds and nearly everywhere since.
 """
 
 import csv
@@ -26,7 +26,7 @@ class Synset(NamedTuple):
     """One of the thousand classes."""
 
     wnid: str
-    """Its name in WordNet, "n01440764"."""
+    """Its WordNet id, "n01440764"."""
     devkit_id: int
     """1 to 1000, as in the ground truth of the devkit and in submissions."""
     num_train_images: int
@@ -35,7 +35,7 @@ class Synset(NamedTuple):
 
 @functools.cache
 def synsets() -> tuple[Synset, ...]:
-    """The classes, in the order of their labels."""
+    """The classes, in label order."""
     table = importlib.resources.files("alexnet_jax.data") / "ilsvrc2012_synsets.csv"
     rows = csv.DictReader(table.read_text().splitlines())
     return tuple(
@@ -52,12 +52,12 @@ def synsets() -> tuple[Synset, ...]:
 
 
 def class_names() -> list[str]:
-    """The synsets, in the order of their labels."""
+    """The WordNet ids of the classes, in label order."""
     return [synset.wnid for synset in synsets()]
 
 
 def devkit_ids() -> np.ndarray:
-    """int32 `[1000]`, the devkit's number of each label."""
+    """The devkit id of each label: int32 `[1000]`."""
     return np.array([synset.devkit_id for synset in synsets()], np.int32)
 
 
@@ -65,10 +65,10 @@ def validation_labels(devkit: Path | None) -> np.ndarray:
     """The label of validation image i + 1: int32 `[50000]`.
 
     Args:
-        devkit: ILSVRC2012_devkit_t12.tar.gz, to be used instead of tfds's list.
+        devkit: ILSVRC2012_devkit_t12.tar.gz. None means the list that comes with tfds.
 
     Raises:
-        UserError: the devkit cannot be read or is another one.
+        UserError: the devkit cannot be read or is a different one.
     """
     names = class_names()
     if devkit is None:
@@ -91,11 +91,11 @@ def _ground_truth(devkit: Path) -> np.ndarray:
     except (OSError, tarfile.TarError, StopIteration, ValueError) as error:
         raise UserError(
             f"--devkit {devkit} has no readable {_GROUND_TRUTH} ({error}): give "
-            "ILSVRC2012_devkit_t12.tar.gz, or leave it out for tfds's labels."
+            "ILSVRC2012_devkit_t12.tar.gz, or omit it to use the labels of tfds."
         ) from error
     if len(ids) != VALIDATION_IMAGES or ids.min() < 1 or ids.max() > len(synsets()):
         raise UserError(
-            f"--devkit {devkit}: {len(ids)} labels, where {VALIDATION_IMAGES} from 1 "
-            f"to {len(synsets())} were expected."
+            f"--devkit {devkit}: {len(ids)} labels, expected {VALIDATION_IMAGES} from "
+            f"1 to {len(synsets())}."
         )
     return ids

@@ -16,12 +16,12 @@ from alexnet_jax.system import atomic_files, threads
 from alexnet_jax.system.streams import print_line
 
 FILE = "statistics.npz"
-_CHUNK = 16  # images that are summed up together
+_CHUNK = 16  # images summed at a time
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the network's input is measured by; pixels are on 0-255."""
+    """Training-set statistics used to normalise the input; pixels are on 0-255."""
 
     mean_image: np.ndarray
     """float32 `[size, size, 3]`, the mean of each pixel."""
@@ -30,7 +30,7 @@ class Statistics:
 
 
 def principal_components(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Standard deviations, largest first, and directions, one in each row.
+    """Standard deviations, largest first, and directions, one per row.
 
     The sign of a direction is chosen so that its largest entry is positive.
 
@@ -41,20 +41,20 @@ def principal_components(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray
     variance, directions = variance[::-1], directions.T[::-1]
     largest = np.argmax(np.abs(directions), axis=1)
     signs = np.sign(directions[np.arange(3), largest])
-    # Grey images have two directions without variance, which may come out below 0.
+    # Grey images have two directions of zero variance; rounding may make it negative.
     stddev = np.sqrt(np.maximum(variance, 0))
     return stddev.astype(np.float32), (directions * signs[:, None]).astype(np.float32)
 
 
 @dataclass
 class Sums:
-    """Exact integer sums over images, of which the statistics are made."""
+    """Exact integer sums over images, from which the statistics are computed."""
 
     num_images: int
     total: np.ndarray
     """int64 `[size, size, 3]`, the sum of each pixel."""
     products: np.ndarray
-    """int64 `[3, 3]`, the sum of products of two channels over all pixels."""
+    """int64 `[3, 3]`, the products of each two channels, summed over all pixels."""
 
     def __iadd__(self, other: "Sums") -> "Sums":
         self.num_images += other.num_images
@@ -71,13 +71,13 @@ class Sums:
 
 
 def no_images(size: int) -> Sums:
-    """The sums at the start."""
+    """Sums over no images: all zero."""
     return Sums(0, np.zeros((size, size, 3), np.int64), np.zeros((3, 3), np.int64))
 
 
 def sums_of(image: np.ndarray) -> Sums:
     """The sums over uint8 images `[n, size, size, 3]`."""
-    products = sum(decoding.channel_products(one) for one in image)
+    products = sum(decoding.channel_products(pixels) for pixels in image)
     return Sums(len(image), image.sum(axis=0, dtype=np.int64), np.array(products))
 
 
@@ -87,10 +87,10 @@ def compute(
     num_workers: int | None,
     report: Callable[[int], None] = lambda images: None,
 ) -> Statistics:
-    """One pass over a training set.
+    """Computes the statistics in one pass over a training set.
 
     Args:
-        report: is told now and then how many images have been read.
+        report: called after each chunk with the number of images summed so far.
     """
     sums = no_images(source.image_size)
     for part in chunk_sums(source, num_workers):
@@ -100,10 +100,10 @@ def compute(
 
 
 def chunk_sums(source: Source, num_workers: int | None) -> Iterator[Sums]:
-    """The sums of consecutive images, computed by all threads; without damaged ones."""
+    """Sums over consecutive chunks, computed in threads, without damaged images."""
     size = source.image_size
 
-    def one(start: int) -> Sums:
+    def sum_chunk(start: int) -> Sums:
         indices = np.arange(start, min(start + _CHUNK, source.num_examples))
         image = np.empty((len(indices), size, size, 3), np.uint8)
         label = np.empty(len(indices), np.int32)
@@ -113,47 +113,49 @@ def chunk_sums(source: Source, num_workers: int | None) -> Iterator[Sums]:
     starts = range(0, source.num_examples, _CHUNK)
     workers = threads.count(num_workers)
     return threads.in_order(
-        one, starts, workers=workers, depth=2 * workers, name="sums"
+        sum_chunk, starts, workers=workers, depth=2 * workers, name="sums"
     )
 
 
 def load_or_compute(
     source: Source, path: Path, *, num_workers: int | None
 ) -> Statistics:
-    """The statistics stored at `path`, stored there the first time: those that were
-    prepared with the dataset if it has them, else computed.
+    """The statistics stored at `path`.
+
+    The first time they are copied from the prepared dataset or, if it has none that
+    fit, computed; then they are stored at `path`.
 
     Raises:
-        UserError: those at `path` are of another dataset, or the file is damaged.
+        UserError: those at `path` belong to another dataset, or the file is damaged.
     """
     if not path.exists():
         prepared = source.directory / FILE
         if prepared.exists():
-            found, fingerprint = _load(prepared)
+            statistics, fingerprint = _load(prepared)
             if fingerprint == source.fingerprint:
-                save(path, found, fingerprint)
-                return found
+                save(path, statistics, fingerprint)
+                return statistics
         text = f"computing the mean image of {source.num_examples} images"
         print_line(text, sys.stdout)
-        found = compute(source, num_workers=num_workers)
-        save(path, found, source.fingerprint)
-        return found
-    found, fingerprint = _load(path)
+        statistics = compute(source, num_workers=num_workers)
+        save(path, statistics, source.fingerprint)
+        return statistics
+    statistics, fingerprint = _load(path)
     if fingerprint != source.fingerprint:
         raise UserError(
             f"{path} is of {fingerprint}, and the run has {source.fingerprint}: delete "
             "it or use another --workdir."
         )
-    return found
+    return statistics
 
 
-def save(path: Path, found: Statistics, fingerprint: str) -> None:
-    """Writes the whole file or nothing."""
+def save(path: Path, statistics: Statistics, fingerprint: str) -> None:
+    """Writes the statistics, the whole file or nothing."""
     with atomic_files.replacing(path) as partial:
         np.savez(
             partial,
-            mean_image=found.mean_image,
-            covariance=found.covariance,
+            mean_image=statistics.mean_image,
+            covariance=statistics.covariance,
             fingerprint=np.array(fingerprint),
         )
 
@@ -162,7 +164,7 @@ def load(path: Path) -> Statistics:
     """The statistics of a run directory or of a prepared dataset.
 
     Raises:
-        UserError: there are none, or the file is damaged.
+        UserError: the file is missing or damaged.
     """
     return _load(path)[0]
 
@@ -171,9 +173,9 @@ def _load(path: Path) -> tuple[Statistics, str]:
     try:
         content = io.BytesIO(path.read_bytes())
         with np.load(content, allow_pickle=False) as stored:
-            found = Statistics(stored["mean_image"], stored["covariance"])
-            return found, str(stored["fingerprint"])
+            statistics = Statistics(stored["mean_image"], stored["covariance"])
+            return statistics, str(stored["fingerprint"])
     except FileNotFoundError as error:
-        raise UserError(f"{path} is not there.") from error
+        raise UserError(f"{path} does not exist.") from error
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is damaged ({error}): delete it.") from error

@@ -1,9 +1,8 @@
-"""From a source of examples to uint8 batches on the devices.
+"""Loads uint8 batches from a source of examples onto the devices.
 
-The order is stateless: batch k is a function of (seed, k) alone, so a run resumes
-anywhere, with any number of threads and processes. Images are decoded by our own
-threads into a fresh buffer while the step before runs; augmentation happens on the
-devices.
+The order is stateless: batch k is a function of (seed, k) alone, so a run can resume at
+any step, with any number of threads and processes. Our own threads decode images into a
+new buffer while the previous step runs; augmentation happens on the devices.
 """
 
 import contextlib
@@ -25,13 +24,15 @@ Batch = dict[str, jax.Array]
 Batches = Generator[Batch, None, None]
 
 _ALIGNMENT = 64  # bytes
-_PREFETCH = 2  # batches that are ready or under way while a step runs
+_PREFETCH = 2  # batches ready or being loaded while a step runs
 
 
 @functools.lru_cache(maxsize=2)  # a batch may straddle two epochs
 def epoch_order(seed: int, epoch: int, num_examples: int) -> np.ndarray:
-    """The order of the examples in an epoch: int64 `[num_examples]`, a function of the
-    arguments alone."""
+    """The order of the examples in an epoch: int64 `[num_examples]`.
+
+    It depends on the arguments alone.
+    """
     generator = np.random.Generator(np.random.Philox(key=[seed, epoch]))
     return generator.permutation(num_examples)
 
@@ -41,13 +42,13 @@ def batch_indices(
 ) -> np.ndarray:
     """The examples of batch `step`: int64 `[batch_size]`.
 
-    Batches cut the endless sequence of shuffled epochs into equal parts, so they
-    straddle epochs and no example is ever left out.
+    Batches divide the endless sequence of shuffled epochs into equal parts, so a batch
+    may straddle epochs and no example is ever left out.
     """
     position = np.arange(step * batch_size, (step + 1) * batch_size)
-    epochs, places = np.divmod(position, num_examples)
+    epochs, positions_in_epoch = np.divmod(position, num_examples)
     parts = [
-        epoch_order(seed, int(epoch), num_examples)[places[epochs == epoch]]
+        epoch_order(seed, int(epoch), num_examples)[positions_in_epoch[epochs == epoch]]
         for epoch in np.unique(epochs)
     ]
     return np.concatenate(parts)
@@ -62,12 +63,12 @@ def train_batches(
     sharding: NamedSharding,
     num_workers: int | None,
 ) -> Batches:
-    """Batches from `start_step` on, without end; close the iterator to end its threads.
+    """Endless batches from `start_step` on; close the iterator to stop its threads.
 
     Yields:
         "image" uint8 `[batch, size, size, 3]`, RGB 0-255, and "label" int32 `[batch]`,
         placed by `sharding`. Each process reads only the rows that its devices hold.
-        The example after it stands for a damaged one that is skipped.
+        If damaged examples are skipped, each is replaced by the next readable one.
     """
     steps = (
         batch_indices(seed, step, batch_size, source.num_examples)
@@ -87,9 +88,13 @@ def eval_batches(
     sharding: NamedSharding,
     num_workers: int | None,
 ) -> Batches:
-    """Every example once, in order. The last batch is filled up with example 0, and
-    "mask", bool `[batch]`, is false there; otherwise as `train_batches`. A damaged
-    example that is skipped has label -1."""
+    """Every example once, in order.
+
+    Yields:
+        "image" and "label" as in `train_batches`, and "mask", bool `[batch]`. The last
+        batch is padded with example 0, where "mask" is false. A damaged example that is
+        skipped has label -1.
+    """
     starts = range(0, source.num_examples, batch_size)
     steps = (np.arange(start, start + batch_size) for start in starts)
 
@@ -109,10 +114,10 @@ def ahead(
     arguments: Iterable[Any],
     num_workers: int | None,
 ) -> Generator[Any, None, None]:
-    """`load(argument, pool)` of each argument in turn, a few ahead of the consumer.
+    """Yields `load(argument, pool)` for each argument, a few ahead of the consumer.
 
-    One thread loads; the pool is there for it to share the work out. An exception
-    reaches the consumer in its turn. Closing the iterator ends the threads.
+    A single thread calls `load`, which distributes its work over the pool. An exception
+    reaches the consumer in its turn. Closing the iterator stops the threads.
     """
     with ThreadPoolExecutor(
         threads.count(num_workers), thread_name_prefix="decode"
@@ -131,14 +136,15 @@ def ahead(
 def read_rows(
     source: Source, indices: np.ndarray, pool: ThreadPoolExecutor
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Examples in memory of their own: uint8 `[n, size, size, 3]` and int32 `[n]`.
+    """Reads examples into freshly allocated arrays: uint8 `[n, size, size, 3]` pixels
+    and int32 `[n]` labels.
 
-    The memory is never used again: on CPU an array on a device may be the same memory.
+    The arrays are never reused, because on CPU a device array may share their memory.
     """
     size = source.image_size
     image = _aligned((len(indices), size, size, 3))
     label = np.empty(len(indices), np.int32)
-    # A few parts for each thread, since images take unequal time.
+    # A few parts per thread, since images take different times to decode.
     length = max(1, len(indices) // (4 * pool._max_workers))
     rows = [slice(i, i + length) for i in range(0, len(indices), length)]
     list(pool.map(lambda s: source.read(indices[s], image[s], label[s]), rows))
@@ -146,7 +152,7 @@ def read_rows(
 
 
 def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """New uint8 memory that begins where XLA's CPU backend can use it as it is."""
+    """New uint8 memory, aligned so that XLA's CPU backend can use it without a copy."""
     size = int(np.prod(shape))
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
@@ -156,8 +162,10 @@ def _aligned(shape: tuple[int, ...]) -> np.ndarray:
 def _read_undamaged(
     source: Source, indices: np.ndarray, pool: ThreadPoolExecutor
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `read_rows`; the next example in the dataset stands for one that is damaged,
-    so that all processes agree on it."""
+    """Like `read_rows`, but a damaged example is replaced by the next readable one.
+
+    The next one in the dataset, not in the batch, so that all processes agree on it.
+    """
     image, label = read_rows(source, indices, pool)
     shift = 1
     while (bad := np.flatnonzero(label < 0)).size and shift < source.num_examples:
@@ -187,7 +195,7 @@ def _load(
 
 
 def local_rows(sharding: NamedSharding, batch_size: int) -> list[tuple[int, int]]:
-    """The parts (start, stop) of a batch that devices of this process hold, each once.
+    """The distinct row ranges (start, stop) that the devices of this process hold.
 
     Two processes that hold the two columns of the same images both read them.
     """
@@ -198,14 +206,14 @@ def local_rows(sharding: NamedSharding, batch_size: int) -> list[tuple[int, int]
 def _place(
     shape: tuple[int, ...], parts: dict[int, np.ndarray], sharding: NamedSharding
 ) -> jax.Array:
-    """A global array from the parts of its rows that this process has, by start."""
+    """Makes a global array from the rows of this process, given by their start."""
     devices: Any = sharding.addressable_devices_indices_map(shape)
-    # Explicit transfers, since a run forbids those that nobody asked for.
+    # Explicit transfers, since training disallows implicit ones.
     pieces = [
         jax.device_put(parts[rows.indices(shape[0])[0]], device)
         for device, (rows, *_) in devices.items()
     ]
-    # Waited for here, in the loading thread: a program on several virtual CPU devices
-    # that starts before its input is there can hold all the threads that bring it.
+    # Wait here, in the loading thread: a program on several virtual CPU devices that
+    # starts before its input has arrived can occupy all the threads that copy it.
     array = jax.make_array_from_single_device_arrays(shape, sharding, pieces)
     return jax.block_until_ready(array)

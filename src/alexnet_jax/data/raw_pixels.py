@@ -1,8 +1,8 @@
-"""Raw pixels beside the records of a prepared dataset: one read each, no decoding.
+"""Raw pixels beside the records of a prepared dataset: one read per image, no decoding.
 
 Each record shard has a file of the same name in the folder `raw`: the pixels of its
-examples in their order, uint8 `[n, size, size, 3]`, then their labels, int32, little
-endian. The pixels are those that the records decode to, so the two can be exchanged.
+examples in order, uint8 `[n, size, size, 3]`, then their labels, int32, little endian.
+The pixels are exactly those that the records decode to, so either can be used.
 """
 
 import itertools
@@ -23,10 +23,11 @@ Fetch = Callable[[int, np.ndarray], int]
 
 
 def open_rows(builder: Any, split: str, size: int) -> Fetch:
-    """Reads an example of a split into `out`, uint8 `[size, size, 3]`; gives its label.
+    """Returns `fetch(index, out)`, which reads an example of a split.
 
-    The bytes go straight into the batch, by a read that lets other threads run; a
-    memory map would stop them all whenever a page is not there.
+    It writes the pixels to `out`, uint8 `[size, size, 3]`, and returns the label. The
+    bytes go straight into the batch, in a read call that releases the GIL; a page fault
+    in a memory map would block all other threads.
 
     Raises:
         FileNotFoundError: there are no raw pixels of that size.
@@ -38,11 +39,11 @@ def open_rows(builder: Any, split: str, size: int) -> Fetch:
         begin, end = part.skip, part.skip + part.take
         rows.append(np.stack([np.full(end - begin, number), np.arange(begin, end)], 1))
         labels.append(_labels(path, part.examples_in_shard)[begin:end])
-    place, label = np.concatenate(rows), np.concatenate(labels)
+    shard_and_row, label = np.concatenate(rows), np.concatenate(labels)
     length = size**2 * 3
 
     def fetch(index: int, out: np.ndarray) -> int:
-        shard, row = place[index]
+        shard, row = shard_and_row[index]
         shards[shard].read_into(out, int(row) * length)
         return label[index]
 
@@ -52,7 +53,7 @@ def open_rows(builder: Any, split: str, size: int) -> Fetch:
 def _open_shard(path: Path, num_examples: int, size: int) -> RandomAccessFile:
     expected = num_examples * (size**2 * 3 + LABEL.itemsize)
     if not path.is_file() or path.stat().st_size != expected:
-        raise FileNotFoundError(f"{path} is not there with pixels of {size} x {size}")
+        raise FileNotFoundError(f"{path} does not exist with {size} x {size} pixels")
     return RandomAccessFile(path)
 
 
@@ -64,7 +65,7 @@ def _labels(path: Path, num_examples: int) -> np.ndarray:
 
 
 def write_shard(path: Path, examples: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Writes a shard from batches of pixels and labels: all of it or nothing."""
+    """Writes a shard from batches of pixels and labels, the whole file or nothing."""
     labels = []
     with atomic_files.replacing(path) as partial, open(partial, "wb") as file:
         for pixels, label in examples:
@@ -74,6 +75,6 @@ def write_shard(path: Path, examples: Iterable[tuple[np.ndarray, np.ndarray]]) -
 
 
 def shard_bounds(shard_lengths: list[int]) -> list[tuple[int, int]]:
-    """First and last-plus-one example of each shard of a split."""
+    """First example and end (exclusive) of each shard of a split."""
     ends = list(itertools.accumulate(shard_lengths))
     return list(zip([0, *ends], ends, strict=False))

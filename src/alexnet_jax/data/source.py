@@ -1,8 +1,8 @@
 """One split of a dataset with random access, as squares of uint8 pixels.
 
-The pixels come from encoded records, decoded on the fly; from a file of raw pixels that
-`prepare --raw` wrote beside them; or, for a small set, from memory once they have been
-decoded. All three give the same pixels.
+The pixels come from encoded records, decoded on the fly; from files of raw pixels that
+`prepare --raw` wrote beside the records; or, for a small split, from memory after the
+first decoding. All three give the same pixels.
 """
 
 import dataclasses
@@ -17,10 +17,10 @@ from alexnet_jax.config import DataConfig
 from alexnet_jax.data import decoding, digits, raw_pixels, tfds_records
 from alexnet_jax.errors import DamagedRecord, UserError
 
-_MEMORY_LIMIT = 2**30  # bytes of pixels up to which "auto" keeps a split in memory
+_MEMORY_LIMIT = 2**30  # bytes; "auto" keeps a split of up to this size in memory
 
-# fetch(index, out) writes an example's pixels, uint8 `[size, size, 3]`, RGB 0-255, to
-# `out` and returns its label.
+# fetch(index, out) writes the pixels of an example to `out`, uint8 `[size, size, 3]`,
+# RGB 0-255, and returns its label.
 Fetch = Callable[[int, np.ndarray], int]
 
 
@@ -34,22 +34,22 @@ class Source:
     class_names: list[str] | None
     image_size: int
     fingerprint: str
-    """Changes when dataset, version, split or number of examples does."""
+    """Identifies dataset, version, split, number of examples and image size."""
     directory: Path
-    """Where the dataset lies, and what was prepared beside it."""
+    """Holds the dataset and the files prepared beside it."""
     records: Sequence[dict[str, Any]]
-    """Examples with an encoded "image", a "label", and what else the dataset has."""
+    """Examples with an encoded "image", a label and other features of the dataset."""
     fetch: Fetch
     skip_damaged: bool = False
     skipped: dict[int, str] = field(default_factory=dict)
-    """Damaged examples that were left out so far, each with the reason."""
+    """Damaged examples left out so far: index to reason."""
 
     @property
     def num_classes(self) -> int | None:
         return len(self.class_names) if self.class_names else None
 
     def key(self, index: int) -> str:
-        """The name of an example: its file or id, else its place in the split."""
+        """The name of an example: its file name or id, else its index in the split."""
         try:
             fields = other_fields(self.records[index])
         except (ValueError, RuntimeError, IndexError):  # damaged
@@ -60,10 +60,11 @@ class Source:
     def read(self, indices: np.ndarray, image: np.ndarray, label: np.ndarray) -> None:
         """Reads examples into `image[i]`, uint8 RGB 0-255, and `label[i]`.
 
-        Where damaged examples are skipped, label -1 and a black image stand for them.
+        If damaged examples are skipped, they become black images with label -1.
 
         Raises:
-            DamagedRecord: an example is damaged; names dataset, split, index and key.
+            DamagedRecord: an example is damaged; the message names dataset, split,
+                index and key.
         """
         for row, index in enumerate(indices):
             try:
@@ -76,7 +77,7 @@ class Source:
                 image[row], label[row] = 0, -1
 
     def problems(self) -> dict[str, str]:
-        """The reasons of `skipped` by the names of the examples."""
+        """The reasons in `skipped`, by the name of the example."""
         return {self.key(index): self.skipped[index] for index in sorted(self.skipped)}
 
     def _damage(self, index: int, error: Exception) -> str:
@@ -93,19 +94,19 @@ class Source:
 
 
 def other_fields(record: dict[str, Any]) -> dict[str, Any]:
-    """What a record holds besides image and label: its key, if it has one."""
+    """All features of a record except image and label, such as its key."""
     return {k: v for k, v in record.items() if k not in ("image", "label")}
 
 
 def open_source(data: DataConfig, split: str) -> Source:
     """Opens a split of the dataset that the configuration names.
 
-    The digits are prepared on first use. Other datasets must have been prepared in the
-    tfds data directory, in ArrayRecord form; nothing is looked for on the network.
+    The digits are prepared on first use. Other datasets must already be prepared in the
+    tfds data directory, as ArrayRecord; nothing is downloaded.
 
     Raises:
-        UserError: there is no such dataset, split, feature or random access; the
-            message says what there is.
+        UserError: the dataset, split or feature does not exist, or the format has no
+            random access; the message lists what exists.
     """
     data_dir = tfds_records.directory_of(data.data_dir)
     if data.name == "digits":
@@ -129,12 +130,12 @@ def open_source(data: DataConfig, split: str) -> Source:
 
 
 def fingerprint(info: Any, split: str, num_examples: int, image_size: int) -> str:
-    """What tells the images of one source from those of another."""
+    """Identifies the images of a source: equal if they are the same images."""
     return f"{info.full_name} {split} {num_examples} at {image_size}"
 
 
 def _choose_fetch(source: Source, builder: Any, data: DataConfig) -> Fetch:
-    """The way to the pixels that `--data.stored` asks for, or the fastest there is."""
+    """The `fetch` that `--data.stored` asks for; for "auto", the fastest available."""
     size = source.num_examples * source.image_size**2 * 3
     if data.stored in ("auto", "raw"):
         try:
@@ -154,7 +155,7 @@ def _from_records(records: Sequence[dict[str, Any]], label: str, squash: bool) -
     def fetch(index: int, out: np.ndarray) -> int:
         record = records[index]
         if not record["image"] or record[label] is None:
-            # What ArrayRecord gives where a file has lost its end.
+            # ArrayRecord returns empty records from a truncated file.
             raise ValueError("the record is empty")
         decoding.read_into(record["image"], out, squash=squash)
         return record[label]
@@ -163,14 +164,14 @@ def _from_records(records: Sequence[dict[str, Any]], label: str, squash: bool) -
 
 
 def _remembered(source: Source) -> Fetch:
-    """Decodes each example once; the memory is taken as it is filled."""
+    """Decodes each example once and keeps it; memory grows as examples are read."""
     size = source.image_size
     pixels = np.empty((source.num_examples, size, size, 3), np.uint8)
     labels = np.empty(source.num_examples, np.int32)
     known = np.zeros(source.num_examples, bool)
 
     def fetch(index: int, out: np.ndarray) -> int:
-        if not known[index]:  # two threads may do it at once: they write the same
+        if not known[index]:  # a race is harmless: both threads write the same
             labels[index] = source.fetch(index, pixels[index])
             known[index] = True
         out[...] = pixels[index]

@@ -1,4 +1,4 @@
-"""Prepared tfds datasets: finding one, opening its records. Nothing is downloaded."""
+"""Finds prepared tfds datasets and opens their records. Nothing is downloaded."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from alexnet_jax.errors import UserError
 
 
 def directory_of(data_dir: str | None) -> Path:
-    """The tfds data directory of that name; by default tfds's own."""
+    """The tfds data directory; None means the default of tfds."""
     return Path(data_dir or constants.DATA_DIR).expanduser()
 
 
@@ -23,41 +23,44 @@ def find_builder(name: str, data_dir: Path) -> Any:
     """The prepared dataset of that name ("name", "name/config", "name:1.0.0").
 
     Raises:
-        UserError: it is not there; the message says what is.
+        UserError: it does not exist; the message lists what does.
     """
     try:
         return read_only_builder.builder_from_files(name, data_dir=str(data_dir))
-    except ValueError as error:  # not there, or no name that tfds can read
-        there = sorted(
+    except ValueError as error:  # it does not exist, or tfds cannot parse the name
+        available = sorted(
             path.name
             for path in (data_dir.iterdir() if data_dir.is_dir() else [])
             if path.is_dir() and path.name != "downloads"
         )
         raise UserError(
-            f"there is no prepared dataset {name!r} in {data_dir} (there: "
-            f"{', '.join(there) or 'nothing'}). Name another directory "
+            f"there is no prepared dataset {name!r} in {data_dir} "
+            f"(available: {', '.join(available) or 'nothing'}). Name another directory "
             "(--data.data-dir in training, else --data-dir), or prepare it: "
             "python -m alexnet_jax.prepare --help."
         ) from error
 
 
 def check_features(info: Any, label: str = "label") -> None:
-    """Raises UserError unless a dataset has an image and a class."""
+    """Raises UserError unless a dataset has an image and a class label."""
     needed = {"image": tfds.features.Image, label: tfds.features.ClassLabel}
-    there = [f"{key} ({type(value).__name__})" for key, value in info.features.items()]
+    types = [f"{key} ({type(value).__name__})" for key, value in info.features.items()]
     for name, kind in needed.items():
         if name not in info.features or not isinstance(info.features[name], kind):
             raise UserError(
                 f"dataset {info.full_name} has no feature {name!r} of type "
-                f"{kind.__name__}: its features are {', '.join(there)}."
+                f"{kind.__name__}: its features are {', '.join(types)}."
             )
 
 
 def open_records(builder: Any, split: str) -> Sequence[dict[str, Any]]:
-    """The examples of a split, or of tfds's expression for one; images stay encoded.
+    """The examples of a split, images still encoded.
+
+    Args:
+        split: a name, or an expression that tfds understands, "train[:10%]".
 
     Raises:
-        UserError: there is no such split, or the format has no random access.
+        UserError: the split does not exist, or the format has no random access.
     """
     info = builder.info
     try:
@@ -78,13 +81,12 @@ def open_records(builder: Any, split: str) -> Sequence[dict[str, Any]]:
 
 
 def package_file(path: str) -> str:
-    """The text of a file that comes with tfds."""
+    """The text of a file in the tfds package."""
     return tfds.core.tfds_path(path).read_text()
 
 
 def image_features(class_names: list[str], image_size: int) -> Any:
-    """Features of square JPEG images with a class and a file name, as tfds's own
-    ImageNet has them."""
+    """Features of square JPEG images, label and file name, as in tfds's ImageNet."""
     return tfds.features.FeaturesDict(
         {
             "image": tfds.features.Image(
@@ -97,12 +99,12 @@ def image_features(class_names: list[str], image_size: int) -> Any:
 
 
 def serializer(features: Any) -> Callable[[dict[str, Any]], bytes]:
-    """Makes a record of an example, always the same bytes of the same example."""
+    """Returns a function that serialises an example, always to the same bytes."""
     examples = example_serializer.ExampleSerializer(features.get_serialized_info())
 
     def serialize(example: dict[str, Any]) -> bytes:
         parsed: Any = examples.get_tf_example(features.encode_example(example))
-        # Without this, the order of the features changes from process to process.
+        # Otherwise the order of the features differs between processes.
         return parsed.SerializeToString(deterministic=True)
 
     return serialize
@@ -115,10 +117,10 @@ def write_metadata(
     features: Any,
     splits: dict[str, tuple[list[int], int]],
 ) -> Any:
-    """Makes a folder of ArrayRecord shards a tfds dataset; returns its description.
+    """Makes a folder of ArrayRecord shards a tfds dataset; returns its DatasetInfo.
 
     Args:
-        splits: of each split the lengths of its shards and its bytes.
+        splits: the shard lengths and the number of bytes of each split.
     """
     infos = [
         tfds.core.SplitInfo(
@@ -139,7 +141,7 @@ def write_metadata(
         features=features,
         split_infos=infos,
         version=version,
-        check_data=False,  # that would need TensorFlow
+        check_data=False,  # checking would need TensorFlow
         description="Images scaled (shorter side) and cropped to one size.",
         supervised_keys=("image", "label"),
     )

@@ -1,8 +1,8 @@
 """Images of users as a source of examples: files, folders, arrays.
 
-They pass through the same loader as a dataset. One that cannot be read does not stop
-the others: `Source.skipped` has its reason. Beyond what images of a dataset need, the
-orientation that a camera noted is applied, and transparent pixels are white.
+They pass through the same loader as a dataset. An unreadable image does not stop the
+others; `Source.skipped` holds the reason. Unlike for images of a dataset, the EXIF
+orientation is applied and transparent pixels become white.
 """
 
 import dataclasses
@@ -22,10 +22,11 @@ from alexnet_jax.errors import UserError
 
 STANDARD_INPUT = "-"
 
-# A file, an array of pixels, or an image of Pillow.
+# A path, an array of pixels or a Pillow image.
 Picture = Any
 
-_QUARTERS = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}  # turns against the clock, by EXIF
+# EXIF orientation: quarter turns counterclockwise.
+_QUARTERS = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}
 _MIRRORED = (2, 4, 5, 7)
 
 
@@ -38,15 +39,15 @@ def open_inputs(
     data_dir: str | None,
     class_names: list[str] | None = None,
 ) -> Source:
-    """What a command is to look at: files and folders, or a split of a dataset.
+    """Opens the input of a command: files and folders, or a split of a dataset.
 
     Args:
-        config: of the network: the size of the images, and the dataset and the split
-            that stand for what is left out.
+        config: configuration of the network. It gives the image size, and the dataset
+            or the split if only the other is given.
         class_names: see `open_pictures`.
 
     Raises:
-        UserError: there is neither or both, or it is not there.
+        UserError: neither or both are given, or the input does not exist.
     """
     if dataset is None and split is None:
         size, squash = config.data.image_size, config.data.squash
@@ -64,25 +65,25 @@ def open_inputs(
 
 
 def find(arguments: Sequence[str | Path]) -> list[Path]:
-    """The files that arguments of a command line mean, in their order.
+    """The files that command-line arguments refer to, in order.
 
-    A folder means all images below it, sorted; "-" a list on the standard input, one a
-    line.
+    A folder means all images below it, sorted; "-" means a list of files on standard
+    input, one per line.
 
     Raises:
-        UserError: there is no file among them.
+        UserError: there are no files.
     """
-    found = [path for argument in arguments for path in _meant(argument)]
-    if not found:
+    files = [path for argument in arguments for path in _expand(argument)]
+    if not files:
         given = ", ".join(map(str, arguments))
         raise UserError(
             f"no images{given and f' in {given}'}: name image files, folders of them, "
             "or - for a list on the standard input."
         )
-    return found
+    return files
 
 
-def _meant(argument: str | Path) -> Iterator[Path]:
+def _expand(argument: str | Path) -> Iterator[Path]:
     if argument == STANDARD_INPUT:
         lines = (line.strip() for line in sys.stdin)
         yield from (Path(line) for line in lines if line)
@@ -105,8 +106,8 @@ def open_pictures(
 
     Args:
         pictures: see `read_into`.
-        class_names: where given, the label of a file is the folder that it lies in;
-            otherwise pictures have none.
+        class_names: if given, the label of a file comes from the name of its folder, -1
+            if that is no class. None means that all labels are -1.
         squash: see `read_into`.
     """
     labels = _labels(pictures, class_names)
@@ -123,7 +124,9 @@ def open_pictures(
         image_size=size,
         fingerprint="",
         directory=Path(),
-        records=[{"file_name": _name(i, one)} for i, one in enumerate(pictures)],
+        records=[
+            {"file_name": _name(i, picture)} for i, picture in enumerate(pictures)
+        ],
         fetch=fetch,
         skip_damaged=True,
     )
@@ -136,12 +139,12 @@ def _name(index: int, picture: Picture) -> str:
 def _labels(pictures: Sequence[Picture], class_names: list[str] | None) -> np.ndarray:
     if class_names is None:
         return np.full(len(pictures), -1)
-    place = {name: label for label, name in enumerate(class_names)}
-    return np.array([place.get(Path(one).parent.name, -1) for one in pictures])
+    label_of = {name: label for label, name in enumerate(class_names)}
+    return np.array([label_of.get(Path(file).parent.name, -1) for file in pictures])
 
 
 def refuse_problems(source: Source) -> None:
-    """Raises UserError that names each picture that could not be read, and why."""
+    """Raises UserError if pictures could not be read; names each one and the reason."""
     problems = source.problems()
     if problems:
         lines = [f"{key}: {problem}" for key, problem in problems.items()]
@@ -149,9 +152,9 @@ def refuse_problems(source: Source) -> None:
 
 
 def suffixes() -> set[str]:
-    """The suffixes of files that Pillow reads, ".jpg" among them."""
+    """The suffixes of image files that Pillow reads, such as ".jpg"."""
     known = Image.registered_extensions()
-    # Pillow knows films and tables of numbers too, but by name only.
+    # Pillow registers other formats too, films among them, that it cannot read.
     return {
         suffix
         for suffix, form in known.items()
@@ -160,18 +163,19 @@ def suffixes() -> set[str]:
 
 
 def read_into(picture: Picture, out: np.ndarray, *, squash: bool = False) -> None:
-    """Puts the centre square of a picture, scaled, into uint8 `[size, size, 3]`.
+    """Writes the scaled centre square of a picture to `out`, uint8 `[size, size, 3]`.
 
-    The same pixels as those of a dataset's images: shorter side scaled to `size`, the
-    centre taken (paper section 2). See `images.fit`.
+    Treated like the images of a dataset: the shorter side is scaled to `size` and the
+    centre taken (paper section 2). See `decoding.fit`.
 
     Args:
         picture: a path; uint8 pixels 0-255, RGB `[height, width, 3]` or grey
-            `[height, width]`; or an image of Pillow.
-        squash: all of it, whatever its proportions, instead of the centre square.
+            `[height, width]`; or a Pillow image.
+        squash: scales the whole picture, whatever its proportions, instead of its
+            centre square.
 
     Raises:
-        ValueError: it is no image, a damaged one, or has other pixels.
+        ValueError: not an image, a damaged one, or an array of another type or shape.
         OSError: the file cannot be read.
     """
     if isinstance(picture, str | Path):
@@ -185,7 +189,7 @@ def _read_file_into(path: Path, out: np.ndarray, squash: bool) -> None:
     encoded = path.read_bytes()
     orientation, transparent = _header(encoded)
     if transparent:
-        decoding.decode(encoded)  # says what is wrong with a damaged file
+        decoding.decode(encoded)  # raises ValueError if the file is damaged
         with Image.open(io.BytesIO(encoded)) as image:
             read_into(image, out, squash=squash)
     elif orientation == 1:
@@ -196,12 +200,12 @@ def _read_file_into(path: Path, out: np.ndarray, squash: bool) -> None:
 
 
 def _header(encoded: bytes) -> tuple[int, bool]:
-    """Orientation by EXIF, 1 to 8, and whether there are transparent pixels."""
+    """The EXIF orientation, 1 to 8, and True if there may be transparent pixels."""
     try:
         with Image.open(io.BytesIO(encoded)) as image:
             decoding.check_size(image.height, image.width)
             return _orientation(image), image.has_transparency_data
-    # `decode` says what is wrong.
+    # `decode` will report the problem.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return 1, False
 
@@ -211,7 +215,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns and mirrors `[height, width, 3]` as EXIF's orientation says, 1 to 8."""
+    """Turns and mirrors `[height, width, 3]` according to EXIF orientation, 1 to 8."""
     turned = np.rot90(pixels, _QUARTERS.get(orientation, 0))
     if orientation in _MIRRORED:
         turned = turned[:, ::-1]
@@ -219,21 +223,21 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _pixels(picture: Any) -> np.ndarray:
-    """uint8 `[height, width, 3]` of an array or of an image of Pillow."""
+    """The pixels of an array or a Pillow image: uint8 `[height, width, 3]`."""
     if isinstance(picture, Image.Image):
-        shown = picture
+        opaque = picture
         if picture.has_transparency_data:
-            over = picture.convert("RGBA")
-            shown = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
-        return upright(decoding.rgb(shown), _orientation(picture))
+            rgba = picture.convert("RGBA")
+            opaque = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+        return upright(decoding.rgb(opaque), _orientation(picture))
     pixels = np.asarray(picture)
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
         raise ValueError(
-            f"an array of {pixels.dtype} {list(pixels.shape)}: give uint8 pixels on "
-            "0-255, [height, width, 3] or [height, width]"
+            f"an array of {pixels.dtype} {list(pixels.shape)}: expected uint8 pixels "
+            "on 0-255, [height, width, 3] or [height, width]"
         )
     if pixels.ndim == 2 or pixels.shape[2] == 1:
         pixels = np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)
     if pixels.shape[2] != 3:
-        raise ValueError(f"an array of {pixels.shape[2]} channels: give 3, RGB")
+        raise ValueError(f"an array of {pixels.shape[2]} channels: expected 3, RGB")
     return np.ascontiguousarray(pixels)

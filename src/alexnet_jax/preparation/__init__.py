@@ -1,1 +1,1 @@
-"""From images as their owner has them to a dataset that training reads."""
+"""Converts source images to a dataset for training."""

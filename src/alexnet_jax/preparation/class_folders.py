@@ -1,4 +1,4 @@
-"""A tree of class folders, as torchvision's ImageFolder and many others want it."""
+"""A tree of class folders, the layout of torchvision's ImageFolder and many others."""
 
 import re
 from pathlib import Path
@@ -15,13 +15,13 @@ _SPLITS = {
 
 
 def open_folders(folder: Path) -> Originals:
-    """A folder of class folders, or one of such in "train", "val" or "test".
+    """Opens a folder of class folders, or of splits ("train", "val", "test") of them.
 
-    Classes are numbered in the order of their names. Every file counts as an image, but
-    for those whose name begins with a dot.
+    Classes are numbered in the order of their names. Every file counts as an image,
+    except for those whose name starts with a dot.
 
     Raises:
-        UserError: there are no such folders.
+        UserError: there are no class folders with images.
     """
     parts = {_SPLITS[f.name]: f for f in _folders(folder) if f.name in _SPLITS}
     parts = parts or {"train": folder}
@@ -36,7 +36,7 @@ def open_folders(folder: Path) -> Originals:
         f"no images in {parts[n]}" for n, s in splits.items() if not s.num_images
     ]
     splits = {name: split for name, split in splits.items() if split.num_images}
-    # tfds wants a name of letters, digits and underscores.
+    # tfds requires a name of letters, digits and underscores.
     name = re.sub(r"\W", "_", folder.resolve().name.lower())
     return Originals(name, names, splits, remarks)
 

@@ -1,4 +1,4 @@
-"""An image as its owner has it, into the form that is stored (paper section 2)."""
+"""Converts source images to the stored form (paper section 2)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 from alexnet_jax.data import decoding, image_statistics
 from alexnet_jax.preparation.source_images import Form, Split
 
-_SAMPLE = 100  # images by which the space on disk is estimated
+_SAMPLE = 100  # images from which the space on disk is estimated
 _RECORD = 256  # bytes of an example besides its image
 
 
@@ -18,9 +18,9 @@ class Chunk(NamedTuple):
     num_originals: int
     examples: list[bytes]
     sums: image_statistics.Sums
-    """Over the pixels that the examples decode to."""
+    """Over the pixels that the stored JPEGs decode to."""
     unreadable: list[str]
-    """Name and reason of each image that could not be read."""
+    """One entry per image that could not be read: name and reason."""
 
 
 def convert(
@@ -32,7 +32,7 @@ def convert(
     """Reads, scales, crops and encodes images.
 
     Args:
-        serialize: makes a record of an example.
+        serialize: turns an example into a record.
     """
     size = form.image_size
     pixels = np.empty((len(indices), size, size, 3), np.uint8)
@@ -48,6 +48,7 @@ def convert(
             continue
         stored = decoding.encode_jpeg(square, form.quality, form.subsampling)
         example = {"image": stored, "label": label, "file_name": name}
+        # The statistics are those of the pixels that training will decode.
         decoding.read_into(stored, square)
         examples.append(serialize(example))
     sums = image_statistics.no_images(size)
@@ -57,7 +58,7 @@ def convert(
 
 
 def stored_size(split: Split, form: Form) -> float:
-    """Bytes of an average stored image, from a few spread over the split."""
+    """Estimated bytes per stored image, from a sample spread over the split."""
     spread = np.linspace(0, split.num_images - 1, min(_SAMPLE, split.num_images))
     sizes = []
     for index in np.unique(spread.astype(int)):

@@ -1,4 +1,4 @@
-"""The official ILSVRC 2012 tars; an image is read where it lies, nothing unpacked."""
+"""The official ILSVRC 2012 tars; images are read in place, nothing is unpacked."""
 
 import os
 import tarfile
@@ -26,14 +26,14 @@ class _Place(NamedTuple):
 
 
 def open_tars(folder: Path, devkit: Path | None) -> Originals:
-    """The official tars in a folder, either or both.
+    """Opens the official tars in a folder, either or both.
 
     Args:
-        devkit: ILSVRC2012_devkit_t12.tar.gz, whose labels then hold for the validation
-            images.
+        devkit: ILSVRC2012_devkit_t12.tar.gz, with the labels of the validation images.
+            None means the labels that come with tfds.
 
     Raises:
-        UserError: an archive is damaged, cut off, or another one.
+        UserError: an archive is damaged, cut off or a different one.
     """
     splits, remarks = {}, []
     if (folder / TRAIN_TAR).exists():
@@ -50,31 +50,31 @@ def open_tars(folder: Path, devkit: Path | None) -> Originals:
 def _train_tar(path: Path, remarks: list[str]) -> Split:
     label_of = {name: label for label, name in enumerate(ilsvrc2012.class_names())}
     places, labels = [], []
-    found = dict.fromkeys(label_of, 0)
+    counts = dict.fromkeys(label_of, 0)
     file = RandomAccessFile(path)
     for synset in _files_in(file, path, 0, os.path.getsize(path)):
         wnid = synset.name.removesuffix(".tar")
         if wnid not in label_of:
-            raise UserError(f"{path}: {synset.name} is no synset of ILSVRC 2012.")
+            raise UserError(f"{path}: {synset.name} is not a synset of ILSVRC 2012.")
         images = list(_files_in(file, path, synset.start, synset.size))
         places += images
         labels += [label_of[wnid]] * len(images)
-        found[wnid] += len(images)
-    remarks += _missing(len(places), found)
+        counts[wnid] += len(images)
+    remarks += _missing(len(places), counts)
     return _tar_split(path, places, np.array(labels, np.int32))
 
 
-def _missing(num_images: int, found: dict[str, int]) -> list[str]:
-    """Says what an incomplete training set lacks."""
+def _missing(num_images: int, counts: dict[str, int]) -> list[str]:
+    """Describes what is missing from the training set, if anything."""
     if num_images == ilsvrc2012.TRAIN_IMAGES:
         return []
     short = [
-        f"{synset.wnid} ({found[synset.wnid]} of {synset.num_train_images})"
+        f"{synset.wnid} ({counts[synset.wnid]} of {synset.num_train_images})"
         for synset in ilsvrc2012.synsets()
-        if found[synset.wnid] != synset.num_train_images
+        if counts[synset.wnid] != synset.num_train_images
     ]
     more = f" and {len(short) - 5} more" if len(short) > 5 else ""
-    absent = sum(count == 0 for count in found.values())
+    absent = sum(count == 0 for count in counts.values())
     return [
         f"training images: {num_images:,} of {ilsvrc2012.TRAIN_IMAGES:,}; {absent} "
         f"synsets have none; incomplete: {', '.join(short[:5])}{more}"
@@ -88,7 +88,7 @@ def _validation_tar(path: Path, labels: np.ndarray, remarks: list[str]) -> Split
         absent = np.setdiff1d(np.arange(1, ilsvrc2012.VALIDATION_IMAGES + 1), numbers)
         remarks.append(
             f"validation images: {len(places):,} of {ilsvrc2012.VALIDATION_IMAGES:,}; "
-            f"the first that is missing is number {absent[0]}"
+            f"the first missing image is number {absent[0]}"
         )
     return _tar_split(path, places, labels[numbers - 1])
 
@@ -96,17 +96,17 @@ def _validation_tar(path: Path, labels: np.ndarray, remarks: list[str]) -> Split
 def _validation_number(path: Path, name: str) -> int:
     digits = name.removeprefix("ILSVRC2012_val_").removesuffix(".JPEG")
     if not digits.isdecimal() or not 1 <= int(digits) <= ilsvrc2012.VALIDATION_IMAGES:
-        raise UserError(f"{path}: {name} is no validation image of ILSVRC 2012.")
+        raise UserError(f"{path}: {name} is not a validation image of ILSVRC 2012.")
     return int(digits)
 
 
 def _files_in(
     file: RandomAccessFile, path: Path, start: int, size: int
 ) -> Iterator[_Place]:
-    """The files of an archive that lies at `start` of the open file.
+    """The files of an archive that begins at offset `start` of the open file.
 
     Raises:
-        UserError: it is no archive or ends before its last file does.
+        UserError: it is not an archive, or it ends before its last file does.
     """
     try:
         window: Any = _Window(file, start, size)
@@ -121,13 +121,16 @@ def _files_in(
     except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
         raise UserError(
             f"{path} is damaged or cut off ({error}): compare its checksum with the "
-            "one on image-net.org, and fetch it again."
+            "one on image-net.org and download it again."
         ) from error
 
 
 def _refuse_hostile(member: tarfile.TarInfo) -> None:
-    """Nothing is unpacked, so these could do no harm; but no official archive has them,
-    and who finds one should know."""
+    """Refuses members that escape the archive, links and devices.
+
+    Since nothing is unpacked they could do no harm, but no official archive has any, so
+    the user should know.
+    """
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts:
         raise tarfile.ReadError(f"member {member.name!r} lies outside the archive")
@@ -136,7 +139,7 @@ def _refuse_hostile(member: tarfile.TarInfo) -> None:
 
 
 class _Window:
-    """Part of an open file, for tarfile to read headers from."""
+    """Part of an open file, from which tarfile reads the headers."""
 
     def __init__(self, file: RandomAccessFile, start: int, size: int) -> None:
         self._file = file

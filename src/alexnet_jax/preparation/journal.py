@@ -1,7 +1,7 @@
-"""What a preparation has done so far, so that one that was killed goes on.
+"""The progress of a preparation, so that it can resume after a kill.
 
-Shards are written one after the other, and after each the journal is replaced. A shard
-that the journal does not know is written anew, so the result is the same to the byte.
+Shards are written one after another, and the journal is replaced after each. A shard
+that is not in the journal is written again, so the result is byte-identical.
 """
 
 import io
@@ -23,7 +23,7 @@ _FILE = "journal.npz"
 
 @dataclass
 class SplitJournal:
-    """The shards of a split that are complete."""
+    """The complete shards of a split."""
 
     shard_lengths: list[int] = field(default_factory=list)
     num_bytes: int = 0
@@ -33,10 +33,10 @@ class SplitJournal:
 
 @dataclass
 class Journal:
-    """All that is known of a dataset while it is being written."""
+    """The state of a dataset while it is being written."""
 
     settings: dict[str, Any]
-    """What the result depends on."""
+    """Everything that the result depends on."""
     splits: dict[str, SplitJournal]
     sums: Sums
     """Of the training set."""
@@ -46,7 +46,7 @@ class Journal:
         return sum(len(split.unreadable) for split in self.splits.values())
 
     def save(self, directory: Path) -> None:
-        """Replaces the journal in a directory: the whole file or nothing."""
+        """Replaces the journal in a directory, the whole file or nothing."""
         splits = {name: vars(split) for name, split in self.splits.items()}
         content = io.BytesIO()
         np.savez(
@@ -66,7 +66,7 @@ def open_journal(
     """The journal in a directory, or a new one.
 
     Raises:
-        UserError: what lies there was begun with other settings.
+        UserError: the journal is damaged or was started with other settings.
     """
     path = directory / _FILE
     if not path.exists():
@@ -78,7 +78,7 @@ def open_journal(
             sums = Sums(int(stored["num_images"]), stored["total"], stored["products"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} is damaged ({error}): delete {directory}, and begin anew."
+            f"{path} is damaged ({error}): delete {directory} and start over."
         ) from error
     refuse_other(directory, facts["settings"], settings)
     known = {name: SplitJournal(**split) for name, split in facts["splits"].items()}
@@ -86,12 +86,12 @@ def open_journal(
 
 
 def refuse_other(place: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Raises UserError, with what differs, unless the settings are the same."""
-    # Through JSON, as the old ones are.
+    """Raises UserError, listing the differences, unless the settings are equal."""
+    # Through JSON, like the old ones, so that tuples and lists compare equal.
     lines = config_json.differing_lines(old, json.loads(json.dumps(new)), option="")
     if lines:
         raise UserError(
-            f"{place} was prepared otherwise:\n"
+            f"{place} was prepared with other settings:\n"
             + "\n".join(lines)
             + "\nUse another --name, or delete it."
         )

@@ -1,4 +1,4 @@
-"""Images as their owner has them, wherever they come from."""
+"""Source images, whatever their storage."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,10 +8,10 @@ from alexnet_jax.config import Range
 
 
 class Original(NamedTuple):
-    """An image as its owner has it."""
+    """A source image, still encoded."""
 
     name: str
-    """Its file name, by which it can be found again."""
+    """Its file name or key, to find it again."""
     label: int
     encoded: bytes
 
@@ -22,19 +22,19 @@ class Split:
 
     num_images: int
     read: Callable[[int], Original]
-    """Raises ValueError or OSError where an image cannot be had."""
+    """Raises ValueError or OSError if an image cannot be read."""
 
 
 @dataclass(frozen=True)
 class Originals:
-    """All that a source holds."""
+    """All splits of a source."""
 
     name: str
-    """What the prepared dataset is called, but for its size."""
+    """Name of the prepared dataset, without its size."""
     class_names: list[str]
     splits: dict[str, Split]
     remarks: list[str] = field(default_factory=list)
-    """What is missing."""
+    """Messages about missing images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +42,9 @@ class Form:
     """How a prepared image is stored."""
 
     image_size: Annotated[int, Range(1, 9_459)] = 256  # decoding.MAX_PIXELS
-    """Pixels per side: the shorter side is scaled to it and the centre taken."""
+    """Pixels per side: the shorter side is scaled to this and the centre taken."""
     quality: Annotated[int, Range(1, 100)] = 95
-    """Of the JPEG, 1 to 100 (size and error of each: benchmarks/input_pipeline.py)."""
+    """JPEG quality, 1 to 100 (benchmarks/input_pipeline.py: size and error of each)."""
     subsampling: Literal["444", "422", "420"] = "420"
-    """Of the JPEG's colour: 420, as photographs have it; 444 keeps all, and is a
-    third larger and slower to read."""
+    """JPEG chroma subsampling: 420 is usual for photographs; 444 keeps full colour, but
+    is a third larger and slower to read."""

@@ -1,7 +1,7 @@
-"""Images of a prepared tfds dataset, also of one stored as TFRecord, tfds's default.
+"""Images of a prepared tfds dataset, including TFRecord, the default of tfds.
 
 A TFRecord file is a sequence of records: length, uint64; a checksum of it, uint32; the
-bytes; a checksum of them, uint32; all little endian. An index of where they begin,
+bytes; a checksum of them, uint32; all little endian. An index of the record offsets,
 built by reading the lengths, gives random access without TensorFlow.
 """
 
@@ -24,17 +24,17 @@ _KEYS = ("file_name", "id", "key")  # features that name an example
 
 
 def open_tfds(name: str, data_dir: Path) -> Originals:
-    """All splits of a prepared dataset with an image and a class.
+    """Opens all splits of a prepared dataset with image and class label.
 
     Raises:
-        UserError: there is none of that name, or it has no images or no classes.
+        UserError: the dataset does not exist, or has no images or no classes.
     """
     builder = tfds_records.find_builder(name, data_dir)
     tfds_records.check_features(builder.info)
     splits = {split: _tfds_split(builder, split) for split in builder.info.splits}
     class_names = builder.info.features["label"].names
     if class_names is None:
-        raise UserError(f"dataset {name} does not say how many classes it has.")
+        raise UserError(f"dataset {name} does not specify its number of classes.")
     return Originals(builder.info.name, class_names, splits)
 
 
@@ -51,8 +51,9 @@ def _tfds_split(builder: Any, split: str) -> Split:
 
 
 def _open_records(builder: Any, split: str) -> Any:
-    """The examples of a whole split; images stay encoded. Other formats than TFRecord
-    are left to tfds.
+    """The examples of a whole split, images still encoded.
+
+    Formats other than TFRecord are read by tfds.
 
     Raises:
         UserError: a file is cut off, or the format has no random access.
@@ -63,7 +64,7 @@ def _open_records(builder: Any, split: str) -> Any:
 
 
 class _Records:
-    """`records[i]` parses one; safe from many threads."""
+    """TFRecord files with random access; `records[i]` is safe from many threads."""
 
     def __init__(self, info: Any, split: str) -> None:
         self._features = info.features
@@ -71,7 +72,7 @@ class _Records:
         self._files = [RandomAccessFile(path) for path in paths]
         places = [_index(path) for path in paths]
         numbers = np.repeat(np.arange(len(places)), [len(p) for p in places])
-        # Rows of file, first byte, length.
+        # One row per record: file, first byte, length.
         self._places = np.column_stack([numbers, np.concatenate(places)])
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Reads a prepared dataset again, every image of it, and says what it finds."""
+"""Verifies a prepared dataset by reading every image again."""
 
 import contextlib
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.write_dataset import REPORT
 from alexnet_jax.system import atomic_files
 
-_CHUNK = 256
+_CHUNK = 256  # images read at a time
 _EXPECTED = {
     "train": ilsvrc2012.TRAIN_IMAGES,
     "validation": ilsvrc2012.VALIDATION_IMAGES,
@@ -28,10 +28,10 @@ _EXPECTED = {
 
 
 def summary(name: str, data_dir: Path) -> list[str]:
-    """Lines on a prepared dataset, from what was noted when it was prepared.
+    """Describes a prepared dataset in lines, from the report of its preparation.
 
     Raises:
-        UserError: there is no such dataset, or this package has not prepared it.
+        UserError: the dataset does not exist or was not prepared by this package.
     """
     builder = tfds_records.find_builder(name, data_dir)
     directory = Path(builder.data_path)
@@ -54,15 +54,15 @@ def check(
     num_workers: int | None,
     count: Callable[[str, int, int], Any],
 ) -> tuple[list[str], list[str]]:
-    """Decodes every image, compares raw pixels and statistics with the records.
+    """Decodes every image and compares raw pixels and statistics with the records.
 
     Returns:
-        Lines on what is there, and lines on what is wrong.
+        Lines that describe the dataset, and one line per fault.
 
     Raises:
-        UserError: there is no such dataset, or this package has not prepared it.
+        UserError: the dataset does not exist or was not prepared by this package.
     """
-    found, faults = summary(name, data_dir), []
+    description, faults = summary(name, data_dir), []
     builder = tfds_records.find_builder(name, data_dir)
     directory = Path(builder.data_path)
     size = builder.info.features["image"].shape[0]
@@ -79,14 +79,14 @@ def check(
         counter = count(f"check {split}", records.num_examples, 0)
         with contextlib.closing(counter):
             sums, labels, unequal = _read(records, rows, num_workers, counter)
-        found.append(_describe(split, labels, records, rows is not None))
+        description.append(_describe(split, labels, records, rows is not None))
         faults += [f"{split}: record {i} is damaged" for i in sorted(records.skipped)]
         faults += [f"{split}: raw pixels of record {i} differ" for i in unequal]
         if split == "train":
             lines, wrong = _compare_statistics(directory, sums)
-            found += lines
+            description += lines
             faults += wrong
-    return found, faults
+    return description, faults
 
 
 def _raw_rows(builder: Any, split: str, size: int) -> Any:
@@ -98,10 +98,10 @@ def _raw_rows(builder: Any, split: str, size: int) -> Any:
 def _read(
     records: Source, rows: Any, num_workers: int | None, counter: Any
 ) -> tuple[image_statistics.Sums, np.ndarray, list[int]]:
-    """Sums and labels of all examples, and those whose raw pixels differ."""
+    """Sums and labels of all examples, and indices of those whose raw pixels differ."""
     size = records.image_size
 
-    def one(indices: np.ndarray, pool: Any) -> Any:
+    def read_chunk(indices: np.ndarray, pool: Any) -> Any:
         image, label = loader.read_rows(records, indices, pool)
         unequal = []
         if rows is not None:
@@ -117,7 +117,7 @@ def _read(
     starts = range(0, records.num_examples, _CHUNK)
     parts = (np.arange(s, min(s + _CHUNK, records.num_examples)) for s in starts)
     sums, labels, unequal = image_statistics.no_images(size), [], []
-    with contextlib.closing(loader.ahead(one, parts, num_workers)) as results:
+    with contextlib.closing(loader.ahead(read_chunk, parts, num_workers)) as results:
         for part, label, different in results:
             sums += part
             labels.append(label)
@@ -145,9 +145,9 @@ def _compare_statistics(
     directory: Path, sums: image_statistics.Sums
 ) -> tuple[list[str], list[str]]:
     written = image_statistics.load(directory / image_statistics.FILE)
-    found = sums.statistics()
-    stddev, direction = image_statistics.principal_components(found.covariance)
-    red, green, blue = found.mean_image.mean(axis=(0, 1))
+    computed = sums.statistics()
+    stddev, direction = image_statistics.principal_components(computed.covariance)
+    red, green, blue = computed.mean_image.mean(axis=(0, 1))
     lines = [
         f"mean of red, green, blue: {red:.2f} {green:.2f} {blue:.2f}",
         "standard deviation along the principal components: "
@@ -155,7 +155,7 @@ def _compare_statistics(
         + "; the first is "
         + " ".join(f"{value:.3f}" for value in direction[0]),
     ]
-    same = np.array_equal(written.mean_image, found.mean_image) and np.array_equal(
-        written.covariance, found.covariance
+    same = np.array_equal(written.mean_image, computed.mean_image) and np.array_equal(
+        written.covariance, computed.covariance
     )
-    return lines, [] if same else [f"{image_statistics.FILE} is not of these images"]
+    return lines, [] if same else [f"{image_statistics.FILE} does not match the images"]

@@ -1,7 +1,7 @@
-"""Writes a tfds dataset in ArrayRecord form, shard by shard, and its statistics.
+"""Writes a tfds dataset as ArrayRecord, shard by shard, and its statistics.
 
-The dataset grows in a hidden folder beside its place and is moved there when it is
-complete, so half of one is never taken for a whole one.
+The dataset is built in a hidden folder beside its destination and renamed once it is
+complete, so a partial dataset is never mistaken for a complete one.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ from alexnet_jax.system.lock import Lock
 
 VERSION = "1.0.0"
 REPORT = "preparation.json"
-_SHARD = 5000  # images: some 200 MB at 256 x 256
+_SHARD = 5000  # images; about 200 MB at 256 x 256
 _CHUNK = 16  # images that a thread converts at a time
 _SEED = 0
-# One record a group, for random access; a JPEG does not get smaller by compression.
+# One record per group, for random access. JPEGs gain nothing from compression.
 _RECORDS = "group_size:1,uncompressed"
 
 Count = Callable[[str, int, int], Any]
@@ -46,16 +46,16 @@ def write_dataset(
     max_unreadable: int,
     count: Count,
 ) -> Path:
-    """Writes the dataset, or goes on with it; returns its directory.
+    """Writes the dataset, resuming if part of it exists; returns its directory.
 
-    The training split is shuffled once, the others keep their order.
+    The training split is shuffled once; the others keep their order.
 
     Args:
-        count: `count(split, images, done)` gives a counter with `add` and `close`.
+        count: `count(split, images, done)` returns a counter with `add` and `close`.
 
     Raises:
-        UserError: another job writes it, it was begun with other settings, or too many
-            images are unreadable.
+        UserError: another process is writing it, it was started with other settings, or
+            too many images are unreadable.
     """
     final = data_dir / name / VERSION
     working = data_dir / name / f".{VERSION}.partial"
@@ -64,7 +64,8 @@ def write_dataset(
         refuse_other(
             final, atomic_files.read_json(final / REPORT)["settings"], settings
         )
-        shutil.rmtree(working, ignore_errors=True)  # if killed just before this
+        # The folder remains if the process was killed between renaming and deleting.
+        shutil.rmtree(working, ignore_errors=True)
         return final
     with _locked(working):
         folder = working / "dataset"
@@ -98,7 +99,7 @@ class _Job(NamedTuple):
 def _write_split(
     job: _Job, split_name: str, split: Split, report: Callable[[int], None]
 ) -> None:
-    """Writes the shards that the journal doesn't know."""
+    """Writes the shards that are not yet in the journal."""
     num_shards = -(-split.num_images // _SHARD)
     with contextlib.closing(_shards(job, split_name, split, num_shards)) as shards:
         for shard, results in itertools.groupby(shards, key=lambda result: result[0]):
@@ -127,14 +128,14 @@ def _settings(originals: Originals, form: Form) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Makes the directory, for one job at a time."""
+    """Creates the directory and locks it for this process."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock = Lock(directory)
     except OSError as error:
         raise UserError(
-            f"{directory} cannot be written ({error.strerror}): name another place "
-            "with --data-dir."
+            f"{directory} cannot be written ({error.strerror}): choose another "
+            "directory with --data-dir."
         ) from error
     yield
     lock.release()
@@ -143,7 +144,7 @@ def _locked(directory: Path) -> Iterator[None]:
 def _shards(
     job: _Job, name: str, split: Split, num_shards: int
 ) -> Generator[tuple[int, Chunk], None, None]:
-    """Shard number and next part of its examples, converted ahead by all threads."""
+    """Yields shard numbers and chunks of their examples, converted ahead in threads."""
     order = np.arange(split.num_images)
     if name == "train":
         order = np.random.Generator(np.random.Philox(_SEED)).permutation(order)
@@ -165,7 +166,7 @@ def _shards(
 
 
 def _write_shard(path: Path, examples: Iterable[bytes]) -> None:
-    """All of the shard or nothing."""
+    """Writes the whole shard or nothing."""
     with atomic_files.replacing(path) as partial:
         writer = ArrayRecordWriter(os.fspath(partial), _RECORDS)
         for example in examples:
@@ -190,14 +191,14 @@ def _refuse_unreadable(journal: Journal, limit: int) -> None:
         listed = "\n  ".join(bad[:20])
         raise UserError(
             f"{len(bad)} images could not be read, more than --max-unreadable {limit}:"
-            f"\n  {listed}\nThe same command with a higher limit goes on."
+            f"\n  {listed}\nThe same command with a higher limit resumes."
         )
 
 
 def _finish(
     folder: Path, name: str, originals: Originals, features: Any, journal: Journal
 ) -> None:
-    """Metadata, statistics and report beside the shards."""
+    """Writes metadata, statistics and report beside the shards."""
     for split, progress in journal.splits.items():
         if not sum(progress.shard_lengths):
             raise UserError(

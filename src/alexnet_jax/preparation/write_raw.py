@@ -12,7 +12,7 @@ from alexnet_jax.config import DataConfig
 from alexnet_jax.data import loader, raw_pixels, tfds_records
 from alexnet_jax.data.source import Source, open_source
 
-_CHUNK = 256  # images that are decoded at a time
+_CHUNK = 256  # images decoded at a time
 
 
 def write_raw(
@@ -21,10 +21,10 @@ def write_raw(
     num_workers: int | None,
     count: Callable[[str, int, int], Any],
 ) -> None:
-    """Decodes each record once; goes on after the last complete shard.
+    """Decodes each record once; resumes after the last complete shard.
 
     Args:
-        count: `count(split, images, done)` gives a counter with `add` and `close`.
+        count: `count(split, images, done)` returns a counter with `add` and `close`.
     """
     builder = tfds_records.find_builder(name, data_dir)
     final = Path(builder.data_path) / raw_pixels.FOLDER

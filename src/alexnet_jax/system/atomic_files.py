@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all, also after a power cut."""
+"""Atomic file writes: the whole file or nothing, even after a power cut."""
 
 import contextlib
 import json
@@ -12,12 +12,12 @@ from alexnet_jax.errors import UserError
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well.
+    """A temporary path beside `path` that replaces it if the block succeeds.
 
-    The new file is on the disk before it gets its name, and the name before this
-    returns. If the block fails, `path` is as it was and the temporary file is gone.
+    The new file is on disk before it gets its name, and the name is on disk before this
+    returns. If the block fails, `path` is unchanged and the temporary file is removed.
     """
-    # The suffix stays, since writers such as numpy's look at it.
+    # Keep the suffix: numpy.savez, for one, appends ".npz" where it is missing.
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         yield partial
@@ -27,14 +27,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def put(partial: Path, path: Path) -> None:
-    """Gives a finished file its name; both are on the disk when this returns."""
+    """Renames a finished file; file and name are on disk when this returns."""
     sync(partial)
     os.replace(partial, path)
     sync(path.parent)
 
 
 def sync(path: Path) -> None:
-    """Waits until a file, or the names in a folder, are on the disk."""
+    """Waits until a file, or the entries of a directory, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

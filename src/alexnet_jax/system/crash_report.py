@@ -1,4 +1,4 @@
-"""How a process ended that could not say so: aborted by XLA, killed, power lost."""
+"""Why a process ended without a message: aborted by XLA, killed or power lost."""
 
 import contextlib
 import faulthandler
@@ -11,11 +11,11 @@ _FIRST_WORDS = "Fatal Python error: "
 
 @contextlib.contextmanager
 def written_on_abort(directory: Path) -> Iterator[None]:
-    """Writes `crash-PROCESS.txt`, the stacks of all threads, if a fatal signal comes.
+    """Writes the stacks of all threads to `crash-PROCESS.txt` on a fatal signal.
 
-    XLA ends a process by SIGABRT when a collective is stuck. The file is removed if
-    nothing came. Where somebody else already handles these signals (pytest, notebooks)
-    this does nothing.
+    XLA aborts the process (SIGABRT) when a collective is stuck. The file is removed if
+    no signal arrives. Does nothing where faulthandler is already enabled (pytest,
+    notebooks).
     """
     if faulthandler.is_enabled():
         yield
@@ -31,7 +31,7 @@ def written_on_abort(directory: Path) -> Iterator[None]:
 
 
 def cause(directory: Path, process: int) -> str:
-    """Why a process ended that had no time to say so, as far as is known."""
+    """Why a process ended without a message, as far as is known."""
     path = _path(directory, process)
     try:
         first = path.read_text(errors="replace").partition("\n")[0]

@@ -16,18 +16,19 @@ from alexnet_jax.errors import Fault
 # Parameters of mallopt (malloc.h of the GNU C library).
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 
-# On CPU XLA leaves matrix products and convolutions to a library by default, which is
-# up to three times as slow as XLA's own at the kernel gradient of conv1. So: products
-# only (benchmarks/compare_torch.py --untuned is without this and without the above).
+# By default XLA on CPU leaves matrix products and convolutions to a library, which is
+# up to three times slower than XLA's own code at the kernel gradient of conv1. So the
+# library gets products only. (benchmarks/compare_torch.py --untuned measures without
+# this and without the malloc parameters above.)
 _OWN_CONVOLUTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT"}
 
 
 def request_cpu_devices(mesh: MeshConfig) -> None:
-    """Makes the CPU as many devices as asked for, so that the columns lie apart on a
-    machine without accelerator too; by default two, on one core one.
+    """Splits the CPU into virtual devices, so that the two columns run on separate
+    devices without an accelerator too. The default is two devices, or one on one core.
 
-    Call it before JAX is first used: devices can't be added later. Accelerators are not
-    affected.
+    Call this before JAX is first used: devices can't be added later. Accelerators are
+    not affected.
     """
     wanted = mesh.cpu_devices or min(2, os.cpu_count() or 1)
     jax.config.update("jax_num_cpu_devices", wanted)
@@ -35,11 +36,11 @@ def request_cpu_devices(mesh: MeshConfig) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Lets the process keep the memory that it frees, under the GNU C library.
+    """Keeps freed memory in the process instead of returning it (GNU C library only).
 
-    Large blocks would go back to the kernel, which has to find and clear them anew a
-    moment later: 180,000 page faults in a step of alexnet2012 on CPU. So the process
-    stays as large as it once was. Call it before JAX is first used.
+    By default malloc returns large blocks to the kernel, which must find and clear them
+    again a moment later: 180,000 page faults per step of alexnet2012 on CPU. The price
+    is that the process never shrinks. Call this before JAX is first used.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -57,14 +58,14 @@ def compiled(
     """`jax.jit(function, **options)` with our compiler options; on CPU each call waits
     for its arguments, and for its result.
 
-    All programs of this package that run on a mesh are compiled here. XLA starts a
-    program on each virtual CPU device from one pool of threads. A 33rd program in
-    flight blocks its thread until an older one ends, and a collective blocks another
-    thread until all devices arrive. Together they can take every thread, and XLA
-    aborts the process after 40 seconds (tests/dispatch_ahead.py is the smallest such
-    program). A program that starts before its arguments are copied holds the threads
-    that would copy them. With one program in flight, and its arguments there, neither
-    can happen. On CPU running ahead gains nothing.
+    All programs of this package that run on a mesh are compiled here. XLA runs the
+    programs of all virtual CPU devices on one thread pool. A 33rd program in flight
+    blocks its thread until an older one ends, and a collective blocks another thread
+    until all devices arrive. Together they can occupy every thread, and XLA aborts the
+    process after 40 seconds (tests/dispatch_ahead.py is the smallest such program). A
+    program that starts before its arguments are copied occupies the threads that would
+    copy them. With one program in flight, and its arguments ready, neither can happen.
+    On CPU running ahead gains nothing.
     """
     program = jax.jit(
         function,
@@ -82,11 +83,11 @@ def compiled(
 
 @functools.cache
 def compiler_options(*, deterministic: bool = False) -> dict[str, bool | str] | None:
-    """What XLA is told beyond its defaults, for programs that train or evaluate.
+    """XLA compiler options for programs that train or evaluate; None for the defaults.
 
     Args:
-        deterministic: GPUs may otherwise add up in any order where many threads add to
-            one place, and choose among algorithms by how long they took.
+        deterministic: otherwise GPUs may add in any order where many threads write to
+            one address, and may choose algorithms by measured speed.
     """
     options: dict[str, bool | str] = {}
     if deterministic:
@@ -97,7 +98,7 @@ def compiler_options(*, deterministic: bool = False) -> dict[str, bool | str] | 
 
 
 def _are_known(options: dict[str, str]) -> bool:
-    """Whether this version of XLA has them; experimental ones come and go."""
+    """True if this version of XLA has these options; experimental ones come and go."""
     try:
         jax.jit(lambda: 0).lower().compile(compiler_options=dict(options))
     except jax.errors.JaxRuntimeError:
@@ -110,7 +111,7 @@ def out_of_memory_explained(config: Config) -> Iterator[None]:
     """Explains an out-of-memory error in terms of the options that help.
 
     Raises:
-        Fault: a device had too little memory.
+        Fault: a device ran out of memory.
     """
     try:
         yield
@@ -125,8 +126,8 @@ def out_of_memory_explained(config: Config) -> Iterator[None]:
             remedies.append("--model.precision bfloat16 (now float32)")
         remedies.append("more devices (--run.mesh.data)")
         raise Fault(
-            f"the memory of a device does not suffice: {_first_line(error)}\n"
-            f"What helps: {'; '.join(remedies)}. Checkpoints are kept."
+            f"a device ran out of memory: {_first_line(error)}\n"
+            f"These help: {'; '.join(remedies)}. Checkpoints are kept."
         ) from error
 
 

@@ -13,8 +13,8 @@ EXIT_RESUME = 75
 """Exit code of a run that was stopped and saved (EX_TEMPFAIL): start it again."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_SAVING = "\nstopping: the step is finished and saved; again to quit at once\n"
-_NOTHING = "nothing had been computed that is not saved"
+_SAVING = "\nstopping: finishing and saving this step; again to quit at once\n"
+_NOTHING = "nothing to save"
 
 
 class Interrupted(Exception):
@@ -22,21 +22,22 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """A context in which SIGINT and SIGTERM ask to stop instead of stopping.
+    """A context in which SIGINT and SIGTERM request a stop instead of forcing one.
 
     While `has_state` is false there is nothing to save, and the first signal stops the
-    job there and then. Signals reach the main thread only; in another thread, where a
+    job immediately. Signals reach only the main thread; in any other thread, where a
     notebook may run a job, this context changes nothing.
     """
 
     def __init__(
         self, max_minutes: float | None = None, *, owns_process: bool = False
     ) -> None:
-        """Stopping is asked for by a signal, or `max_minutes` from now on.
+        """Requests a stop on a signal or `max_minutes` from now.
 
         Args:
-            owns_process: whether to end the process where it must stop at once, even in
-                the midst of a long compilation, and not to raise an exception.
+            max_minutes: None means no time limit.
+            owns_process: True to end the process where it must stop at once, even
+                during a long compilation; False to raise an exception instead.
         """
         self.has_state = False
         self._max_minutes = max_minutes
@@ -47,14 +48,14 @@ class Interruption:
 
     @property
     def requested(self) -> bool:
-        """Whether to save and stop after this step."""
+        """True if the run should save and stop after this step."""
         return self._signalled or self._is_over
 
     @property
     def reason(self) -> str:
         if self._signalled:
             return "stopped"
-        return f"--run.max-minutes {self._max_minutes:g} are over: stopped"
+        return f"--run.max-minutes {self._max_minutes:g} reached: stopped"
 
     @property
     def _is_over(self) -> bool:
@@ -76,7 +77,7 @@ class Interruption:
             signal.signal(name, handler)
 
     def _ask(self, number: int, _frame: FrameType | None) -> None:
-        """Called in the main thread, as soon as Python has the word."""
+        """Runs in the main thread, once Python gets control back from C code."""
         if self._owns_process:
             self._signalled = True
         elif not self.has_state:
@@ -95,12 +96,16 @@ class Interruption:
         ).start()
 
     def _watch(self, received: socket.socket) -> None:
-        """Each signal comes as a byte with its number, at once."""
+        """Receives each signal as one byte, its number.
+
+        The wakeup socket delivers it at once, while a Python handler has to wait for
+        XLA, for instance until a compilation ends.
+        """
         is_first = True
         with received:
             while number := received.recv(1):
                 if not self.has_state:
-                    _say(f"\nstopped: {_NOTHING}; the same command goes on\n")
+                    _say(f"\nstopped: {_NOTHING}; the same command resumes\n")
                     os._exit(EXIT_RESUME)
                 if not is_first:
                     os._exit(128 + number[0])

@@ -1,7 +1,7 @@
-"""A directory for one process at a time, on this machine or on another that shares it.
+"""A directory for one process at a time, on this machine or any other that shares it.
 
-The lock is one of the operating system: it ends with its process, however that ends, so
-the lock of a dead process is none.
+The operating system releases the lock when its process ends, however it ends, so a dead
+process never blocks a directory.
 """
 
 import contextlib
@@ -17,17 +17,17 @@ FILE = ".lock"
 
 
 class Taken(UserError):
-    """Another process that lives works on the directory."""
+    """Another live process is using the directory."""
 
 
 class Lock:
-    """Holds a directory from its making until `release`, or until it is forgotten."""
+    """Holds a directory until `release`, or until the lock is garbage-collected."""
 
     died: str
-    """The process that ended without a release: "process 17 on HOST"; else empty."""
+    """The last holder if it ended without a release, "process 17 on HOST"; else ""."""
 
     def __init__(self, directory: Path) -> None:
-        """Takes the directory, which must be there.
+        """Locks the directory, which must exist.
 
         Raises:
             Taken: another process holds it; the message names process and machine.
@@ -40,18 +40,18 @@ class Lock:
             holder = self._name_inside()
             self._close()
             raise Taken(
-                f"another process works on {directory} ({holder or 'just begun'}): "
-                "wait for it or stop it, or use another directory."
+                f"another process is using {directory} ({holder or 'just started'}): "
+                "wait for it, stop it, or use another directory."
             ) from error
         except OSError as error:  # a file system without locks
             print(
-                f"warning: {path} cannot be locked ({error.strerror}): see to it that "
-                "no other process works there",
+                f"warning: {path} cannot be locked ({error.strerror}): make sure "
+                "that no other process uses this directory",
                 file=sys.stderr,
                 flush=True,
             )
         self.died = self._name_inside()
-        with contextlib.suppress(OSError):  # a full disk; the name is a help only
+        with contextlib.suppress(OSError):  # full disk; the name is only informative
             os.ftruncate(self._file, 0)
             name = f"process {os.getpid()} on {socket.gethostname()}\n"
             os.pwrite(self._file, name.encode(), 0)

@@ -1,4 +1,4 @@
-"""Progress on the terminal: of training, and of a pass over images."""
+"""Progress of training and of passes over images, on the terminal."""
 
 import sys
 import time
@@ -12,10 +12,10 @@ _SECONDS_BETWEEN_LINES = 10  # where there is no terminal
 
 
 class Progress:
-    """The state of a run on the terminal: a bar there, plain lines elsewhere.
+    """Progress of a run: a bar on a terminal, plain lines elsewhere.
 
-    The time that is left is reckoned from the end of the first step of this process,
-    since that step compiles.
+    The remaining time is computed from the end of the first step of this process, since
+    that step includes compilation.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Progress:
             )
 
     def first_step_done(self, step: int) -> None:
-        """Starts the clock, and the bar's."""
+        """Starts the clock of the remaining time, and that of the bar."""
         self._clock = (step, time.perf_counter())
         if self._bar is not None:
             self._bar.unpause()
@@ -73,7 +73,7 @@ class Progress:
         )
 
     def note(self, text: str) -> None:
-        """Prints a line, above the bar where there is one."""
+        """Prints a line, above the bar if there is one."""
         if self._bar is not None:
             self._bar.write(text, file=self._stream)
         else:
@@ -92,10 +92,10 @@ class Progress:
 
 
 class ImageCounter:
-    """How far a pass over images is: a bar on a terminal, lines elsewhere.
+    """Progress of a pass over images: a bar on a terminal, plain lines elsewhere.
 
     Args:
-        done: images that an earlier run has left done.
+        done: number of images that an earlier run has already processed.
     """
 
     def __init__(self, what: str, num_images: int, done: int = 0) -> None:
@@ -138,7 +138,7 @@ class ImageCounter:
 
 
 def format_duration(seconds: float) -> str:
-    """ "45s", "3m20s", "5h12m" or "4d03h"."""
+    """Formats a duration as "45s", "3m20s", "5h12m" or "4d03h"."""
     minutes, whole = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

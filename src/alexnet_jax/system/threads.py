@@ -1,4 +1,4 @@
-"""Work in threads, its results in order."""
+"""Work in threads, with results in order."""
 
 import os
 from collections import deque
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def count(num_workers: int | None) -> int:
-    """That many threads; by default one for each core."""
+    """The number of threads; None means one per core."""
     return num_workers or os.cpu_count() or 1
 
 
@@ -20,9 +20,9 @@ def in_order(
     depth: int,
     name: str,
 ) -> Generator[Any, None, None]:
-    """`function(argument)` of each argument in turn, up to `depth` ahead of its use.
+    """Yields `function(argument)` for each argument, up to `depth` results ahead.
 
-    An exception reaches the consumer in its turn. Closing the iterator ends the
+    An exception reaches the consumer in its turn. Closing the iterator stops the
     threads.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix=name)

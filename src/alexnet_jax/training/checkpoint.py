@@ -1,10 +1,10 @@
-"""Checkpoints by Orbax: written in the background, sealed, and found again.
+"""Orbax checkpoints: written in the background, sealed with checksums, restored.
 
-A checkpoint is the whole train state and, as its metadata, the facts of the run that
-the order of the data depends on; with another order a resumed run would not be the same
-run. When Orbax has written a checkpoint, it is sealed with the checksums of its files
-(`checkpoint_files`), and counts from then on. A damaged one is recognised by them
-before anything of it is read, named, and passed over for the one before.
+A checkpoint holds the whole train state and, as metadata, everything that the data
+order depends on. Resuming with a different data order is refused: it would not be the
+same run. Once Orbax has written a checkpoint, it is sealed with the checksums of its
+files (`checkpoint_files`); only then is it complete. Checksums are verified before
+anything else is read: a damaged checkpoint is reported, and the previous one is used.
 """
 
 import contextlib
@@ -24,18 +24,18 @@ from alexnet_jax.errors import Fault, UserError
 from alexnet_jax.train_step import TrainState
 from alexnet_jax.training import checkpoint_files
 
-# Orbax annotates its arguments more narrowly than it takes them.
+# The annotations of Orbax are narrower than what it accepts.
 _ocp: Any = ocp
 
 
 class Checkpoints:
     """A directory of checkpoints that keeps the last `keep` and the best one.
 
-    Close it, or use it as a context manager: writing goes on in the background.
+    Close it, or use it as a context manager: writes run in the background.
     """
 
     def __init__(self, directory: Path, *, keep: int) -> None:
-        """Opens the directory of a run that no other process works on.
+        """Opens the directory; no other process may be using it.
 
         Damaged checkpoints are moved to `damaged_checkpoints` beside it.
 
@@ -46,7 +46,7 @@ class Checkpoints:
         if jax.process_index() == 0:
             checkpoint_files.put_back(self.directory)
             checkpoint_files.set_damaged_aside(self.directory)
-        _meet("the checkpoints have been looked through")
+        _meet("the checkpoints have been checked")
         with _explained(self.directory):
             self._orbax = _open(self.directory, keep)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="seal")
@@ -65,7 +65,7 @@ class Checkpoints:
 
     @property
     def newest_metrics(self) -> dict[str, float]:
-        """The evaluation of the newest, empty if it was saved without one."""
+        """The evaluation of the newest checkpoint; empty if it has none."""
         newest = self._orbax.latest
         return dict(newest.metrics or {}) if newest is not None else {}
 
@@ -76,22 +76,23 @@ class Checkpoints:
         data_order: dict[str, Any],
         metrics: dict[str, float] | None,
     ) -> None:
-        """Begins to write the state; a write before it is waited for.
+        """Starts writing the state, after waiting for the previous write.
 
-        A state of the same step, saved without an evaluation, is replaced.
+        A checkpoint of the same step, saved without an evaluation, is replaced.
 
         Args:
-            data_order: what a resumed run must agree with.
-            metrics: the evaluation of this state, with "top1_error", if there was one.
+            data_order: the values that a resumed run must agree with.
+            metrics: the evaluation of this state, with "top1_error". None means that it
+                has not been evaluated.
 
         Raises:
-            Fault: this write could not begin, or the one before failed.
+            Fault: this write could not start, or the previous one failed.
         """
         self.wait()
         with _explained(self.directory):
             if self.newest_step == step:
                 self._move_away(step)
-            # By default Orbax leaves a state out while it writes the one before.
+            # Without `force` Orbax drops a state while it still writes the last one.
             written = self._orbax.save_async(
                 step,
                 state._asdict(),
@@ -106,7 +107,7 @@ class Checkpoints:
             checkpoint_files.move(
                 self.directory / str(step), checkpoint_files.replaced(self.directory)
             )
-        _meet("a checkpoint makes place for another")
+        _meet("the old checkpoint of this step has been moved")
         self._orbax.reload()
 
     def _seal(self, step: int, written: Any) -> None:
@@ -118,10 +119,10 @@ class Checkpoints:
     def restore(
         self, abstract: TrainState, *, data_order: dict[str, Any]
     ) -> TrainState | None:
-        """The newest state, placed as `abstract` says; none without a checkpoint.
+        """The newest state, sharded like `abstract`; None if there is no checkpoint.
 
         Raises:
-            UserError: it was made with other facts or has another architecture.
+            UserError: it has a different data order or a different architecture.
         """
         if self.newest_step is None:
             return None
@@ -130,10 +131,10 @@ class Checkpoints:
         return _load(folder, abstract)
 
     def wait(self) -> None:
-        """Waits for what is being written.
+        """Waits for the write in progress, if any.
 
         Raises:
-            Fault: it could not be written.
+            Fault: the write failed.
         """
         if self._under_way is not None:
             under_way, self._under_way = self._under_way, None
@@ -149,12 +150,12 @@ class Checkpoints:
 
 
 def _open(directory: Path, keep: int) -> Any:
-    # What goes wrong comes as an exception; its threads would log it a dozen times.
+    # Errors arrive as exceptions; Orbax's threads would log each a dozen times too.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     policies = _ocp.training.preservation_policies
     best = policies.BestN(
         get_metric_fn=lambda metrics: metrics["top1_error"],
-        reverse=True,  # the lowest error last, which is the best
+        reverse=True,  # the lowest error is the best
         n=1,
         keep_checkpoints_without_metrics=False,
     )
@@ -168,14 +169,14 @@ def _open(directory: Path, keep: int) -> Any:
 
 
 def _meet(where: str) -> None:
-    """Waits for the other processes, if there are any."""
+    """Waits for all other processes, if any, to reach this point."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(where)
 
 
 @contextlib.contextmanager
 def _explained(directory: Path) -> Iterator[None]:
-    """Whatever hinders the writing becomes a message that says what is kept."""
+    """Turns any error while writing into a Fault that says which step is kept."""
     try:
         yield
     except Exception as error:
@@ -188,7 +189,7 @@ def _explained(directory: Path) -> Iterator[None]:
                 if kept is not None
                 else "There is none before it: "
             )
-            + "make room, and start the same command again."
+            + "free some space and run the same command again."
         ) from error
 
 
@@ -204,7 +205,7 @@ def _refuse_other_order(folder: Path, data_order: dict[str, Any]) -> None:
             raise UserError(
                 f"the checkpoint of step {folder.name} was made with {name} "
                 f"{saved.get(name)}, now it is {value}: the order of the data would "
-                "not be the same. Use another --workdir."
+                "differ. Use another --workdir."
             )
 
 
@@ -223,7 +224,7 @@ def _refuse_other_architecture(folder: Path, abstract: TrainState) -> None:
 
 
 def _shapes(tree: Any) -> dict[str, str]:
-    """ "float32[5,5,48,256]" of each leaf by its path, "params/conv2/kernel"."""
+    """Maps the path of each leaf, "params/conv2/kernel", to "float32[5,5,48,256]"."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): (
@@ -236,13 +237,13 @@ def _shapes(tree: Any) -> dict[str, str]:
 def read_state(
     directory: Path, abstract: TrainState, which: str
 ) -> tuple[int, TrainState]:
-    """Step and state of a checkpoint of a run, which may still be going on.
+    """Step and state of a checkpoint of a run, which may still be in progress.
 
     Args:
         which: "newest", "best" (lowest top-1 error) or a step.
 
     Raises:
-        UserError: there is no such checkpoint, it is damaged, or of another
+        UserError: there is no such checkpoint, it is damaged, or it has a different
             architecture.
     """
     for folder in checkpoint_files.candidates(directory, which):

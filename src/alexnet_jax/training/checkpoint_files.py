@@ -1,6 +1,6 @@
-"""The folders of checkpoints: which are there, which are damaged, where those go.
+"""Checkpoint folders on disk: listing, sealing, finding damage, moving it aside.
 
-A folder has the step for its name once Orbax has completed it.
+Orbax names a folder by its step once it is complete.
 """
 
 import contextlib
@@ -15,14 +15,14 @@ from alexnet_jax.errors import UserError
 from alexnet_jax.system import atomic_files
 
 SEAL = "SHA256SUMS"
-"""Checksums of all files of a folder, written last; `sha256sum --check` reads it."""
+"""Checksums of all files of a folder, written last; for `sha256sum --check`."""
 
 
 def steps(directory: Path) -> dict[int, Path]:
-    """The folders of complete checkpoints; Orbax names those under way otherwise."""
+    """Folders of complete checkpoints by step; unfinished ones have other names."""
     if not directory.is_dir():
         return {}
-    return {int(one.name): one for one in directory.iterdir() if one.name.isdecimal()}
+    return {int(p.name): p for p in directory.iterdir() if p.name.isdecimal()}
 
 
 def _metrics_of(folder: Path) -> dict[str, float]:
@@ -31,17 +31,19 @@ def _metrics_of(folder: Path) -> dict[str, float]:
 
 
 def replaced(directory: Path) -> Path:
+    """Where a checkpoint is kept until the one that replaces it is sealed."""
     return directory.with_name("replaced_checkpoint")
 
 
 def move(folder: Path, place: Path) -> None:
+    """Moves a folder into `place`, replacing one of the same name there."""
     place.mkdir(exist_ok=True)
     shutil.rmtree(place / folder.name, ignore_errors=True)
     os.rename(folder, place / folder.name)
 
 
 def put_back(directory: Path) -> None:
-    """A checkpoint that was to be replaced, if a kill came before its successor."""
+    """Restores a replaced checkpoint if the new one was never completed."""
     for step, folder in steps(replaced(directory)).items():
         if step in steps(directory):
             shutil.rmtree(folder)
@@ -50,11 +52,11 @@ def put_back(directory: Path) -> None:
 
 
 def set_damaged_aside(directory: Path) -> None:
-    """Moves away the damaged ones that are newer than the newest intact one, and older
-    ones on which Orbax would stumble.
+    """Moves away damaged checkpoints newer than the newest intact one, and older ones
+    whose metrics Orbax could not read.
 
     Raises:
-        UserError: none of those that were completed is intact; nothing is moved.
+        UserError: all completed checkpoints are damaged; nothing is moved.
     """
     damaged, intact = {}, False
     for _, folder in sorted(steps(directory).items(), reverse=True):
@@ -63,12 +65,13 @@ def set_damaged_aside(directory: Path) -> None:
             intact = True
         else:
             damaged[folder] = fault
-    # Without a seal it is one that was being written when the run was killed.
+    # One without a seal was still being written when the run was killed. If there are
+    # only such, nothing was ever saved and the run can start over.
     if not intact and any(is_sealed(folder) for folder in damaged):
-        listed = "\n".join(f"  {one.name}: {why}" for one, why in damaged.items())
+        listed = "\n".join(f"  {f.name}: {fault}" for f, fault in damaged.items())
         raise UserError(
             f"all checkpoints in {directory} are damaged:\n{listed}\n"
-            "Restore them from a copy, or delete them to begin anew."
+            "Restore them from a copy, or delete them to start over."
         )
     for folder, fault in damaged.items():
         place = directory.with_name("damaged_checkpoints")
@@ -77,7 +80,7 @@ def set_damaged_aside(directory: Path) -> None:
 
 
 def _broken_metrics(folder: Path) -> str | None:
-    """Orbax reads these of all checkpoints."""
+    """Orbax reads the metrics of all checkpoints, even those that it does not load."""
     try:
         _metrics_of(folder)
     except (OSError, ValueError) as error:
@@ -87,7 +90,7 @@ def _broken_metrics(folder: Path) -> str | None:
 
 def warn(folder: Path, fault: str) -> None:
     print(
-        f"warning: the checkpoint of step {folder.name} is damaged and passed over: "
+        f"warning: the checkpoint of step {folder.name} is damaged and skipped: "
         f"{fault}",
         file=sys.stderr,
         flush=True,
@@ -95,21 +98,21 @@ def warn(folder: Path, fault: str) -> None:
 
 
 def candidates(directory: Path, which: str) -> list[Path]:
-    """The checkpoints that may be meant, the first choice first."""
-    found = steps(directory.resolve())
+    """The checkpoints that match `which`, in order of preference."""
+    folders = steps(directory.resolve())
     if which == "newest":
-        return [folder for _, folder in sorted(found.items(), reverse=True)]
+        return [folder for _, folder in sorted(folders.items(), reverse=True)]
     if which == "best":
         evaluated = {}
-        for folder in found.values():
+        for folder in folders.values():
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 evaluated[folder] = float(_metrics_of(folder)["top1_error"])
         return sorted(evaluated, key=lambda folder: evaluated[folder])
-    return [folder for step, folder in found.items() if str(step) == which]
+    return [folder for step, folder in folders.items() if str(step) == which]
 
 
 def write_seal(folder: Path) -> None:
-    """Seals a folder that is complete."""
+    """Writes the checksums of a complete folder."""
     lines = [
         f"{_digest(path)}  {path.relative_to(folder).as_posix()}\n"
         for path in sorted(folder.rglob("*"))
@@ -123,7 +126,7 @@ def is_sealed(folder: Path) -> bool:
 
 
 def find_fault(folder: Path) -> str | None:
-    """What is wrong with a folder: none if it is sealed and each file is as it was."""
+    """Describes the damage to a folder; None if it is sealed and all files match."""
     if not is_sealed(folder):
         return f"it has no {SEAL}: it was not completed"
     try:
@@ -133,7 +136,7 @@ def find_fault(folder: Path) -> str | None:
             if not path.is_relative_to(folder.resolve()) or not path.is_file():
                 return f"{name!r} is missing"
             if _digest(path) != digest:
-                return f"{name} has been altered"
+                return f"{name} has changed"
     except (OSError, ValueError) as error:
         return f"{SEAL} cannot be read ({error})"
     return None

@@ -1,7 +1,7 @@
-"""What a run leaves behind: evaluations at the ends of epochs, records, checkpoints.
+"""The end of an epoch: evaluation, learning-rate schedule, records, checkpoint.
 
-However a run is stopped, it saves the state after its last step. A state saved before
-its epoch was evaluated has no metrics, and is evaluated when the run goes on.
+A run that stops early saves the state after its last step. A state saved before its
+epoch was evaluated has no metrics; it is evaluated when the run resumes.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from alexnet_jax.training.step_log import StepLog, refuse_nan
 
 
 class EpochEnd:
-    """The files of a run while it trains."""
+    """Evaluates, records and saves a run while it trains."""
 
     def __init__(
         self,
@@ -57,10 +57,11 @@ class EpochEnd:
     def finish(
         self, state: TrainState, step: int
     ) -> tuple[TrainState, dict[str, float]]:
-        """Evaluates, lets the schedule count, saves; returns state and evaluation.
+        """Evaluates, updates the schedule and saves; returns state and evaluation.
 
         Raises:
-            Interrupted: stopped in the midst of the evaluation; nothing is saved yet.
+            FloatingPointError: the evaluation gave NaN or infinity.
+            Interrupted: stopped during the evaluation; nothing is saved yet.
         """
         self.log.flush()
         result = self._evaluate(state.params)
@@ -75,18 +76,18 @@ class EpochEnd:
         return state, result
 
     def stop_if_asked(self) -> None:
-        """Raises Interrupted if somebody asked."""
+        """Raises Interrupted if a stop was requested."""
         if self._interruption.requested:
             raise Interrupted(self._interruption.reason)
 
     def saved(self, why: Exception, state: TrainState, step: int) -> Exception:
-        """Saves the state after `step` and returns the reason, with that added.
+        """Saves the state after `step`; returns `why` with that added to its message.
 
         Raises:
-            FloatingPointError: the state is not worth saving.
-            Fault: it could not be saved.
+            FloatingPointError: a step gave NaN or infinity, so nothing is saved.
+            Fault: the state could not be saved.
         """
-        with contextlib.suppress(Fault):  # the records are less than the state
+        with contextlib.suppress(Fault):  # the state matters more than the records
             self.log.flush()
         if self._checkpoints.newest_step != step:
             self._checkpoints.save(state, step, self._run.data_order, None)
@@ -97,7 +98,7 @@ class EpochEnd:
 def _compile_plateau(
     run: setup.Run,
 ) -> Callable[[optimizer.Plateau, dict[str, float]], optimizer.Plateau]:
-    """The schedule's count of an evaluation."""
+    """Compiles the update of the plateau schedule by an evaluation."""
     everywhere = columns.replicated(run.mesh)
     count = devices.compiled(
         partial(optimizer.after_evaluation, settings=run.config.optimizer),

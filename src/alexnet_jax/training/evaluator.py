@@ -1,4 +1,4 @@
-"""Evaluation in training: mean loss and errors of the centre view, all examples."""
+"""Evaluation during training: loss and errors on the centre view of all examples."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from alexnet_jax.training import setup
 def compile_evaluation(
     run: setup.Run, images: augment.ImageStatistics, interruption: Interruption
 ) -> Callable[[Any], dict[str, float]]:
-    """Evaluation of parameters on the whole evaluation split."""
+    """Returns a function that evaluates parameters on the whole evaluation split."""
     everywhere = columns.replicated(run.mesh)
     step = devices.compiled(
         partial(train_step.eval_step, config=run.config),
@@ -72,9 +72,12 @@ def _mean_errors(
 
     Args:
         step: `eval_step`, compiled.
-        zero: the sums at the start, on the devices.
-        num_examples: how many examples there must have been, or, where damaged ones
-            are skipped, at most.
+        zero: sums of zero, already on the devices.
+        num_examples: expected number of examples; an upper bound if damaged ones are
+            skipped.
+
+    Raises:
+        RuntimeError: the number of examples is not the expected one.
     """
     sums = zero
     for batch in batches:

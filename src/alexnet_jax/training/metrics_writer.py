@@ -1,8 +1,8 @@
-"""Where numbers go: JSON lines and TensorBoard.
+"""Writes metrics as JSON lines and for TensorBoard.
 
 Records are flat dictionaries with "kind" ("train" or "eval"), "step" and "epoch";
-errors are fractions. One file, `metrics.jsonl`, is the record of a run; TensorBoard's
-event files are for viewing.
+errors are fractions. `metrics.jsonl` is the record of a run; TensorBoard event files
+are for viewing.
 """
 
 import contextlib
@@ -22,38 +22,38 @@ Record = dict[str, Any]
 
 
 class MetricsWriter:
-    """Appends records to `metrics.jsonl` and to TensorBoard's event files."""
+    """Appends records to `metrics.jsonl` and to a TensorBoard event file."""
 
     def __init__(
         self, directory: Path, *, resume_step: int, evaluated: bool = True
     ) -> None:
-        """Opens the files of a run that goes on after `resume_step` steps.
+        """Opens the files of a run that continues after `resume_step` steps.
 
-        Records of later steps, which will come again, and lines torn by a kill are
-        dropped.
+        Drops the records of later steps, which will be written again, and lines that
+        are incomplete because the run was killed.
 
         Args:
-            evaluated: whether the evaluation after these steps is done; else its record
-                will come again too.
+            evaluated: True if the evaluation after `resume_step` is done; if False, its
+                record is dropped too.
         """
         path = directory / "metrics.jsonl"
         if path.exists():
             _keep_until(path, resume_step, evaluated)
-        # Without a buffer: a record is in the file, or it is not.
+        # Unbuffered: when `write` returns, the record is in the file.
         self._lines = path.open("ab", buffering=0)
         self._events = EventFile(directory / "tensorboard", first_step=resume_step + 1)
 
     def write(self, record: Record) -> None:
-        """Writes a record; NaN and infinity become null, which JSON has not.
+        """Writes a record; NaN and infinity become null, since JSON lacks them.
 
         Raises:
-            Fault: the disk is full, or can't be written for another reason.
+            Fault: the disk is full or the file can't be written for another reason.
         """
         self._append(json.dumps(_finite(record), allow_nan=False).encode() + b"\n")
         self._events.write(record)
 
     def _append(self, line: bytes) -> None:
-        """The whole line or nothing."""
+        """Appends the whole line or nothing."""
         end = self._lines.seek(0, os.SEEK_END)
         try:
             if self._lines.write(line) != len(line):
@@ -62,8 +62,8 @@ class MetricsWriter:
             with contextlib.suppress(OSError):
                 self._lines.truncate(end)
             raise Fault(
-                f"{self._lines.name} cannot be written ({error.strerror}): make room, "
-                "and start the same command again."
+                f"{self._lines.name} cannot be written ({error.strerror}): free some "
+                "space and run the same command again."
             ) from error
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ def _finite(record: Record) -> Record:
 
 
 def _keep_until(path: Path, step: int, evaluated: bool) -> None:
-    """Replaces the file as a whole, and not at all where all of it stays."""
+    """Drops later and damaged lines; leaves the file alone if there are none."""
     content = path.read_bytes()
     lines = content.splitlines()
     kept = b"".join(line + b"\n" for line in lines if _is_until(line, step, evaluated))
@@ -92,35 +92,35 @@ def _is_until(line: bytes, step: int, evaluated: bool) -> bool:
     try:
         record = json.loads(line)
         is_evaluation = record["kind"] == "eval"
+        # Steps are compared first; at the same step a training record comes first.
         return (record["step"], is_evaluation) <= (step, evaluated)
     except (ValueError, KeyError, TypeError):
         return False
 
 
-_SECONDS_BETWEEN_FLUSHES = 10  # each waits for the disk
+_SECONDS_BETWEEN_FLUSHES = 10  # a flush waits for the disk
 
 
 class EventFile:
-    """A new TensorBoard event file, for viewing; a disk that fails ends it with one
-    warning.
+    """A TensorBoard event file, for viewing; `metrics.jsonl` is the record.
 
-    Written in the thread that has the numbers: tensorboardX's own thread, if it died of
-    a full disk, would leave a queue behind that fills up and then holds the run for
-    ever.
+    If the disk fails, it prints one warning and writes no more. Events are written in
+    the calling thread: if tensorboardX's own thread died of a full disk, its queue
+    would fill up and block the run forever.
     """
 
     def __init__(self, directory: Path, *, first_step: int) -> None:
-        """TensorBoard forgets what older files say of `first_step` and later."""
+        """TensorBoard discards the values of older files from `first_step` on."""
         from tensorboardX.event_file_writer import EventsWriter  # slow to import
         from tensorboardX.proto import event_pb2
 
-        proto: Any = event_pb2  # its classes are made at run time
+        proto: Any = event_pb2  # its classes are created at run time
         self._event = proto.Event
         self._flushed = 0.0
         self._file: Any = None
         with self._warned():
             directory.mkdir(exist_ok=True)
-            # The process, since two starts in one second would get the same name.
+            # With the process id: two starts in one second would get the same name.
             self._file = EventsWriter(str(directory / "events"), f".{os.getpid()}")
         start = proto.SessionLog(status=proto.SessionLog.START)
         self._write(step=first_step, session_log=start)
@@ -149,7 +149,7 @@ class EventFile:
             yield
         except OSError as error:
             print(
-                f"warning: no more numbers for TensorBoard ({error.strerror})",
+                f"warning: TensorBoard logging stopped ({error.strerror})",
                 file=sys.stderr,
                 flush=True,
             )

@@ -1,4 +1,4 @@
-"""Setting up a run: every check before any work, the data, the mesh of devices."""
+"""Sets up a run: all checks before any work, the data, the device mesh."""
 
 import math
 from pathlib import Path
@@ -16,7 +16,7 @@ from alexnet_jax.training import workdir
 
 
 class Run(NamedTuple):
-    """What a run works with, once everything has been checked."""
+    """A run that has passed all checks: configuration, data, devices and lock."""
 
     config: Config
     directory: Path
@@ -24,7 +24,7 @@ class Run(NamedTuple):
     train_source: Source
     eval_source: Source
     lock: Lock
-    """Keeps other processes from the directory while the run goes on."""
+    """Keeps other processes out of the directory during the run."""
 
     @property
     def steps_per_epoch(self) -> float:
@@ -32,13 +32,13 @@ class Run(NamedTuple):
 
     @property
     def num_steps(self) -> int:
-        """Steps of the whole run, a last partial one included."""
+        """Steps of the whole run, rounded up."""
         return math.ceil(self.config.num_epochs * self.steps_per_epoch)
 
     def ends_epoch(self, step: int) -> bool:
-        """Whether an epoch is complete after that many steps, and was not before.
+        """True if step number `step`, counted from 1, completes an epoch.
 
-        A batch may straddle two epochs: no example is left out.
+        A batch may straddle two epochs, since no example is left out.
         """
         examples = self.train_source.num_examples
         seen = step * self.config.batch_size
@@ -46,7 +46,7 @@ class Run(NamedTuple):
 
     @property
     def data_order(self) -> dict[str, Any]:
-        """What the order of the data depends on; a resumed run must have the same."""
+        """Everything that determines the data order; a resumed run must match it."""
         return {
             "seed": self.config.seed,
             "batch_size": self.config.batch_size,
@@ -56,10 +56,10 @@ class Run(NamedTuple):
 
 
 def set_up(config: Config, directory: Path) -> Run:
-    """Checks everything that can be checked, opens the data, takes the run directory.
+    """Checks the configuration, opens the data and locks the run directory.
 
     Raises:
-        UserError: something does not fit; nothing has been computed by then.
+        UserError: a check failed. Nothing has been computed yet.
     """
     config_checks.check_config(config)
     mesh = columns.make_mesh(config.run.mesh, config.model.num_columns, jax.devices())
@@ -83,14 +83,14 @@ def set_up(config: Config, directory: Path) -> Run:
 def placed_statistics(run: Run) -> augment.ImageStatistics:
     """Mean image and principal components of the training set, on every device.
 
-    Computed once in a run directory, in a pass over the training set.
+    Computed once per run directory, in a pass over the training set.
     """
-    found = image_statistics.load_or_compute(
+    statistics = image_statistics.load_or_compute(
         run.train_source,
         run.directory / "statistics.npz",
         num_workers=run.config.run.num_workers,
     )
-    stddev, direction = image_statistics.principal_components(found.covariance)
-    arrays = found.mean_image, stddev, direction
+    stddev, direction = image_statistics.principal_components(statistics.covariance)
+    arrays = statistics.mean_image, stddev, direction
     placed = jax.device_put(arrays, columns.replicated(run.mesh))
     return augment.ImageStatistics(*placed)

@@ -1,8 +1,8 @@
-"""Numbers of training steps on their way to the log, one step late.
+"""Logs the metrics of training steps, one step late.
 
-Fetching the numbers of a step waits for that step; fetching them when the next one has
+Fetching the metrics of a step waits for that step; fetching them after the next one has
 been dispatched keeps the devices busy. NaN stops the run here, and a loss that stays at
-that of guessing is remarked on.
+chance causes a warning.
 """
 
 import math
@@ -19,7 +19,7 @@ from alexnet_jax.training import metrics_writer
 
 
 class StepLog:
-    """Collects the numbers of steps and writes a record every `log_every_steps`."""
+    """Collects metrics of steps and writes a record every `log_every_steps` steps."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class StepLog:
         config: Config,
         skipped: Mapping[int, str],
     ):
-        """`skipped` are the damaged examples that were left out so far."""
+        """`skipped` holds the damaged examples that have been left out so far."""
         self._writer = writer
         self._progress = progress
         self._config = config
@@ -45,9 +45,12 @@ class StepLog:
     def add(
         self, step: int, epoch: float, values: dict[str, jax.Array], waited: float
     ) -> None:
-        """Takes the numbers of a step that has been dispatched.
+        """Takes the metrics of a step that has been dispatched.
 
-        The first step of a process compiles; the clock starts after it.
+        The first step of a process includes compilation; the clock starts after it.
+
+        Args:
+            waited: seconds that the step waited for its batch.
         """
         self._pending.append((step, epoch, values))
         if not self._compiled:
@@ -63,7 +66,7 @@ class StepLog:
             self.flush(leave=1)
 
     def flush(self, leave: int = 0) -> None:
-        """Writes a record of all steps since the last one, but the newest `leave`.
+        """Writes a record of all steps since the last one, except the newest `leave`.
 
         Raises:
             FloatingPointError: a step gave NaN or infinity.
@@ -98,27 +101,27 @@ class StepLog:
         self._watch(step, len(host), mean["loss"])
 
     def restart_clock(self) -> None:
-        """Leaves what has been done since the last record out of the speed."""
+        """Excludes the time since the last record, spent elsewhere, from the speed."""
         self._since = time.perf_counter()
         self._waited = 0.0
         self._timed_steps = 0
 
     def _watch(self, step: int, steps: int, loss: float) -> None:
-        """Remarks once on a loss that has not left that of guessing."""
+        """Warns once if the loss is still at chance, ln(classes)."""
         watchdog = self._config.run.watchdog_steps
-        guessing = math.log(self._config.model.num_classes)
-        if step - steps < watchdog <= step and loss > guessing - 0.05:
+        chance = math.log(self._config.model.num_classes)
+        if step - steps < watchdog <= step and loss > chance - 0.05:
             self._progress.note(
-                f"after {step} steps the loss is {loss:.3f}, still that of guessing "
-                f"(ln({self._config.model.num_classes}) = {guessing:.3f}). Likely "
-                "causes: kernels that start too small (--model.conv3.kernel-std; 0.03 "
-                "in 2012, not the 0.01 of the paper's text), pixels that are not on "
-                "0-255, a learning rate that does not fit, or an unlucky --seed."
+                f"after {step} steps the loss is {loss:.3f}, still at chance "
+                f"(ln({self._config.model.num_classes}) = {chance:.3f}). Likely "
+                "causes: initial kernels that are too small (--model.conv3.kernel-std; "
+                "0.03 in 2012, not the 0.01 of the paper's text), pixels that are not "
+                "on 0-255, an unsuitable learning rate, or an unlucky --seed."
             )
 
 
 def _means(host: list[dict[str, Any]], layers: Sequence[str]) -> dict[str, float]:
-    """The mean of each number over steps; "name/conv1" where there is one a layer."""
+    """The mean of each metric over steps; "name/conv1" for one that is per layer."""
     means = {}
     for name in host[0]:
         mean = np.mean([values[name] for values in host], axis=0)
@@ -126,13 +129,14 @@ def _means(host: list[dict[str, Any]], layers: Sequence[str]) -> dict[str, float
             means[name] = float(mean)
         else:
             means |= {
-                f"{name.removeprefix('layer_')}/{layer}": float(one)
-                for layer, one in zip(layers, mean, strict=True)
+                f"{name.removeprefix('layer_')}/{layer}": float(value)
+                for layer, value in zip(layers, mean, strict=True)
             }
     return means
 
 
 def refuse_nan(step: int, values: dict[str, Any]) -> None:
+    """Raises FloatingPointError if any metric is NaN or infinite."""
     for name, value in values.items():
         if not np.all(np.isfinite(value)):
             raise FloatingPointError(

@@ -1,8 +1,8 @@
-"""The run directory: which configuration it belongs to and where it came from.
+"""The run directory: its configuration and its provenance.
 
 A run directory holds `config.json`, `manifest.json`, `metrics.jsonl`, `tensorboard/`,
-`checkpoints/` and `statistics.npz`. The same command in the same directory resumes; a
-different configuration is refused, with the fields that differ.
+`checkpoints/` and `statistics.npz`. The same command with the same directory resumes; a
+different configuration is refused, and the message lists the fields that differ.
 """
 
 import dataclasses
@@ -32,14 +32,14 @@ _PACKAGES = (
 
 
 def open_workdir(workdir: Path, config: Config) -> Lock:
-    """Makes the directory the home of this configuration, and of this process.
+    """Creates the directory if needed, locks it and writes the configuration.
 
     Returns:
-        The lock, which holds as long as it is there.
+        The lock, which holds for as long as it is referenced.
 
     Raises:
-        UserError: it cannot be written, another process works on it, or it holds
-            another configuration.
+        UserError: the directory cannot be written, another process is using it, or it
+            holds another configuration.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def open_workdir(workdir: Path, config: Config) -> Lock:
     except OSError as error:
         raise UserError(
             f"--workdir {workdir} cannot be written ({error.strerror}): choose a "
-            "directory that you may write to."
+            "writable directory."
         ) from error
     lock = Lock(workdir)
     if lock.died:
@@ -87,9 +87,12 @@ def _refuse_other(workdir: Path, old: dict[str, Any], config: Config) -> None:
 
 
 def _fields_that_matter(config: dict[str, Any]) -> dict[str, Any]:
-    """Dotted fields that change the result. Not the length of a run whose schedule does
-    not depend on it: that is how a finished run goes on. Not the way to the same
-    images, so that a run that ended at a damaged one can go on without it."""
+    """The fields that determine the result, by dotted name.
+
+    The length of a run is left out if the schedule does not depend on it, so that a
+    finished run can be extended. How the images are stored is left out too, so that a
+    run that stopped at a damaged image can continue without it.
+    """
     fields = config_json.flatten(config)
     if fields.get("optimizer.schedule") not in ("cosine", "levels"):
         fields.pop("num_epochs", None)
@@ -106,12 +109,12 @@ def read_config(workdir: Path) -> Config:
     """
     path = workdir / "config.json"
     if not path.exists():
-        raise UserError(f"{workdir} holds no run: {path} is not there.")
+        raise UserError(f"{workdir} holds no run: {path} does not exist.")
     return config_json.build_config(atomic_files.read_json(path), path)
 
 
 def write_manifest(workdir: Path, devices: list[str], mesh: dict[str, int]) -> None:
-    """Notes command, code, versions and devices of this start of the run."""
+    """Records command, commit, versions and devices of this start of the run."""
     manifest = {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
@@ -125,7 +128,7 @@ def write_manifest(workdir: Path, devices: list[str], mesh: dict[str, int]) -> N
 
 
 def _commit() -> str | None:
-    """The commit of the source, "+" if it was changed since; none outside git."""
+    """The commit of the source, with "+" if modified; None outside git."""
     source = Path(__file__).parent
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
     try:
