@@ -1,7 +1,7 @@
-"""Benchmarks: `python -m benchmarks.NAME`, or each script by its path.
+"""Benchmarks: `python -m benchmarks.NAME`, from the root of the repository.
 
 The scripts import each other as top-level modules, which Python finds by itself only
-when a script is run by its path. So this folder goes on the path for `-m`, too.
+when a script is run by its path. Adding this folder to the path makes `-m` work too.
 """
 
 import sys
