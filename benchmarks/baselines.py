@@ -1,4 +1,4 @@
-"""What people use today to read ImageNet: PyTorch with Pillow, and tf.data.
+"""Baselines of the input pipeline: PyTorch with Pillow, and tf.data.
 
 Both decode the originals, scale the shorter side with antialiasing and crop the centre.
 """
@@ -16,37 +16,46 @@ from PIL import Image
 def available(
     encoded: list[bytes], size: int, batch: int
 ) -> dict[str, Callable[[], Iterator[int]]]:
-    """Those whose libraries are installed."""
-    found: dict[str, Callable[[], Iterator[int]]] = {}
+    """The baselines whose libraries are installed."""
+    baselines: dict[str, Callable[[], Iterator[int]]] = {}
     if importlib.util.find_spec("torch"):
-        found["PyTorch DataLoader, Pillow"] = lambda: torch_loader(encoded, size, batch)
+        baselines["PyTorch DataLoader, Pillow"] = lambda: torch_loader(
+            encoded, size, batch
+        )
     if importlib.util.find_spec("tensorflow"):
-        found["tf.data, antialiased"] = lambda: tf_data(encoded, size, batch)
-    return found
+        baselines["tf.data, antialiased"] = lambda: tf_data(encoded, size, batch)
+    return baselines
 
 
 def scaled(squares: list[np.ndarray], size: int) -> dict[str, list[np.ndarray]]:
-    """The same centre squares, scaled by each. (As delivered, sizes and crops are
-    rounded otherwise, and a shift by a fraction of a pixel would hide the filters.)"""
-    found = {"Pillow": [_pillow_scaled(one, size, _BILINEAR) for one in squares]}
+    """The same centre squares, scaled by each baseline.
+
+    As delivered they round sizes and crops differently, and a shift by a fraction of a
+    pixel would hide the difference between their filters; hence squares.
+    """
+    images = {"Pillow": [_pillow_scaled(square, size, _BILINEAR) for square in squares]}
     if importlib.util.find_spec("tensorflow"):
         import tensorflow as tf
 
-        found["tf.data"] = [
+        images["tf.data"] = [
             tf.cast(
                 tf.clip_by_value(
-                    tf.round(tf.image.resize(one, (size, size), antialias=True)), 0, 255
+                    tf.round(tf.image.resize(square, (size, size), antialias=True)),
+                    0,
+                    255,
                 ),
                 tf.uint8,
             ).numpy()
-            for one in squares
+            for square in squares
         ]
-    return found
+    return images
 
 
 def lanczos(squares: list[np.ndarray], size: int) -> list[np.ndarray]:
     """Pillow's best filter, for reference."""
-    return [_pillow_scaled(one, size, Image.Resampling.LANCZOS) for one in squares]
+    return [
+        _pillow_scaled(square, size, Image.Resampling.LANCZOS) for square in squares
+    ]
 
 
 _BILINEAR = Image.Resampling.BILINEAR
@@ -67,13 +76,13 @@ def scale_and_crop(image: Image.Image, size: int) -> np.ndarray:
 
 
 def pillow(encoded: bytes, size: int) -> np.ndarray:
-    """As torchvision's Resize and CenterCrop do it on a Pillow image."""
+    """Like torchvision's Resize and CenterCrop on a Pillow image."""
     with Image.open(io.BytesIO(encoded)) as image:
         return scale_and_crop(image.convert("RGB"), size)
 
 
 def torch_loader(encoded: list[bytes], size: int, batch: int) -> Iterator[int]:
-    """Worker processes, one for each core, that stay from epoch to epoch."""
+    """One worker process per core, kept from epoch to epoch."""
     import torch
     from torch.utils.data import DataLoader, Dataset
 

@@ -1,9 +1,10 @@
-"""A training step of cuda-convnet's CIFAR-10 nets beside the same net in PyTorch.
+"""A training step of cuda-convnet's CIFAR-10 nets, compared with PyTorch.
 
-python benchmarks/cifar_torch.py --net 80sec [--json FILE]
+python -m benchmarks.cifar_torch --net 80sec [--json FILE]
 
-Both take batches of 128 real-sized images from memory, float32, on all cores, in turns
-in one process: median of several rounds of some steps each. An epoch is 391 steps.
+Both train on batches of 128 images of CIFAR-10's size from memory, float32, on all
+cores, in turns in one process. The result is the median over rounds of several steps.
+An epoch is 391 steps.
 """
 
 import argparse
@@ -35,7 +36,7 @@ def images() -> tuple[np.ndarray, np.ndarray]:
 
 
 def jax_steps(name: nets.NetName) -> Callable[[int], None]:
-    """The step of `cuda_convnet.train`, dispatched one by one as there on CPU."""
+    """The step of `cuda_convnet.train`, dispatched one by one as it is on CPU."""
     definition = nets.NETS[name]
     net = CifarNet(layers=definition.layers)
     state = create_state(net, definition.recipe, jax.random.key(0))
@@ -92,7 +93,7 @@ def torch_steps(name: nets.NetName, channels_last: bool) -> Callable[[int], None
 
 
 def _torch_net(layers: tuple[nets.Layer, ...]) -> "object":
-    """The same layers; those with unshared kernels are not in PyTorch."""
+    """The same layers; PyTorch has none with unshared kernels."""
     from torch import nn
 
     modules, channels, size = [], 3, 32
@@ -126,7 +127,7 @@ def _torch_net(layers: tuple[nets.Layer, ...]) -> "object":
 def measure(
     contenders: dict[str, Callable[[int], None]], rounds: int, steps: int
 ) -> dict[str, float]:
-    """Median milliseconds of a step, the contenders in turns."""
+    """Median milliseconds per step, measured in turns."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for run in contenders.values():
         run(5)  # compiles, warms up
@@ -135,18 +136,18 @@ def measure(
             began = time.perf_counter()
             run(steps)
             times[name].append((time.perf_counter() - began) / steps * 1e3)
-    return {name: statistics.median(one) for name, one in times.items()}
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--net", default="80sec", choices=("80sec", "19pct"))
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--steps", type=int, default=15, help="of a turn")
-    parser.add_argument("--json", type=Path, help="also writes the result there")
+    parser.add_argument("--steps", type=int, default=15, help="per turn")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     arguments = parser.parse_args()
     devices.keep_freed_memory()
-    found = measure(
+    milliseconds = measure(
         {
             "ours": jax_steps(arguments.net),
             "PyTorch": torch_steps(arguments.net, channels_last=False),
@@ -155,13 +156,13 @@ def main() -> None:
         arguments.rounds,
         arguments.steps,
     )
-    best = min(ms for name, ms in found.items() if name != "ours")
-    for name, ms in found.items():
-        print(f"{name:24} {ms:8.1f} ms a step")
-    print(f"ours / the better PyTorch: {found['ours'] / best:.2f}")
+    best = min(ms for name, ms in milliseconds.items() if name != "ours")
+    for name, ms in milliseconds.items():
+        print(f"{name:24} {ms:8.1f} ms per step")
+    print(f"ours / the better PyTorch: {milliseconds['ours'] / best:.2f}")
     if arguments.json:
         facts = conditions("cifar_torch.py") | {"rounds": arguments.rounds}
-        result = facts | {"net": arguments.net, "milliseconds": found}
+        result = facts | {"net": arguments.net, "milliseconds": milliseconds}
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -1,11 +1,10 @@
-"""Collectives and bytes of a training step, against the least that a layout needs.
+"""Collectives and bytes of a training step, and the minimum that a layout needs.
 
-python benchmarks/communication.py --mesh 1x2 2x1 2x2 4x2 [--json FILE]
+python -m benchmarks.communication --mesh 1x2 2x1 2x2 4x2 [--json FILE]
 
-Read from the compiled program of `alexnet2012` on virtual devices; nothing is run.
-The least that a device must send in a step: where layers see both columns, the other
-column's maps and their gradients; along the batch, every gradient added up once,
-2 (n - 1) / n of its size (ring).
+Read from the compiled program of `alexnet2012` on virtual devices; nothing is run. The
+minimum that a device must send per step: maps and their gradients where layers see both
+columns; along the batch, one sum of every gradient, 2 (n - 1) / n of its size (ring).
 """
 
 import argparse
@@ -33,7 +32,7 @@ class Collective(NamedTuple):
 
     kind: str
     group: int
-    """Devices that take part together."""
+    """Number of devices that take part."""
     sent: int
     """Bytes that each device sends."""
 
@@ -48,10 +47,10 @@ _ARRAY = re.compile(r"(?P<dtype>[fsu]\d+|pred|bf16)\[(?P<sizes>[\d,]*)\]")
 def collectives(text: str) -> list[Collective]:
     """The collectives of a compiled program (HLO text), with bytes by ring algorithms.
 
-    Of n bytes on each of g devices afterwards, all-gather sends n (g - 1) / g, of n
-    bytes afterwards reduce-scatter n (g - 1), all-reduce 2 n (g - 1) / g.
+    If the result has n bytes on each of g devices, all-gather sends n (g - 1) / g,
+    reduce-scatter n (g - 1) and all-reduce 2 n (g - 1) / g.
     """
-    found = []
+    operations = []
     for match in _COLLECTIVE.finditer(text):
         size = sum(_bytes(array) for array in _ARRAY.finditer(match["shape"]))
         group = _group_size(match["groups"])
@@ -60,8 +59,9 @@ def collectives(text: str) -> list[Collective]:
             "reduce-scatter": size * (group - 1),
             "all-reduce": 2 * size * (group - 1) // group,
         }
-        found.append(Collective(match["kind"], group, sent.get(match["kind"], size)))
-    return found
+        bytes_sent = sent.get(match["kind"], size)
+        operations.append(Collective(match["kind"], group, bytes_sent))
+    return operations
 
 
 def _bytes(array: re.Match[str]) -> int:
@@ -71,8 +71,12 @@ def _bytes(array: re.Match[str]) -> int:
 
 
 def _group_size(groups: str) -> int:
-    """From "{{0,1},{2,3}}", "[2,2]<=[4]" (number of groups, size) or "mesh['a'=2,
-    'b'=4] {'b'}" (sizes of axes, and those along which the group lies)."""
+    """Number of devices per group.
+
+    Args:
+        groups: "{{0,1},{2,3}}", "[2,2]<=[4]" (number of groups, size) or "mesh['a'=2,
+            'b'=4] {'b'}" (sizes of the axes, and the axes of the group).
+    """
     if groups.startswith("mesh["):
         sizes = dict(re.findall(r"'(\w+)'=(\d+)", groups.split("]")[0]))
         axes = re.findall(r"'(\w+)'", groups[groups.index("{") :].split("}")[0])
@@ -109,7 +113,7 @@ def compiled_step(config: Config, mesh: Any) -> Any:
 
 
 def least_bytes(batch_size: int, data: int, column: int) -> int:
-    """What a device must send in a step of alexnet2012, float32."""
+    """Bytes that a device must send per step of alexnet2012, float32."""
     # Maps of the other column that conv3, fc6, fc7 and fc8 see.
     inputs = 13 * 13 * 128 + 6 * 6 * 128 + 2048 + 2048
     exchanged = 2 * 4 * inputs * (batch_size // data) if column == 2 else 0
@@ -118,15 +122,15 @@ def least_bytes(batch_size: int, data: int, column: int) -> int:
 
 
 def row(data: int, column: int, batch_size: int) -> dict[str, Any]:
-    """What is sent on a mesh, what must be, and what each device computes."""
+    """Bytes sent on a mesh, their minimum, and the work of each device."""
     count = data * column
     mesh = columns.make_mesh(
         MeshConfig(data=data, column=column), 2, jax.devices()[:count]
     )
     config = dataclasses.replace(ALEXNET2012, batch_size=batch_size)
     program = compiled_step(config, mesh)
-    found = collectives(program.as_text())
-    sent = sum(one.sent for one in found)
+    operations = collectives(program.as_text())
+    sent = sum(operation.sent for operation in operations)
     least = least_bytes(batch_size, data, column)
     cost = program.cost_analysis()
     return {
@@ -135,7 +139,11 @@ def row(data: int, column: int, batch_size: int) -> dict[str, Any]:
         "sent": sent,
         "least": least,
         "ratio": sent / least if least else None,
-        "collectives": dict(Counter(f"{one.kind} of {one.group}" for one in found)),
+        "collectives": dict(
+            Counter(
+                f"{operation.kind} of {operation.group}" for operation in operations
+            )
+        ),
         "operations": cost["flops"],
         "bytes_touched": cost["bytes accessed"],
     }
@@ -145,22 +153,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--mesh", nargs="+", default=["1x2", "2x1", "2x2", "4x2"])
     parser.add_argument(
-        "--batch-size", type=int, default=128, help="of each device along the batch"
+        "--batch-size", type=int, default=128, help="per device along the batch"
     )
-    parser.add_argument("--json", type=Path, help="also writes the result there")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     arguments = parser.parse_args()
     shapes = [tuple(map(int, mesh.split("x"))) for mesh in arguments.mesh]
     jax.config.update("jax_num_cpu_devices", int(max(np.prod(s) for s in shapes)))
     rows = []
-    print("of each device and step:")
-    print("mesh    bytes sent   the least   ratio   operations   touched   collectives")
+    print("per device and step:")
+    print("mesh    bytes sent     minimum   ratio   operations   touched   collectives")
     for data, column in shapes:
-        found = row(data, column, arguments.batch_size * data)
-        rows.append(found)
+        result = row(data, column, arguments.batch_size * data)
+        rows.append(result)
         print(
-            f"{found['mesh']:7} {found['sent']:10,} {found['least']:11,} "
-            f"{found['ratio']:.5f} {found['operations'] / 1e9:9.2f} G "
-            f"{found['bytes_touched'] / 1e9:8.3f} GB   {found['collectives']}",
+            f"{result['mesh']:7} {result['sent']:10,} {result['least']:11,} "
+            f"{result['ratio']:.5f} {result['operations'] / 1e9:9.2f} G "
+            f"{result['bytes_touched'] / 1e9:8.3f} GB   {result['collectives']}",
             flush=True,
         )
     if arguments.json:

@@ -1,12 +1,12 @@
-"""The AlexNet of 2012 beside the same network in PyTorch, in turns in one run.
+"""The AlexNet of 2012 compared with the same network in PyTorch, in turns in one run.
 
-python benchmarks/compare_torch.py --batch-size 128 --devices 2 [--json FILE]
+python -m benchmarks.compare_torch --batch-size 128 --devices 2 [--json FILE]
 
-`alexnet2012` without its spatial normalisation, which PyTorch has no layer for: grouped
-convolutions, LocalResponseNorm, overlapping pooling, dropout; float32, the same batch,
-all cores. Ours begins with uint8 images of 256 pixels and crops, mirrors and shifts
-their colours in the step; PyTorch is given float32 crops. Median of several rounds.
-PyTorch gains by `devices.keep_freed_memory` too, being in the same process.
+`alexnet2012` without its spatial normalisation, for which PyTorch has no layer: grouped
+convolutions, LocalResponseNorm, overlapping pooling, dropout; float32, the same batch
+size, all cores. Ours starts from uint8 images of 256 pixels and crops, mirrors and
+shifts colours in the step; PyTorch gets float32 crops. The result is the median over
+rounds. PyTorch runs in the same process, so `devices.keep_freed_memory` helps it too.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def configuration(batch_size: int) -> Config:
 
 
 def torch_net() -> Any:
-    """The eight layers as PyTorch's own modules."""
+    """The eight layers as modules of PyTorch."""
     from torch import nn
 
     norm = partial(nn.LocalResponseNorm, 5, alpha=1e-4, beta=0.75, k=2.0)
@@ -104,7 +104,7 @@ def torch_steps(batch_size: int, channels_last: bool) -> dict[str, Steps]:
 def measure(
     contenders: dict[str, dict[str, Steps]], rounds: int, steps: int
 ) -> dict[str, dict[str, float]]:
-    """Median seconds of a step of each kind, the contenders in turns."""
+    """Median seconds per step of each kind, measured in turns."""
     times: dict[str, dict[str, list[float]]] = {
         name: {kind: [] for kind in kinds} for name, kinds in contenders.items()
     }
@@ -114,8 +114,8 @@ def measure(
     for _ in range(rounds):
         for name, kinds in contenders.items():
             for kind, run in kinds.items():
-                # Memory that was freed in the turns of the others has to be found
-                # anew, which can double the time of the first step.
+                # Memory freed during the turns of the others must be allocated again,
+                # which can double the time of the first step.
                 run(1)
                 began = time.perf_counter()
                 run(steps)
@@ -126,13 +126,13 @@ def measure(
     }
 
 
-def show(found: dict[str, dict[str, float]], batch_size: int) -> None:
+def show(seconds: dict[str, dict[str, float]], batch_size: int) -> None:
     for kind in ("train", "eval"):
-        best = min(times[kind] for name, times in found.items() if name != "ours")
-        for name, times in found.items():
+        best = min(times[kind] for name, times in seconds.items() if name != "ours")
+        for name, times in seconds.items():
             rate = batch_size / times[kind]
             print(f"{kind:6} {name:24} {rate:8.1f} images/s")
-        ratio = best / found["ours"][kind]
+        ratio = best / seconds["ours"][kind]
         print(f"{kind:6} ours / the better PyTorch: {ratio:.2f}\n")
 
 
@@ -141,13 +141,13 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--devices", type=int, default=2, help="virtual, on CPU")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=2, help="of a turn")
+    parser.add_argument("--steps", type=int, default=2, help="per turn")
     parser.add_argument(
         "--untuned",
         action="store_true",
-        help="malloc and XLA as they are by default: what `devices` gains",
+        help="default settings of malloc and XLA, to see the effect of `devices`",
     )
-    parser.add_argument("--json", type=Path, help="also writes the result there")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     arguments = parser.parse_args()
     jax.config.update("jax_num_cpu_devices", arguments.devices)
     if not arguments.untuned:
@@ -165,11 +165,11 @@ def main() -> None:
                 arguments.batch_size, channels_last=True
             ),
         }
-        found = measure(contenders, arguments.rounds, arguments.steps)
-    show(found, arguments.batch_size)
+        seconds = measure(contenders, arguments.rounds, arguments.steps)
+    show(seconds, arguments.batch_size)
     if arguments.json:
         facts = conditions("compare_torch.py") | {"rounds": arguments.rounds}
-        arguments.json.write_text(json.dumps(facts | {"seconds": found}, indent=1))
+        arguments.json.write_text(json.dumps(facts | {"seconds": seconds}, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""When, where and with what a benchmark was run."""
+"""The conditions of a benchmark: date, command, hardware, versions."""
 
 import contextlib
 import datetime
@@ -21,7 +21,7 @@ _PACKAGES = (
 
 
 def conditions(script: str) -> dict[str, Any]:
-    """Date, command (options that are paths left out), hardware, versions."""
+    """Date, command (paths replaced by "..."), hardware, versions."""
     versions = {}
     for name in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -1,12 +1,12 @@
-"""Images a second and core of the input pipeline, beside what people use today.
+"""Images per second and core of the input pipeline, compared with PyTorch and tf.data.
 
-python benchmarks/input_pipeline.py --source FOLDER_WITH_OFFICIAL_TARS [--json FILE]
+python -m benchmarks.input_pipeline --source FOLDER_WITH_OFFICIAL_TARS [--json FILE]
 
-All contenders get the same encoded originals from memory and give 256x256 RGB, shorter
-side scaled with antialiasing, centre crop: a PyTorch DataLoader with Pillow, tf.data,
-and ours. Then ours reads what `prepare` has stored. They run in turns in this process;
-a core is what the CPU clock of this process and its children says, so other jobs on the
-machine matter little. torch and tensorflow are needed for their lines only.
+All contenders get the same encoded originals from memory and produce 256x256 RGB,
+shorter side scaled with antialiasing, centre crop: a PyTorch DataLoader with Pillow,
+tf.data, and ours. Ours also reads the dataset that `prepare` writes. They run in turns
+in this process. Core time is the CPU time of this process and its children, so other
+jobs on the machine matter little. torch and tensorflow are optional.
 """
 
 import argparse
@@ -38,11 +38,11 @@ from alexnet_jax.system import threads
 SIZE, BATCH = 256, 64
 NAME = f"imagenet2012_{SIZE}"
 Contender = Callable[[], Iterator[int]]
-"""A pass without end that yields how many images each step has given."""
+"""An endless pass that yields the number of images of each step."""
 
 
 def originals(source: Path) -> list[Original]:
-    """All training images of the archives, encoded, in memory."""
+    """All training images of the archives, still encoded."""
     split = imagenet_tars.open_tars(source, None).splits["train"]
     return [split.read(index) for index in range(split.num_images)]
 
@@ -51,13 +51,13 @@ def originals(source: Path) -> list[Original]:
 
 
 def decode_and_fit(encoded: list[bytes]) -> Iterator[int]:
-    """The part of prepare that the others do too: decode, scale, crop."""
+    """The part of `prepare` that the others do too: decode, scale, crop."""
     parts = [encoded[i : i + 16] for i in range(0, len(encoded), 16)]
 
     def work(part: list[bytes]) -> int:
         out = np.empty((len(part), SIZE, SIZE, 3), np.uint8)
-        for one, square in zip(part, out, strict=True):
-            decoding.read_into(one, square)
+        for image, square in zip(part, out, strict=True):
+            decoding.read_into(image, square)
         return len(part)
 
     workers = threads.count(None)
@@ -66,14 +66,14 @@ def decode_and_fit(encoded: list[bytes]) -> Iterator[int]:
     )
 
 
-def whole_preparation(found: list[Original]) -> Iterator[int]:
-    """All of prepare but the file: encode, decode again, statistics, serialise."""
-    names = sorted({f"class{one.label}" for one in found})
+def whole_preparation(images: list[Original]) -> Iterator[int]:
+    """All of `prepare` but the file: encode, decode again, statistics, serialise."""
+    names = sorted({f"class{image.label}" for image in images})
     serialize = tfds_records.serializer(tfds_records.image_features(names, SIZE))
     split = Split(
-        len(found), lambda index: found[index]._replace(label=index % len(names))
+        len(images), lambda index: images[index]._replace(label=index % len(names))
     )
-    chunks = np.array_split(np.arange(len(found)), len(found) // 16 or 1)
+    chunks = np.array_split(np.arange(len(images)), len(images) // 16 or 1)
 
     def work(indices: np.ndarray) -> int:
         return conversion.convert(split, indices, Form(), serialize).num_originals
@@ -85,7 +85,7 @@ def whole_preparation(found: list[Original]) -> Iterator[int]:
 
 
 def streaming(data_dir: Path, form: str, batch_size: int = BATCH) -> Iterator[int]:
-    """What a training run does: shuffled batches on the device."""
+    """The input of a training run: shuffled batches on the device."""
     settings = DataConfig(
         name=NAME,
         data_dir=str(data_dir),
@@ -115,7 +115,7 @@ def forever(items: list) -> Iterator:
 
 
 def cpu_seconds() -> float:
-    """Of this process and of all its children, the living ones too."""
+    """CPU time of this process and all its children, finished or running."""
     times = os.times()
     ours = times.user + times.system + times.children_user + times.children_system
     tick = os.sysconf("SC_CLK_TCK")
@@ -127,7 +127,7 @@ def cpu_seconds() -> float:
 
 
 def rate(passes: Iterator[int], seconds: float) -> tuple[float, float]:
-    """Images a second of CPU time, and of the clock on the wall."""
+    """Images per second of CPU time, and of wall time."""
     done, began, cpu = 0, time.perf_counter(), cpu_seconds()
     while time.perf_counter() - began < seconds:
         done += next(passes)
@@ -137,24 +137,24 @@ def rate(passes: Iterator[int], seconds: float) -> tuple[float, float]:
 def measure(
     contenders: dict[str, Contender], seconds: float, repeats: int
 ) -> dict[str, tuple[float, float]]:
-    """Medians over rounds in which each contender has its turn; one warms up."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
+    """Medians over rounds in which each contender has a turn, after a warm-up."""
+    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for _ in range(repeats):
         for name, start in contenders.items():
             with contextlib.closing(start()) as passes:  # type: ignore[type-var]
                 rate(passes, min(1.0, seconds))
-                found[name].append(rate(passes, seconds))
+                rates[name].append(rate(passes, seconds))
     return {
         name: (
-            descriptive.median(one[0] for one in rates),
-            descriptive.median(one[1] for one in rates),
+            descriptive.median(cpu for cpu, _ in pairs),
+            descriptive.median(wall for _, wall in pairs),
         )
-        for name, rates in found.items()
+        for name, pairs in rates.items()
     }
 
 
 def psnr(a: list[np.ndarray], b: list[np.ndarray]) -> float:
-    """Of all images together, dB."""
+    """Peak signal-to-noise ratio over all images together, dB."""
     errors = [
         np.mean((x.astype(np.float64) - y) ** 2) for x, y in zip(a, b, strict=True)
     ]
@@ -163,48 +163,50 @@ def psnr(a: list[np.ndarray], b: list[np.ndarray]) -> float:
 
 def quality_table(encoded: list[bytes]) -> list[dict[str, float | str]]:
     """Size and error of each way to store an image."""
-    squares = [decoding.fit(decoding.decode(one), SIZE) for one in encoded]
+    squares = [decoding.fit(decoding.decode(image), SIZE) for image in encoded]
     rows = []
     for quality in (85, 90, 95, 98):
         for subsampling in ("420", "444"):
-            kept = [decoding.encode_jpeg(one, quality, subsampling) for one in squares]
+            stored = [
+                decoding.encode_jpeg(square, quality, subsampling) for square in squares
+            ]
             rows.append(
                 {
                     "quality": quality,
                     "subsampling": subsampling,
-                    "bytes": float(np.mean([len(one) for one in kept])),
-                    "psnr": psnr([decoding.decode(one) for one in kept], squares),
+                    "bytes": float(np.mean([len(image) for image in stored])),
+                    "psnr": psnr([decoding.decode(image) for image in stored], squares),
                 }
             )
     return rows
 
 
 def resident_memory() -> int:
-    """Anonymous memory of this process, MiB: without pages of files."""
+    """Anonymous memory of this process, MiB, without pages of files."""
     status = Path("/proc/self/status").read_text()
-    line = next(one for one in status.splitlines() if one.startswith("RssAnon"))
+    line = next(line for line in status.splitlines() if line.startswith("RssAnon"))
     return int(line.split()[1]) // 1024
 
 
 def memory(data_dir: Path, batches: int) -> dict[str, list[int]]:
-    """MiB after every tenth of that many batches."""
-    found = {}
+    """MiB after every tenth of the batches, for each stored form."""
+    readings = {}
     for form in ("records", "raw"):
-        found[form] = []
+        readings[form] = []
         with contextlib.closing(streaming(data_dir, form)) as passes:  # type: ignore[type-var]
             for number in range(1, batches + 1):
                 next(passes)
                 if number % max(1, batches // 10) == 0:
-                    found[form].append(resident_memory())
-    return found
+                    readings[form].append(resident_memory())
+    return readings
 
 
 # --- report ---------------------------------------------------------------------------
 
 
 def run(arguments: argparse.Namespace) -> dict:
-    found = originals(arguments.source)
-    encoded = [one.encoded for one in found]
+    images = originals(arguments.source)
+    encoded = [image.encoded for image in images]
     with tempfile.TemporaryDirectory() as folder:
         options = prepare.Options(
             source=str(arguments.source), data_dir=folder, raw=True
@@ -214,30 +216,32 @@ def run(arguments: argparse.Namespace) -> dict:
         contenders: dict[str, Contender] = {
             **baselines.available(encoded, SIZE, BATCH),
             "ours, decode, scale, crop": lambda: decode_and_fit(encoded),
-            "ours, the whole of prepare": lambda: whole_preparation(found),
+            "ours, the whole of prepare": lambda: whole_preparation(images),
             "ours, streaming jpeg": lambda: streaming(Path(folder), "records"),
             "ours, streaming raw": lambda: streaming(Path(folder), "raw"),
         }
         rates = measure(contenders, arguments.seconds, arguments.repeats)
-        kept = memory(Path(folder), arguments.memory) if arguments.memory else {}
+        readings = memory(Path(folder), arguments.memory) if arguments.memory else {}
     return {
         "rates": rates,
         "psnr": qualities(encoded[:100]),
         "jpeg": quality_table(encoded[:100]),
-        "memory": kept,
+        "memory": readings,
     }
 
 
 def qualities(encoded: list[bytes]) -> dict[str, float]:
-    """Agreement of the scaled images with one another and with Pillow's best filter."""
-    squares = [np.ascontiguousarray(_square(decoding.decode(one))) for one in encoded]
-    ours = [decoding.fit(one, SIZE) for one in squares]
+    """Agreement of the scaled images with each other and with Pillow's best filter."""
+    squares = [
+        np.ascontiguousarray(_square(decoding.decode(image))) for image in encoded
+    ]
+    ours = [decoding.fit(square, SIZE) for square in squares]
     best, others = baselines.lanczos(squares, SIZE), baselines.scaled(squares, SIZE)
-    found = {"ours - Lanczos": psnr(ours, best)}
-    for name, one in others.items():
-        found[f"{name} - Lanczos"] = psnr(one, best)
-        found[f"ours - {name}"] = psnr(ours, one)
-    return found
+    agreement = {"ours - Lanczos": psnr(ours, best)}
+    for name, images in others.items():
+        agreement[f"{name} - Lanczos"] = psnr(images, best)
+        agreement[f"ours - {name}"] = psnr(ours, images)
+    return agreement
 
 
 def _square(image: np.ndarray) -> np.ndarray:
@@ -257,23 +261,23 @@ def show(result: dict) -> None:
     print("\nagreement of the outputs, PSNR")
     for name, value in result["psnr"].items():
         print(f"{name:42} {value:.2f} dB")
-    print("\nstored JPEG   bytes an image   PSNR against what was encoded")
+    print("\nstored JPEG   bytes per image  PSNR against the encoded pixels")
     for row in result["jpeg"]:
         print(
             f"{row['quality']} {row['subsampling']}        {row['bytes']:14.0f}   "
             f"{row['psnr']:.2f} dB"
         )
-    for form, kept in result["memory"].items():
-        print(f"\nanonymous memory while streaming {form}, MiB: {kept}")
+    for form, readings in result["memory"].items():
+        print(f"\nanonymous memory while streaming {form}, MiB: {readings}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--source", type=Path, required=True, help="official tars")
-    parser.add_argument("--seconds", type=float, default=4, help="of each turn")
+    parser.add_argument("--seconds", type=float, default=4, help="per turn")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--memory", type=int, default=0, help="batches to stream")
-    parser.add_argument("--json", type=Path, help="also writes the result there")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     arguments = parser.parse_args()
     result = run(arguments)
     show(result)

@@ -1,13 +1,12 @@
-"""The least time of a step, from what must be computed and moved, and what it takes.
+"""Minimum time of a step, from operations and bytes, and its measured time.
 
-python benchmarks/roofline.py --preset alexnet2012 --batch-size 128 [--json FILE]
+python -m benchmarks.roofline --preset alexnet2012 --batch-size 128 [--json FILE]
 
-Of each layer: multiply-adds of the forward pass, of the gradients with respect to
+For each layer: multiply-adds of the forward pass and of the gradients with respect to
 kernel and input (conv1 has no input gradient), and the bytes that must be read or
-written once: inputs, outputs, kernels, their gradients, and for the update the
-velocity. The floor is the larger of operations over the measured peak of a matrix
-product and of bytes over the measured rate of a copy, layer by layer. Pooling,
-normalisation and augmentation are not in the floor.
+written once: inputs, outputs, kernels, their gradients, and the velocity (update).
+The floor of a layer is the larger of operations / measured peak of a matrix product and
+bytes / measured rate of a copy. It leaves out pooling, normalisation and augmentation.
 """
 
 import argparse
@@ -32,7 +31,7 @@ from alexnet_jax.presets import PRESETS
 
 
 class Layer(NamedTuple):
-    """What a training step does in a layer."""
+    """The work of a training step in one layer."""
 
     name: str
     multiply_adds: int
@@ -40,7 +39,7 @@ class Layer(NamedTuple):
 
 
 def layers_of(config: Config) -> list[Layer]:
-    """From the shapes of kernels and maps."""
+    """The work of every layer, from the shapes of kernels and maps."""
     net = model.AlexNet(config.model)
     size, batch = config.augment.crop_size, config.batch_size
     image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
@@ -50,21 +49,21 @@ def layers_of(config: Config) -> list[Layer]:
             key, image, train=False, mutable=["params", "intermediates"]
         )
 
-    _, found = jax.eval_shape(run, jax.random.key(0), image)
+    _, variables = jax.eval_shape(run, jax.random.key(0), image)
     width = 2 if config.model.precision == "bfloat16" else 4
     rows, inputs = [], math.prod(image.shape)
     for name in CONV_LAYERS + DENSE_LAYERS:
-        if name not in found["params"]:
+        if name not in variables["params"]:
             continue
-        kernel = found["params"][name]["kernel"].shape
-        maps = found["intermediates"][f"{name}_linear"][0].shape
+        kernel = variables["params"][name]["kernel"].shape
+        maps = variables["intermediates"][f"{name}_linear"][0].shape
         forward = math.prod(kernel) * math.prod(maps[1:-1]) * batch
         passes = 2 if name == "conv1" else 3
         weights = math.prod(kernel)
         outputs = math.prod(maps)
         moved = passes * width * batch * (inputs + outputs) + 4 * 5 * weights
         rows.append(Layer(name, passes * forward, moved))
-        stages = found["intermediates"]
+        stages = variables["intermediates"]
         last = f"{name}_pool" if f"{name}_pool" in stages else f"{name}_linear"
         inputs = math.prod(stages[last][0].shape)
     return rows
@@ -81,14 +80,14 @@ def median_seconds(run: Callable[[], Any], rounds: int = 7) -> float:
 
 
 def peak_rate(dtype: Any, size: int) -> float:
-    """Multiply-adds a second of a square matrix product."""
+    """Multiply-adds per second of a square matrix product."""
     a = jnp.ones((size, size), dtype)
     product = jax.jit(lambda a: a @ a)
     return size**3 / median_seconds(lambda: product(a))
 
 
 def copy_rate(size: int) -> float:
-    """Bytes a second, read and written."""
+    """Bytes per second of a copy, read and written."""
     a = jnp.ones(size // 4, jnp.float32)
     copy = jax.jit(lambda a: a + 1)
     return 2 * size / median_seconds(lambda: copy(a))
@@ -101,7 +100,7 @@ def main() -> None:
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--matrix", type=int, default=2048, help="side, for the peak")
     parser.add_argument("--copy", type=int, default=2**28, help="bytes, for the rate")
-    parser.add_argument("--json", type=Path, help="also writes the result there")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     arguments = parser.parse_args()
     base = PRESETS[arguments.preset]
     net = dataclasses.replace(base.model, precision=arguments.precision)

@@ -1,10 +1,10 @@
 """Time from the command to the end of the first training step.
 
-python benchmarks/startup.py [--repeats 3] [--json FILE]
+python -m benchmarks.startup [--repeats 3] [--json FILE]
 
-Runs the default job in a new directory until its first record, cold and then with JAX's
-persistent compilation cache filled by the run before. The wall clock starts with the
-process, so imports count.
+Runs the default job in a new directory and stops the clock at its first record: cold,
+and with JAX's persistent compilation cache filled by an earlier run. The clock starts
+with the process, so imports count.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from conditions import conditions
 
 
 def seconds_to_first_step(folder: Path, cache: Path | None) -> float:
-    """Starts the job and waits for the first line about a step."""
+    """Runs the job; returns the seconds until its first line about a step."""
     environment = os.environ | {"TFDS_DATA_DIR": str(folder.parent / "tfds")}
     if cache is not None:
         environment |= {
@@ -47,7 +47,7 @@ def seconds_to_first_step(folder: Path, cache: Path | None) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="also writes the result there")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     arguments = parser.parse_args()
     times: dict[str, list[float]] = {"cold": [], "warm cache": []}
     with tempfile.TemporaryDirectory() as name:
@@ -58,12 +58,12 @@ def main() -> None:
             times["warm cache"].append(
                 seconds_to_first_step(root / f"warm{number}", root / "cache")
             )
-    found = {kind: statistics.median(values) for kind, values in times.items()}
-    for kind, seconds in found.items():
+    medians = {kind: statistics.median(values) for kind, values in times.items()}
+    for kind, seconds in medians.items():
         print(f"{kind:12} {seconds:6.1f} s to the first step")
-    print(f"warm / cold: {found['warm cache'] / found['cold']:.2f}")
+    print(f"warm / cold: {medians['warm cache'] / medians['cold']:.2f}")
     if arguments.json:
-        facts = conditions("startup.py") | {"repeats": arguments.repeats} | found
+        facts = conditions("startup.py") | {"repeats": arguments.repeats} | medians
         arguments.json.write_text(json.dumps(facts, indent=1) + "\n")
 
 

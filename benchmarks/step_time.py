@@ -1,9 +1,9 @@
 """Time of a compiled step, and of compiling it.
 
-python benchmarks/step_time.py --preset alexnet2012 --batch-size 128 [--json FILE]
+python -m benchmarks.step_time --preset alexnet2012 --batch-size 128 [--json FILE]
 
-Median over rounds, images made up in memory and on the devices already; augmentation is
-part of the training step. Several batch sizes and precisions are measured in turn.
+Median over rounds, with synthetic images that are already on the devices. Augmentation
+is part of the training step. Batch sizes and precisions are measured one after another.
 """
 
 import argparse
@@ -32,8 +32,8 @@ def configured(preset: str, batch_size: int, precision: str) -> Config:
 def measure(
     config: Config, mesh: MeshConfig, rounds: int, count: int
 ) -> dict[str, float]:
-    """Seconds of compiling and of a step, of training and of evaluation."""
-    found = {}
+    """Seconds of the first step (with compilation) and of a step, by kind."""
+    seconds = {}
     with contextlib.ExitStack() as stack:
         runners = steps.compiled(config, mesh, stack)
         for kind, run in runners.items():
@@ -45,10 +45,10 @@ def measure(
                 began = time.perf_counter()
                 run(count)
                 times.append((time.perf_counter() - began) / count)
-            found[kind] = statistics.median(times)
-            found[f"{kind}_first"] = first
+            seconds[kind] = statistics.median(times)
+            seconds[f"{kind}_first"] = first
     jax.clear_caches()
-    return found
+    return seconds
 
 
 def main() -> None:
@@ -60,8 +60,8 @@ def main() -> None:
     parser.add_argument("--column", type=int, help="devices along the columns")
     parser.add_argument("--cpu-devices", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=3, help="of a round")
-    parser.add_argument("--json", type=Path, help="also writes the result there")
+    parser.add_argument("--steps", type=int, default=3, help="per round")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     arguments = parser.parse_args()
     devices.request_cpu_devices(MeshConfig(cpu_devices=arguments.cpu_devices))
     mesh = MeshConfig(data=arguments.data, column=arguments.column)
@@ -70,11 +70,11 @@ def main() -> None:
     for precision in arguments.precision:
         for batch in arguments.batch_size:
             config = configured(arguments.preset, batch, precision)
-            found = measure(config, mesh, arguments.rounds, arguments.steps)
-            rows.append({"precision": precision, "batch_size": batch, **found})
+            seconds = measure(config, mesh, arguments.rounds, arguments.steps)
+            rows.append({"precision": precision, "batch_size": batch, **seconds})
             print(
-                f"{precision:9} {batch:6} {batch / found['train']:16.1f} "
-                f"{batch / found['eval']:15.1f} {found['train_first']:21.1f}",
+                f"{precision:9} {batch:6} {batch / seconds['train']:16.1f} "
+                f"{batch / seconds['eval']:15.1f} {seconds['train_first']:21.1f}",
                 flush=True,
             )
     if arguments.json:

@@ -1,4 +1,4 @@
-"""The compiled steps of training and evaluation on images made up in memory."""
+"""The compiled steps of training and evaluation, on synthetic images."""
 
 import contextlib
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Steps = Callable[[int], None]
 
 
 class Inputs(NamedTuple):
-    """Everything that the steps take, on the devices."""
+    """The arguments of the steps, on the devices."""
 
     state: Any
     batch: dict[str, jax.Array]
@@ -26,7 +26,7 @@ class Inputs(NamedTuple):
 
 
 def make_inputs(config: Config, mesh: Any) -> Inputs:
-    """A new state, a batch of noise, statistics like ImageNet's. Call it in a mesh."""
+    """A new state, a batch of noise, statistics like ImageNet's; call within a mesh."""
     size, batch = config.data.image_size, config.batch_size
     generator = np.random.default_rng(0)
     everywhere = columns.replicated(mesh)
@@ -51,7 +51,7 @@ def make_inputs(config: Config, mesh: Any) -> Inputs:
 
 
 def train_program(config: Config, mesh: Any, state: Any, *, tuned: bool = True) -> Any:
-    """`train_step` of (state, batch, key, images), to be compiled as the loop does."""
+    """`train_step` of (state, batch, key, images), compiled as for the loop."""
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     return jax.jit(
         partial(train_step.train_step, config=config, steps_per_epoch=10_000.0),
@@ -77,10 +77,11 @@ def compiled(
     *,
     tuned: bool = True,
 ) -> dict[str, Steps]:
-    """Runners "train" and "eval" on all devices that there are.
+    """Runners "train" and "eval" on all devices.
 
     Args:
-        tuned: whether XLA gets `devices.compiler_options`.
+        stack: leaves the mesh when it is closed.
+        tuned: True to pass `devices.compiler_options` to XLA.
     """
     grid = columns.make_mesh(mesh, config.model.num_columns, jax.devices())
     stack.enter_context(jax.set_mesh(grid))
@@ -93,7 +94,8 @@ def compiled(
         columns.replicated(grid),
     )
 
-    # On CPU each step is waited for, as in the loop of training.
+    # On CPU wait for each step, as the training loop does: programs that run ahead on
+    # virtual devices can make XLA abort.
     on_cpu = jax.default_backend() == "cpu"
 
     def training(count: int) -> None:

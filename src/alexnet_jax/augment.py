@@ -1,8 +1,8 @@
 """Augmentation on the device, inside jit, from uint8 batches (paper section 4.1).
 
-Random crops and mirror images, the subtraction of the mean image, and the colour shift
-along the principal components of RGB. Pixels stay on the 0-255 scale. What happens to
-an image depends on the key and on its place in the global batch, never on the devices.
+Random crops and mirror images, subtraction of the mean image, and the colour shift
+along the principal components of RGB. Pixels stay on the 0-255 scale. The augmentation
+of an image depends on the key and its index in the global batch, never on the devices.
 """
 
 from typing import NamedTuple
@@ -23,7 +23,7 @@ class ImageStatistics(NamedTuple):
     stddev: jax.Array
     """float32 `[3]`, along the principal components of RGB, largest first."""
     direction: jax.Array
-    """float32 `[3, 3]`, a principal component in each row."""
+    """float32 `[3, 3]`, one principal component per row."""
 
 
 def center_crop(image: jax.Array, crop_size: int) -> jax.Array:
@@ -36,23 +36,23 @@ def center_crop(image: jax.Array, crop_size: int) -> jax.Array:
 def crop_and_flip(
     image: jax.Array, offset: jax.Array, flip: jax.Array, crop_size: int
 ) -> jax.Array:
-    """Crops each image at its own place and mirrors those that are marked.
+    """Crops each image at its own offset and mirrors where `flip` is set.
 
     Args:
         image: `[batch, size, size, 3]`.
         offset: int32 `[batch, 2]`, top and left of the crops.
-        flip: bool `[batch]`, whether left and right change places.
+        flip: bool `[batch]`, True to mirror left and right.
 
     Returns:
         `[batch, crop_size, crop_size, 3]`, of the dtype of image.
     """
 
-    def one(image: jax.Array, offset: jax.Array, flip: jax.Array) -> jax.Array:
+    def view_of_one(image: jax.Array, offset: jax.Array, flip: jax.Array) -> jax.Array:
         start = (offset[0], offset[1], jnp.zeros((), offset.dtype))
         crop = lax.dynamic_slice(image, start, (crop_size, crop_size, 3))
         return jnp.where(flip, crop[:, ::-1], crop)
 
-    return jax.vmap(one)(image, offset, flip)
+    return jax.vmap(view_of_one)(image, offset, flip)
 
 
 def random_crop_and_flip(
@@ -60,7 +60,7 @@ def random_crop_and_flip(
 ) -> jax.Array:
     """Crops at offsets uniform on 0 to size - crop_size, mirrored with probability 1/2.
 
-    With `shared_by` n, n consecutive images share one draw, as 32 do in 2012.
+    If `shared_by` is n, n consecutive images share one draw (2012 code: 32).
 
     Args:
         image: `[batch, size, size, 3]`.
@@ -71,8 +71,8 @@ def random_crop_and_flip(
     batch, size = image.shape[:2]
     draws = -(-batch // settings.shared_by)
     crop_key, flip_key = jax.random.split(key)
-    places = size - settings.crop_size + 1
-    offset = jax.random.randint(crop_key, (draws, 2), 0, places)
+    num_offsets = size - settings.crop_size + 1
+    offset = jax.random.randint(crop_key, (draws, 2), 0, num_offsets)
     flip = jax.random.bernoulli(flip_key, 0.5, (draws,))
     if not settings.random_crop:
         offset = jnp.full_like(offset, (size - settings.crop_size) // 2)
@@ -99,17 +99,17 @@ def pca_color_shift(
 ) -> jax.Array:
     """Adds one random multiple of each principal component of RGB to a whole image.
 
-    Form "2012" (convdata_jpeg.py): y = (x + sum_i a_i s_i p_i) / divisor, with a_i
-    drawn from N(0, std^2) once an image, s_i the standard deviation along p_i. Form
+    Variant "2012" (convdata_jpeg.py): y = (x + sum_i a_i s_i p_i) / divisor, with a_i
+    drawn from N(0, std^2) once per image, s_i the standard deviation along p_i. Variant
     "paper" (section 4.1): y = x + sum_i a_i l_i p_i, with the eigenvalue l_i = s_i^2.
 
     # Deviation: the text's eigenvalues on 0-255 would shift by some 1,500 grey levels,
-    # so form "paper" reckons them on the 0-1 scale, which makes l_i = s_i^2 / 255.
+    # so variant "paper" computes them on the 0-1 scale, where l_i = s_i^2 / 255.
 
     Args:
         image: float32 `[batch, height, width, 3]`, 0-255, mean subtracted.
         stddev: float32 `[3]`, on the 0-255 scale.
-        direction: float32 `[3, 3]`, a principal component in each row.
+        direction: float32 `[3, 3]`, one principal component per row.
 
     Returns:
         float32 `[batch, height, width, 3]`.
@@ -128,11 +128,11 @@ def training_views(
     statistics: ImageStatistics,
     settings: AugmentConfig,
 ) -> jax.Array:
-    """What the network sees of a training batch.
+    """The network's input in training.
 
-    Crop, mirror, minus the central crop of the mean image wherever the crop lies (as
-    in 2012), colour shift until epoch `color_shift_until`; afterwards neither the
-    shift nor its divisor, as in testing.
+    Crop, mirror, subtract the centre of the mean image wherever the crop is (as in
+    2012), and shift colours until epoch `color_shift_until`. After that, neither the
+    shift nor its divisor applies, as in testing.
 
     Args:
         key: the key of this step.
@@ -165,19 +165,19 @@ def training_views(
 def test_views(
     size: int, crop_size: int, num_views: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the views of testing lie (paper section 4.1; 2012 code, convdata_jpeg.py).
+    """Offsets of the views of testing (paper section 4.1; 2012 code, convdata_jpeg.py).
 
     1: the centre. 10: the four corners and the centre, then their mirror images.
 
     Returns:
-        int32 `[num_views, 2]`, top and left, and bool `[num_views]`, mirrored or not.
+        int32 `[num_views, 2]`, top and left, and bool `[num_views]`, True if mirrored.
     """
     far = size - crop_size
     center = (far // 2, far // 2)
     if num_views == 1:
         return np.array([center], np.int32), np.array([False])
-    places = [(0, 0), (0, far), (far, 0), (far, far), center]
-    return np.array(places * 2, np.int32), np.repeat([False, True], len(places))
+    offsets = [(0, 0), (0, far), (far, 0), (far, far), center]
+    return np.array(offsets * 2, np.int32), np.repeat([False, True], len(offsets))
 
 
 def view(
@@ -187,8 +187,9 @@ def view(
     flip: jax.Array,
     settings: AugmentConfig,
 ) -> jax.Array:
-    """One view of a batch, the same of each image; the mean's centre is subtracted
-    wherever the view lies, as in 2012.
+    """The same view of every image of a batch.
+
+    The centre of the mean image is subtracted wherever the view is, as in 2012.
 
     Args:
         image: uint8 `[batch, size, size, 3]`, RGB 0-255.
@@ -208,7 +209,7 @@ def view(
 def center_view(
     image: jax.Array, mean_image: jax.Array, settings: AugmentConfig
 ) -> jax.Array:
-    """The one view of ordinary testing: the middle of the image minus the mean's.
+    """The view of ordinary testing: the centre of the image minus that of the mean.
 
     Args:
         image: uint8 `[batch, size, size, 3]`, RGB 0-255.
@@ -231,6 +232,6 @@ def _scaled(view: jax.Array, settings: AugmentConfig) -> jax.Array:
     scale = settings.pixel_scale
     if scale == 1:
         return view
-    if isinstance(scale, tuple):  # of each channel
+    if isinstance(scale, tuple):  # one factor per channel
         return view * np.array(scale, np.float32).reshape(1, 1, 1, 3)
     return view * scale

@@ -1,9 +1,9 @@
 """Columns and devices: the mesh, where arrays live, operations column by column.
 
 The paper (section 3.5, Figure 2) puts half of the maps, a column, on each of two
-devices; they talk only in layers that see both columns. Here that is one function,
-`by_column`. Arrays have ordinary global shapes with column 0 in the first half of the
-last axis, so nothing outside this file knows on how many devices it runs.
+devices; they communicate only in layers that see both columns. Here that is one
+function, `by_column`. Arrays have ordinary global shapes with column 0 in the first
+half of the last axis, so no code outside this file depends on the number of devices.
 """
 
 import math
@@ -23,8 +23,9 @@ from alexnet_jax.errors import UserError
 def make_mesh(mesh: MeshConfig, num_columns: int, devices: Sequence[Any]) -> Mesh:
     """The grid of devices with axes ("data", "column").
 
-    By default the columns lie on as many devices if these divide the devices, else on
-    one, and what is left of the devices shares the batch.
+    By default each column has a device of its own if the number of columns divides the
+    number of devices; otherwise one device holds all columns. The remaining devices
+    share the batch.
 
     Raises:
         UserError: the grid does not fit the devices or the columns.
@@ -41,11 +42,11 @@ def make_mesh(mesh: MeshConfig, num_columns: int, devices: Sequence[Any]) -> Mes
         raise UserError(
             f"a mesh of {data} x {column} (data x column) needs {data * column} "
             f"devices, and there are {len(devices)} ({devices[0].platform}): choose "
-            "--run.mesh.data and --run.mesh.column to fit, or, without accelerator, "
-            f"ask for --run.mesh.cpu-devices {data * column}."
+            "--run.mesh.data and --run.mesh.column to fit, or, without an accelerator, "
+            f"set --run.mesh.cpu-devices {data * column}."
         )
-    # Auto: the compiler places what lies between the islands of `by_column`. Under
-    # Explicit axes, the default of JAX, Flax's convolution refuses a split kernel.
+    # Auto lets the compiler place everything between the calls of `by_column`. Under
+    # Explicit axes, JAX's default, Flax's convolution refuses a split kernel.
     return jax.make_mesh(
         (data, column),
         ("data", "column"),
@@ -55,7 +56,7 @@ def make_mesh(mesh: MeshConfig, num_columns: int, devices: Sequence[Any]) -> Mes
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """A batch is split along its first axis over `data`; both columns see it."""
+    """A batch is split along its first axis over `data`; every column sees it."""
     return NamedSharding(mesh, P("data"))
 
 
@@ -65,10 +66,10 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def state_sharding(mesh: Mesh, state: Any) -> Any:
-    """The one rule for parameters, velocity and whatever else a state holds.
+    """The one rule for parameters, velocity and everything else in a state.
 
     An array is split along its last axis over `column` where that is possible, so each
-    device of a column holds exactly that column's parameters; scalars are everywhere.
+    device of a column holds exactly that column's parameters. Scalars are replicated.
 
     Args:
         state: a tree of arrays or `jax.ShapeDtypeStruct`.
@@ -95,16 +96,16 @@ def by_column(
 ) -> jax.Array:
     """Applies a linear operation column by column.
 
-    y = concatenate(operation(what column c sees of x, kernel[..., c]) for c), where
-    kernel[..., c] is the c-th part of the last axis. Outside a mesh, or where a device
-    holds all columns, a dense operation each on slices: XLA's grouped convolution is
+    y = concatenate(operation(x as column c sees it, kernel[..., c]) for c), where
+    kernel[..., c] is the c-th part of the last axis. Outside a mesh, or if one device
+    holds all columns, it is one dense operation per slice: XLA's grouped convolution is
     several times slower on CPU and gathers everything on a mesh. On a mesh with
-    `column` > 1 each device computes its own column, and the one communication is the
-    gathering of x where the layer sees both.
+    `column` > 1 each device computes its own column, and the only communication is an
+    all-gather of x where the layer sees both columns.
 
     Args:
         x: `[batch, ..., channels]`.
-        kernel: `[..., features]`, with the inputs of one column where sees is "own".
+        kernel: `[..., features]`, with the inputs of one column if sees is "own".
         sees: "image" (x is not split into columns), "own" or "both".
         output_ndim: number of axes of the result.
 
@@ -138,8 +139,8 @@ def _on_devices(
             x = jax.lax.all_gather(x, "column", axis=x.ndim - 1, tiled=True)
         return operation(x, kernel)
 
-    # Over a data axis of one device nothing is split: naming it all the same would make
-    # the gradients pass through an all-reduce of one.
+    # A data axis of one device must not be named in the specs: the gradients would pass
+    # through an all-reduce over that one device, which is not free.
     data = "data" if jax.sharding.get_abstract_mesh().shape["data"] > 1 else None
     x_spec = P(data) if sees == "image" else _last_axis(x.ndim, first=data)
     island = jax.shard_map(
@@ -158,8 +159,8 @@ def _last_axis(ndim: int, first: str | None = None) -> P:
 def convolution(*, sees: Sees, num_columns: int) -> Callable[..., jax.Array]:
     """`lax.conv_general_dilated` by columns, for `nn.Conv`'s argument of that name.
 
-    Flax declares a layer that sees its own column with `feature_group_count` equal to
-    the number of columns, which gives its kernel the shape of a grouped convolution.
+    In Flax a layer that sees its own column has `feature_group_count` equal to the
+    number of columns, which gives its kernel the shape of a grouped convolution.
     """
 
     def conv_general_dilated(
@@ -171,7 +172,7 @@ def convolution(*, sees: Sees, num_columns: int) -> Callable[..., jax.Array]:
         feature_group_count: int,
         **options: Any,
     ) -> jax.Array:
-        del feature_group_count  # what `sees` says already
+        del feature_group_count  # `sees` already implies it
         dense = partial(
             jax.lax.conv_general_dilated,
             window_strides=strides,
@@ -192,8 +193,8 @@ def matrix_product(
 
     Args:
         x: `[batch, ..., channels]`.
-        kernel: `[..., channels seen, features]`. Channels are never flattened together
-            with rows and columns of the map, since that would mix the columns.
+        kernel: `[..., channels seen, features]`. Outside `by_column`, channels are
+            never flattened together with the pixels: that would mix the columns.
 
     Returns:
         `[batch, features]`.
@@ -209,6 +210,6 @@ def matrix_product(
 
 
 def bytes_per_device(tree: Any) -> int:
-    """Bytes that the first device of each array holds."""
+    """Bytes of a tree of arrays on the first device that holds each array."""
     shards = [leaf.addressable_shards[0].data for leaf in jax.tree.leaves(tree)]
     return sum(shard.nbytes for shard in shards)

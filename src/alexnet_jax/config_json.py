@@ -1,4 +1,4 @@
-"""A configuration to JSON and back, and how two of them differ."""
+"""A configuration to JSON and back, and the differences between two of them."""
 
 import contextlib
 import dataclasses
@@ -13,17 +13,17 @@ from alexnet_jax import config_checks
 from alexnet_jax.config import Config, Norm
 from alexnet_jax.errors import UserError
 
-# Fields that have other names in files of older versions.
+# Old names of fields, as files of older versions have them.
 _OLD_NAMES: dict[Any, dict[str, str]] = {Norm: {"place": "position"}}
 
 
 def to_json(config: Config) -> dict[str, Any]:
-    """The fields as JSON has them: lists for tuples."""
+    """The fields as JSON stores them: tuples become lists."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def completed(old: dict[str, Any]) -> dict[str, Any]:
-    """With the values of fields that are younger than the run: what was done before."""
+    """Adds fields newer than the run, with the defaults: what was done before."""
     try:
         return to_json(_build(Config, old, ""))
     except (TypeError, KeyError):
@@ -31,7 +31,7 @@ def completed(old: dict[str, Any]) -> dict[str, Any]:
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields by their dotted names."""
+    """Nested fields as one dictionary from dotted names."""
     flat = {}
     for name, value in tree.items():
         if isinstance(value, dict):
@@ -42,9 +42,15 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple]:
+<<<<<<< HEAD
     """The names whose values differ, with both values; "absent" where one has none."""
     pairs = {
         name: (old.get(name, "absent"), new.get(name, "absent"))
+=======
+    """Names whose values differ, with both values; None for a missing one."""
+    return {
+        name: (old.get(name), new.get(name))
+>>>>>>> 57ac64d34c9448132c2f2859ba7c2663a8341a44
         for name in sorted(old.keys() | new.keys())
     }
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
@@ -62,13 +68,13 @@ def differing_lines(
 
 
 def build_config(content: Any, path: Path) -> Config:
-    """A configuration from what JSON made of it.
+    """A configuration from parsed JSON.
 
     Args:
-        path: where it stood, for the message.
+        path: of the file, for the message.
 
     Raises:
-        UserError: it is none, one of another version, or one that cannot be run.
+        UserError: it is not a configuration of this version, or fails the checks.
     """
     try:
         config = _build(Config, content, "")
@@ -81,10 +87,13 @@ def build_config(content: Any, path: Path) -> Config:
 
 
 def _build(kind: Any, value: Any, name: str) -> Any:
-    """A value of that type from what JSON made of it; lists become tuples.
+    """A value of type `kind` from parsed JSON; lists become tuples.
+
+    Args:
+        name: dotted name of the value, for the message.
 
     Raises:
-        TypeError: it is of another type; a field is missing or unknown.
+        TypeError: it has another type, or a field is missing or unknown.
     """
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         kinds, renamed = typing.get_type_hints(kind), _OLD_NAMES.get(kind, {})
@@ -98,11 +107,11 @@ def _build(kind: Any, value: Any, name: str) -> Any:
             kinds = (kinds[0],) * len(value)
         if len(kinds) == len(value):
             pairs = zip(kinds, value, strict=True)
-            return tuple(_build(one, item, name) for one, item in pairs)
+            return tuple(_build(item_kind, item, name) for item_kind, item in pairs)
     if typing.get_origin(kind) in (types.UnionType, typing.Union):  # int | None
-        for one in arguments:
+        for alternative in arguments:
             with contextlib.suppress(TypeError):
-                return _build(one, value, name)
+                return _build(alternative, value, name)
     if typing.get_origin(kind) is typing.Literal and isinstance(value, str):
         if value in arguments:
             return value

@@ -2,12 +2,12 @@
 
 
 class UserError(ValueError):
-    """A mistake in a configuration or a command: the message names value and remedy."""
+    """A mistake in a configuration or command. The message names value and remedy."""
 
 
 class DamagedRecord(ValueError):
-    """An example that cannot be read: the message names split, index and key."""
+    """An example that cannot be read. The message names split, index and key."""
 
 
 class Fault(RuntimeError):
-    """Something around a run failed, such as a disk: the message says what is kept."""
+    """Disk, memory or data failed around a run. The message says what is kept."""

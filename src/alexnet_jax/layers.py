@@ -2,7 +2,7 @@
 
 Response normalisation over maps and over pixels (paper section 3.3 and the 2012 code),
 dropout as a plain mask (section 4.2), and a fully connected layer that keeps the
-columns apart. Convolution is Flax's, pooling has a file of its own.
+columns apart. Convolution is Flax's; pooling is in `pooling.py`.
 """
 
 from collections.abc import Callable
@@ -29,20 +29,19 @@ def local_response_norm(
 ) -> jax.Array:
     """Response normalisation over neighbouring maps (paper section 3.3).
 
-    y_i = x_i / (k + a * sum_{j=i-n//2}^{i+n//2} x_j^2)^beta, with n = size, the sum cut
-    off at the edges of the column, and a = alpha / n (2012 code, Caffe, PyTorch) or
-    a = alpha (the paper's text, TensorFlow).
+    y_i = x_i / (k + a * sum_{j=i-n//2}^{i+n//2} x_j^2)^beta, with n = size, the sum
+    truncated at the edges of the column, and a = alpha / n (2012 code, Caffe, PyTorch)
+    or a = alpha (the paper's text, TensorFlow).
 
     Args:
-        x: `[..., channels]`; alpha is meant for activations of pixels on 0-255.
-        num_columns: the channels fall into that many columns which do not see each
-            other.
+        x: `[..., channels]`; alpha assumes activations of pixels on 0-255.
+        num_columns: number of columns of channels; windows end at column boundaries.
 
     Returns:
         An array of the shape and dtype of x.
     """
     grouped = x.reshape(*x.shape[:-1], num_columns, x.shape[-1] // num_columns)
-    grouped = grouped.astype(jnp.float32)  # sums of squares need it
+    grouped = grouped.astype(jnp.float32)  # bfloat16 is too coarse for the sums
     total = _windowed_sum(jnp.square(grouped), size, axes=(-1,))
     scale = alpha / size if alpha_divided_by_n else alpha
     y = grouped * _inverse_power(k + scale * total, beta)
@@ -60,7 +59,7 @@ def spatial_response_norm(
 ) -> jax.Array:
     """Response normalisation over neighbouring pixels of the same map.
 
-    y = x / (k + a * sum of x^2 over size x size pixels)^beta, the sum cut off at the
+    y = x / (k + a * sum of x^2 over size x size pixels)^beta, the sum truncated at the
     edges of the map, a = alpha / size^2 (2012 code, layer.py, also at the edges) or
     a = alpha. Configuration 145 has it in layer 2; the paper does not mention it.
 
@@ -70,14 +69,14 @@ def spatial_response_norm(
     Returns:
         An array of the shape and dtype of x.
     """
-    precise = x.astype(jnp.float32)  # sums of squares need it
+    precise = x.astype(jnp.float32)  # bfloat16 is too coarse for the sums
     total = _windowed_sum(jnp.square(precise), size, axes=(-3, -2))
     scale = alpha / size**2 if alpha_divided_by_n else alpha
     return (precise * _inverse_power(k + scale * total, beta)).astype(x.dtype)
 
 
 def _windowed_sum(x: jax.Array, size: int, axes: tuple[int, ...]) -> jax.Array:
-    """Sums over windows around each entry, along one axis after the other."""
+    """Sums over a window around each entry, along one axis after the other."""
     before = size // 2
     for axis in axes:
         window, edges = [1] * x.ndim, [(0, 0)] * x.ndim
@@ -87,7 +86,7 @@ def _windowed_sum(x: jax.Array, size: int, axes: tuple[int, ...]) -> jax.Array:
 
 
 def _inverse_power(y: jax.Array, beta: float) -> jax.Array:
-    """y^-beta; for the beta of 2012 by roots, several times as fast as a power."""
+    """y^-beta; for beta = 0.75 by square roots, several times as fast as a power."""
     if beta == 0.75:
         root = lax.rsqrt(y)
         return root * jnp.sqrt(root)
@@ -97,7 +96,7 @@ def _inverse_power(y: jax.Array, beta: float) -> jax.Array:
 def normalize(
     x: jax.Array, local: Norm, spatial: Norm, position: Position, num_columns: int
 ) -> jax.Array:
-    """The normalisations that stand at `position`, over maps first."""
+    """Applies the normalisations at `position`, over maps first."""
     if local.position == position:
         x = local_response_norm(
             x,
@@ -130,13 +129,13 @@ def dropout(
 ) -> jax.Array:
     """Sets units to zero with probability `rate` in training (paper section 4.2).
 
-    Form "2012": y = mask * x in training, y = (1 - rate) * x in testing. Form
-    "inverted" (Flax, PyTorch): y = mask * x / (1 - rate), and y = x in testing. The
-    mask depends on the key and the shape, never on the devices.
+    Variant "2012": y = mask * x in training, y = (1 - rate) * x in testing. Variant
+    "inverted" (Flax, PyTorch): y = mask * x / (1 - rate) in training, y = x in testing.
+    The mask depends on the key and the shape, never on the devices.
 
     Args:
         x: `[batch, units]`.
-        make_key: gives the key; called in training only.
+        make_key: returns the key; called in training only.
     """
     if variant == "none":
         return x
@@ -150,8 +149,8 @@ def dropout(
 class Dense(nn.Module):
     """A fully connected layer over `[batch, ..., channels]`, by columns.
 
-    Its kernel is `[..., channels seen, features]`: fc6 has `[6, 6, 256, 4096]`, so that
-    channels stay the last axis and the columns stay apart.
+    Its kernel is `[..., channels seen, features]`, `[6, 6, 256, 4096]` in fc6: channels
+    stay an axis of their own, so the columns stay apart.
     """
 
     features: int
@@ -160,7 +159,7 @@ class Dense(nn.Module):
     kernel_init: nn.initializers.Initializer
     bias_init: nn.initializers.Initializer
     dtype: Any
-    """Of the product; parameters are float32."""
+    """Dtype of the product; parameters are float32."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

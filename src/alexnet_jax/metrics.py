@@ -1,4 +1,4 @@
-"""Errors: exact sums over every example in training, and of predictions afterwards."""
+"""Loss and top-k errors of examples, from logits or from predictions."""
 
 import jax
 import jax.numpy as jnp
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def top_error(logits: jax.Array, label: jax.Array, k: int) -> jax.Array:
-    """Whether the label is not among the `k` highest logits.
+    """0 if the label is among the `k` highest logits, 1 if not, in between for ties.
 
-    The label scores if fewer than `best` classes beat it; where classes tie with it for
-    the last places it scores the share of the places (2012 code, layer_kernels.cu).
+    The label is right if fewer than `k` classes score higher. If classes tie with it
+    for the last places, it gets its share of them (2012 code, layer_kernels.cu).
 
     Args:
         logits: float32 `[batch, classes]`.
@@ -20,9 +20,9 @@ def top_error(logits: jax.Array, label: jax.Array, k: int) -> jax.Array:
     """
     own = jnp.take_along_axis(logits, label[:, None], axis=-1)
     higher = jnp.sum(logits > own, axis=-1)
-    equal = jnp.sum(logits == own, axis=-1)  # itself included
+    equal = jnp.sum(logits == own, axis=-1)  # includes the label
     score = jnp.clip((k - higher) / jnp.maximum(equal, 1), 0.0, 1.0)
-    return jnp.where(equal > 0, 1.0 - score, 1.0)  # NaN equals nothing: an error
+    return jnp.where(equal > 0, 1.0 - score, 1.0)  # a NaN logit is an error
 
 
 def example_scores(
@@ -35,8 +35,8 @@ def example_scores(
         label: int32 `[examples]`.
 
     Returns:
-        "loss", "top1_error" and "top5_error", float32 `[examples]`; a mean of errors is
-        an error rate.
+        "loss", "top1_error" and "top5_error", float32 `[examples]`. The mean of the
+        errors is the error rate.
     """
     predicted = jnp.asarray(log_probabilities)
     classes = jnp.asarray(label)
@@ -50,10 +50,10 @@ def example_scores(
 def accepted_scores(
     log_probabilities: np.ndarray, accepted: list[np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Errors where several classes, or none, count as right (ImageNet-ReaL).
+    """Errors if an example has several right classes, or none (ImageNet-ReaL).
 
     Args:
-        accepted: the right classes of each example; one without any does not count.
+        accepted: the right classes of each example; an example without any is left out.
 
     Returns:
         "top1_error" and "top5_error", float32, of the examples that count.
@@ -64,8 +64,8 @@ def accepted_scores(
         for row, right in zip(order, accepted, strict=True)
         if len(right)
     ]
-    found = np.array(hits, bool).reshape(-1, min(5, order.shape[1]))
+    hit = np.array(hits, bool).reshape(-1, min(5, order.shape[1]))
     return {
-        "top1_error": np.where(found[:, 0], 0.0, 1.0),
-        "top5_error": np.where(found.any(axis=1), 0.0, 1.0),
+        "top1_error": np.where(hit[:, 0], 0.0, 1.0),
+        "top5_error": np.where(hit.any(axis=1), 0.0, 1.0),
     }

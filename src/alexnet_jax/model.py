@@ -2,8 +2,8 @@
 
 One linen module over ordinary global shapes (paper section 3.5, Figure 2): activations
 `[batch, height, width, channels]` with column 0 in the first half of the channels,
-kernels of the shapes that everyone knows. `config.ModelConfig` says what is in each
-layer; `columns` how it is spread over devices. The softmax is in the loss.
+kernels of the usual shapes. `config.ModelConfig` defines each layer; `columns` spreads
+it over devices. The softmax is in the loss.
 """
 
 from typing import Any, cast
@@ -19,9 +19,9 @@ from alexnet_jax.config import ConvLayer, DenseLayer, ModelConfig, Position
 class AlexNet(nn.Module):
     """Logits of a batch of images.
 
-    Every stage of a layer is sown into the collection "intermediates", as
-    `conv1_linear`, `conv1_norm`, `conv1_activation`, `conv1_pool` and so on; this costs
-    nothing unless asked for.
+    Every stage of a layer is sown into the collection "intermediates" as
+    `conv1_linear`, `conv1_norm`, `conv1_activation`, `conv1_pool` and so on. This costs
+    nothing unless the collection is requested.
     """
 
     config: ModelConfig
@@ -33,22 +33,22 @@ class AlexNet(nn.Module):
         Args:
             image: float32 `[batch, height, width, 3]`, RGB on the 0-255 scale, minus
                 the mean image.
-            train: whether units drop out; needs the random stream "dropout" then.
+            train: True for dropout, which needs the random stream "dropout".
 
         Returns:
             float32 `[batch, classes]`, before the softmax.
         """
-        net = self.config
+        config = self.config
         x = image.astype(self._dtype)
         #                                       alexnet2012: map sizes and channels
-        x = self._convolve("conv1", net.conv1, x)  # 55 55  96, pooled 27 27  96
-        x = self._convolve("conv2", net.conv2, x)  #     27 27 256, pooled 13 13 256
-        x = self._convolve("conv3", net.conv3, x)  #     13 13 384
-        x = self._convolve("conv4", net.conv4, x)  #     13 13 384
-        x = self._convolve("conv5", net.conv5, x)  #     13 13 256, pooled  6  6 256
-        x = self._hidden("fc6", net.fc6, x, train=train)  # 4096
-        x = self._hidden("fc7", net.fc7, x, train=train)  # 4096
-        return self._dense("fc8", net.fc8, x).astype(jnp.float32)  # 1000
+        x = self._convolve("conv1", config.conv1, x)  # 55 55  96, pooled 27 27  96
+        x = self._convolve("conv2", config.conv2, x)  #     27 27 256, pooled 13 13 256
+        x = self._convolve("conv3", config.conv3, x)  #     13 13 384
+        x = self._convolve("conv4", config.conv4, x)  #     13 13 384
+        x = self._convolve("conv5", config.conv5, x)  #     13 13 256, pooled  6  6 256
+        x = self._hidden("fc6", config.fc6, x, train=train)  # 4096
+        x = self._hidden("fc7", config.fc7, x, train=train)  # 4096
+        return self._dense("fc8", config.fc8, x).astype(jnp.float32)  # 1000
 
     @property
     def _dtype(self) -> Any:
@@ -129,51 +129,54 @@ class AlexNet(nn.Module):
 
 
 def logits(
-    net: ModelConfig,
+    config: ModelConfig,
     params: Any,
     view: jax.Array,
     *,
     dropout_key: jax.Array | None = None,
 ) -> jax.Array:
-    """Logits of a batch: of training where there is a key for dropout, else of testing.
+    """Logits of a batch.
 
     Args:
         params: `{layer: {"kernel", "bias"}}`.
         view: float32 `[batch, crop_size, crop_size, 3]`, 0-255 minus mean.
+        dropout_key: None means testing: no unit is dropped.
 
     Returns:
         float32 `[batch, classes]`.
     """
     train = dropout_key is not None
     rngs = {"dropout": dropout_key} if train else None
-    with _precision(net):
-        found = AlexNet(net).apply({"params": params}, view, train=train, rngs=rngs)
-    return cast(jax.Array, found)
+    with _precision(config):
+        output = AlexNet(config).apply({"params": params}, view, train=train, rngs=rngs)
+    return cast(jax.Array, output)
 
 
-def stages(net: ModelConfig, params: Any, view: jax.Array) -> dict[str, jax.Array]:
+def stages(config: ModelConfig, params: Any, view: jax.Array) -> dict[str, jax.Array]:
     """Every stage of every layer in testing, in the order of the computation.
 
-    Under jit those that nobody uses cost nothing. Units of fc6 and fc7 are those before
-    the factor that stands for dropout in testing.
+    Under jit, unused stages cost nothing. Units of fc6 and fc7 are taken before the
+    factor that replaces dropout in testing.
 
     Args:
         view: float32 `[batch, crop_size, crop_size, 3]`, 0-255 minus mean.
 
     Returns:
-        "conv1.linear", "conv1.norm", "conv1.activation", "conv1.pool" and so on, where
-        the layer has them: `[batch, height, width, maps]` or `[batch, units]`.
+        "conv1.linear", "conv1.norm", "conv1.activation", "conv1.pool" and so on, as far
+        as the layer has them: `[batch, height, width, maps]` or `[batch, units]`.
     """
-    with _precision(net):
-        _, sown = AlexNet(net).apply(
+    with _precision(config):
+        _, sown = AlexNet(config).apply(
             {"params": params}, view, train=False, mutable=["intermediates"]
         )
-    found = cast(Any, sown)["intermediates"]
-    # A stage that is sown twice, two normalisations at two places, counts at its end.
-    return {name.replace("_", "."): values[-1] for name, values in found.items()}
+    intermediates = cast(Any, sown)["intermediates"]
+    # Two normalisations at two positions of a layer sow "norm" twice: the last counts.
+    return {
+        name.replace("_", "."): values[-1] for name, values in intermediates.items()
+    }
 
 
-def _precision(net: ModelConfig) -> Any:
-    """On GPUs XLA is free to multiply float32 in less precision unless it is told."""
-    product = "tensorfloat32" if net.precision == "tf32" else "float32"
+def _precision(config: ModelConfig) -> Any:
+    """Sets the precision of float32 products; by default XLA may lower it on GPUs."""
+    product = "tensorfloat32" if config.precision == "tf32" else "float32"
     return jax.default_matmul_precision(product)

@@ -1,8 +1,8 @@
 """The paper's update rule and the schedules of its rates (section 5).
 
-Learning rate and weight decay stand inside the velocity, biases have a rate of their
-own and no decay, and a layer whose rate is zero is frozen. `optax.sgd` is not the same:
-there a change of the rate rescales the velocity that has been gathered.
+Learning rate and weight decay are inside the velocity, biases have their own rate and
+no decay, and a layer whose rate is zero is frozen. `optax.sgd` is not the same: there a
+change of the rate rescales the accumulated velocity.
 """
 
 from typing import Any, NamedTuple
@@ -17,12 +17,12 @@ Params = dict[str, dict[str, Any]]
 
 
 class Plateau(NamedTuple):
-    """What schedule "plateau" has seen; part of the state that is saved."""
+    """State of schedule "plateau", saved with the training state."""
 
     best_error: jax.Array
     """Lowest top-1 error so far, float32."""
     evaluations_since: jax.Array
-    """Evaluations since then or since the last drop, int32."""
+    """Evaluations since that error or since the last drop, int32."""
     num_drops: jax.Array
     """Drops of the rate so far, int32."""
 
@@ -35,10 +35,10 @@ def initial_plateau() -> Plateau:
 def after_evaluation(
     plateau: Plateau, top1_error: jax.Array, settings: OptimizerConfig
 ) -> Plateau:
-    """Counts evaluations without improvement and drops the rate when they are many.
+    """Drops the rate after `plateau_patience` evaluations without improvement.
 
-    This is the automatic version of what the authors did by hand: divide the rate by 10
-    when the validation error stops improving, three times (section 5).
+    The authors did this by hand: they divided the rate by 10 when the validation error
+    stopped improving, three times (section 5).
     """
     improved = top1_error < plateau.best_error - settings.plateau_min_improvement
     waited = jnp.where(improved, 0, plateau.evaluations_since + 1)
@@ -59,7 +59,7 @@ def learning_rates(
     num_epochs: float,
     settings: OptimizerConfig,
 ) -> tuple[jax.Array, jax.Array]:
-    """The rates of kernels and of biases.
+    """The learning rates of kernels and of biases.
 
     Args:
         epoch: float32 scalar, epochs done so far.
@@ -94,8 +94,11 @@ def learning_rates(
 
 
 def _level(progress: jax.Array, levels: int, whole_factor: float) -> jax.Array:
-    """Factor of the level in force: levels of equal length, whole_factor from the first
-    to the last (2012 code, "dexp")."""
+    """Factor of the current level (2012 code, "dexp").
+
+    Levels have equal length; the factor is 1 in the first and 1 / whole_factor in the
+    last.
+    """
     if levels == 1:
         return jnp.ones_like(progress)
     level = jnp.clip(jnp.floor(progress * levels), 0, levels - 1)
@@ -109,7 +112,7 @@ def rate_tree(
     epoch: jax.Array,
     settings: OptimizerConfig,
 ) -> Params:
-    """The rate of each parameter: of its kind, unless `layer_rates` says another."""
+    """The rate of each parameter: by kind, unless `layer_rates` overrides it."""
 
     def rate(layer: str, kind: str) -> jax.Array:
         value = kernel_rate if kind == "kernel" else bias_rate
@@ -128,10 +131,10 @@ def make_optimizer(settings: OptimizerConfig) -> optax.GradientTransformationExt
     """The update rule of section 5 as an optax transformation.
 
     v <- momentum * v - rate * (gradient + weight_decay * w);  w <- w + v, without decay
-    for biases. Where the rate is 0 a parameter stays as it is.
+    for biases. A parameter whose rate is 0 does not change.
 
-    # Deviation: the velocity of a frozen layer dies away, where the 2012 code keeps it;
-    # this differs only if the layer is thawed.
+    # Deviation: the velocity of a frozen layer decays, while the 2012 code keeps it.
+    # This matters only if the layer is unfrozen.
 
     `update` takes `rates`, a tree like the parameters, as an extra argument.
     """
@@ -162,13 +165,16 @@ def _with_rates(function: Any) -> optax.GradientTransformationExtraArgs:
 
 
 def layer_norms(tree: Params) -> jax.Array:
-    """Square root of the sum of squares over kernel and bias of each layer: float32
-    `[layers]`, in the order of the layers' names."""
+    """Euclidean norm over kernel and bias of each layer.
+
+    Returns:
+        float32 `[layers]`, in the order of the layers' names.
+    """
     return jnp.stack([_norm(arrays) for _, arrays in sorted(tree.items())])
 
 
 def _norm(arrays: dict[str, jax.Array]) -> jax.Array:
-    # Products rather than sums of squares: XLA on CPU would write the squares out.
+    # Products, not sums of squares: XLA on CPU would write the squares to memory.
     return jnp.sqrt(
         sum(
             jnp.tensordot(x, x, axes=x.ndim, precision="highest")

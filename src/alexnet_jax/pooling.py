@@ -1,9 +1,9 @@
 """Max-pooling with map sizes rounded up, and a gradient that is fast on CPU too.
 
-A window of 3x3 is a window of 3 along one axis after one of 3 along the other. The
-gradient goes to every pixel that equals the maximum of its window, found by comparing;
-XLA's own (select and scatter, to the first of them) takes about three times as long
-on CPU.
+A 3x3 window is a window of 3 along one axis after a window of 3 along the other. The
+gradient goes to every pixel that equals the maximum of its window, found by comparison.
+XLA's own gradient (select and scatter, to the first such pixel) takes about three times
+as long on CPU.
 """
 
 from functools import partial
@@ -20,10 +20,10 @@ _ROWS, _COLUMNS = 1, 2  # axes of [batch, height, width, channels]
 def max_pool(x: jax.Array, pool: Pool) -> jax.Array:
     """Maxima of windows (paper section 3.4: 3x3 at stride 2, overlapping).
 
-    With `pool.ceil` a map of n pixels gives ceil((n - window) / stride) + 1, the last
-    window clipped at the border (2012 code, layer.py); else the floor of it. The
-    gradient of a window goes to each of its pixels that is its maximum (2012 code,
-    kLocalMaxUndo).
+    With `pool.ceil` a map of n pixels gives ceil((n - window) / stride) + 1, with the
+    last window clipped at the border (2012 code, layer.py); otherwise floor replaces
+    ceil. The gradient of a window goes to each pixel that equals its maximum (2012
+    code, kLocalMaxUndo).
 
     Args:
         x: `[batch, height, width, channels]`.
@@ -68,8 +68,11 @@ def _maxima(x: jax.Array, axis: int, pool: Pool) -> jax.Array:
 def _to_maxima(
     x: jax.Array, y: jax.Array, gradient: jax.Array, axis: int, pool: Pool
 ) -> jax.Array:
-    """The gradient of `_maxima`: entry k of window i is entry i + k // stride of phase
-    k % stride of x, and gets the window's gradient where it equals the maximum."""
+    """The gradient of `_maxima`.
+
+    Entry k of window i is entry i + k // stride of phase k % stride of x. It gets the
+    window's gradient where it equals the maximum.
+    """
     windows = y.shape[axis]
     phases = _phases(x, axis, pool, windows)
     length = phases[0].shape[axis]
@@ -88,8 +91,8 @@ def _to_maxima(
 
 
 def _phases(x: jax.Array, axis: int, pool: Pool, windows: int) -> list[jax.Array]:
-    """Entries 0, stride, 2 stride, ..., then 1, stride + 1, ..., along an axis: phases,
-    long enough for all windows, filled up with minus infinity."""
+    """Splits an axis into phases: entries 0, stride, 2 stride, ..., then 1, stride + 1,
+    ..., each long enough for all windows and padded with minus infinity."""
     length = max(
         windows + (pool.window - 1) // pool.stride, -(-x.shape[axis] // pool.stride)
     )
@@ -104,7 +107,7 @@ def _phases(x: jax.Array, axis: int, pool: Pool, windows: int) -> list[jax.Array
 
 
 def _resize(x: jax.Array, axis: int, size: int, fill: float) -> jax.Array:
-    """Cuts off or fills up the end of an axis."""
+    """Truncates or pads the end of an axis."""
     edges = [(0, 0, 0)] * x.ndim
     edges[axis] = (0, size - x.shape[axis], 0)
     return lax.pad(x, jnp.asarray(fill, x.dtype), edges)

@@ -1,8 +1,7 @@
-"""Training: the loss, one step, and the loop around it.
+"""The training loop.
 
-A step is a pure function of state, batch and key, and the same function on every layout
-of devices: `jax.set_mesh` is the only switch. The loop never waits for the step that it
-has just begun: numbers are fetched one step late (`step_log`).
+On an accelerator the loop never waits for the step that it has just started: values are
+fetched one step late (`training.step_log`).
 """
 
 import contextlib
@@ -14,11 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from alexnet_jax import (
-    augment,
-    columns,
-    train_step,
-)
+from alexnet_jax import augment, columns, train_step
 from alexnet_jax.config import Config
 from alexnet_jax.data import loader
 from alexnet_jax.errors import DamagedRecord, Fault
@@ -37,22 +32,22 @@ class Outcome(NamedTuple):
 
     step: int
     evaluation: dict[str, float]
-    """The last one: loss, top1_error, top5_error (fractions), examples."""
+    """The last evaluation: loss, top1_error, top5_error (fractions), examples."""
     was_complete: bool
-    """Whether there was nothing left to do."""
+    """True if there was nothing left to do."""
 
 
 def train_and_evaluate(
     config: Config, directory: Path, interruption: Interruption | None = None
 ) -> Outcome:
-    """Runs, or goes on with, the whole job in a run directory.
+    """Starts or resumes the run in a directory, and finishes it.
 
     Args:
-        interruption: the one that the caller has entered; none: one of its own.
+        interruption: already entered by the caller. None means one is created here.
 
     Raises:
-        UserError: something does not fit; raised before any work.
-        Interrupted: stopped by a signal; the state is saved.
+        UserError: configuration, data or directory do not fit; raised before any work.
+        Interrupted: stopped by a signal or the time limit; the state is saved.
         DamagedRecord, Fault: data, disk or memory failed; the message says what is
             saved.
         FloatingPointError: a step gave NaN or infinity; the last checkpoint is kept.
@@ -65,7 +60,7 @@ def train_and_evaluate(
         stack.callback(run.lock.release)
         stack.enter_context(crash_report.written_on_abort(directory))
         stack.enter_context(jax.set_mesh(run.mesh))
-        # Not before the last checkpoint is written.
+        # Runs after the last checkpoint is written, since callbacks unwind in reverse.
         stack.callback(setattr, interruption, "has_state", False)
         checkpoints = stack.enter_context(
             checkpoint.Checkpoints(
@@ -103,7 +98,7 @@ def train_and_evaluate(
                     epoch_end.stop_if_asked()
         except (Interrupted, DamagedRecord, Fault) as why:
             if not interruption.has_state:
-                raise  # all of it is in the last checkpoint
+                raise  # the last checkpoint has the whole state
             raise epoch_end.saved(why, state, step) from why
         return Outcome(step, result, False)
 
@@ -122,9 +117,9 @@ def _newest_or_new_state(
 def _compile_update(
     run: setup.Run, state: TrainState, images: augment.ImageStatistics
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
-    """`train_step` of state and batch, compiled; the old state's memory is reused."""
+    """`train_step` of state and batch, compiled. It reuses the memory of its state."""
     everywhere = columns.replicated(run.mesh)
-    # Without these the compiler may choose other layouts for the new state, and the
+    # Without these the compiler may choose other shardings for the new state, and the
     # second step would compile again.
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     step = partial(

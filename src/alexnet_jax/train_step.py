@@ -1,7 +1,7 @@
 """One step of training and one of evaluation, and the state that training changes.
 
-Each is a pure function of state, batch and key, and the same on every layout of
-devices: `jax.set_mesh` is the only switch.
+Both are pure functions of their arguments, the same for every layout of devices:
+`jax.set_mesh` is the only switch.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ SUMS = ("loss", "top1_error", "top5_error", "examples")
 
 
 class TrainState(NamedTuple):
-    """Everything that training changes, and so everything that is saved."""
+    """Everything that training changes, and therefore everything that is saved."""
 
     step: jax.Array
     """Updates made so far, int32."""
@@ -34,7 +34,7 @@ class TrainState(NamedTuple):
 
 
 def abstract_train_state(config: Config, mesh: Mesh) -> TrainState:
-    """Shapes, dtypes and shardings of the state; nothing is computed."""
+    """Shapes, dtypes and shardings of the state, without computing it."""
     state = jax.eval_shape(partial(_initial, config, mesh), jax.random.key(0))
     shardings = columns.state_sharding(mesh, state)
     return jax.tree.map(
@@ -47,8 +47,11 @@ def abstract_train_state(config: Config, mesh: Mesh) -> TrainState:
 
 
 def create_train_state(config: Config, mesh: Mesh, key: jax.Array) -> TrainState:
-    """The state before the first step, born where it lives: no device ever holds more
-    than its share. Call it within `jax.set_mesh(mesh)`."""
+    """The state before the first step; call it within `jax.set_mesh(mesh)`.
+
+    It is created on the devices with its shardings, so no device ever holds more than
+    its share.
+    """
     abstract = abstract_train_state(config, mesh)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
     create = devices.compiled(partial(_initial, config, mesh), out_shardings=shardings)
@@ -57,7 +60,7 @@ def create_train_state(config: Config, mesh: Mesh, key: jax.Array) -> TrainState
 
 def _initial(config: Config, mesh: Mesh, key: jax.Array) -> TrainState:
     size = config.augment.crop_size
-    # One image for each part of the batch: by_column splits the batch over `data`.
+    # One image per device along `data`, over which by_column splits the batch.
     image = jnp.zeros((mesh.shape["data"], size, size, 3), jnp.float32)
     params = AlexNet(config.model).init(key, image, train=False)["params"]
     return TrainState(
@@ -101,12 +104,13 @@ def train_step(
     Args:
         batch: "image" uint8 `[batch, size, size, 3]`, RGB 0-255, "label" int32
             `[batch]`.
-        key: the key of the whole run; the step is folded in here, so that a resumed run
-            draws what it would have drawn.
+        key: the key of the whole run. The step is folded in here, so a resumed run
+            draws the same numbers as an uninterrupted one.
 
     Returns:
-        The new state, and scalars: loss, top1_error, learning_rate, gradient_norm; of
-        each layer float32 `[layers]`, by name: layer_gradient_norm, layer_update_norm.
+        The new state, and the values to log: scalars loss, top1_error, learning_rate
+        and gradient_norm; layer_gradient_norm and layer_update_norm, float32
+        `[layers]`, in the order of the layers' names.
     """
     augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
     epoch = state.step.astype(jnp.float32) / steps_per_epoch
@@ -141,7 +145,7 @@ def _gradients(
     *,
     config: Config,
 ) -> tuple[Any, dict[str, jax.Array]]:
-    """Of the loss of (view, label), and its numbers for the log."""
+    """Gradients of the loss of (view, label), and the values to log."""
     view, label = batch
     gradient_of_loss = jax.value_and_grad(partial(loss_fn, config=config), has_aux=True)
     (loss, logits), gradients = gradient_of_loss(params, view, label, dropout_key)
@@ -152,7 +156,7 @@ def _gradients(
 def _update(
     state: TrainState, gradients: Any, epoch: jax.Array, config: Config
 ) -> tuple[TrainState, jax.Array, Any]:
-    """The new state, the rate of kernels by which it was reached, and the change."""
+    """The new state, the learning rate of kernels, and the updates."""
     kernel_rate, bias_rate = optimizer.learning_rates(
         epoch,
         state.plateau.num_drops,
@@ -181,12 +185,14 @@ def mean_over_parts(
     """Mean of function(part, key of the part) over equal parts of a batch.
 
     For gradients of a mean loss this is the gradient of the whole batch, up to
-    rounding. Part i has the examples i, i + parts, i + 2 parts and so on, so that each
-    device keeps its own rows and nothing is sent.
+    rounding. Part i has the examples i, i + parts, i + 2 parts and so on, so each
+    device keeps its own rows and nothing is communicated.
 
     Args:
-        function: gives a tree of floating arrays that do not depend on the batch size.
-        batch: a tree of arrays `[batch, ...]`; parts divides the batch on each device.
+        function: returns a tree of floating-point arrays whose shapes do not depend on
+            the batch size.
+        batch: a tree of arrays `[batch, ...]`.
+        parts: divides the batch of each device.
     """
     if parts == 1:
         return function(batch, key)
@@ -220,7 +226,7 @@ def eval_step(
 
     Args:
         batch: "image" uint8 `[batch, size, size, 3]`, "label" int32 `[batch]`, "mask"
-            bool `[batch]`, false for padding. Examples with label -1 don't count.
+            bool `[batch]`, False for padding. Examples with label -1 don't count.
     """
     view = augment.center_view(batch["image"], mean_image, config.augment)
     logits = model.logits(config.model, params, view)

@@ -1,4 +1,4 @@
-"""The named configurations, each constant with its source."""
+"""The named configurations, with the source of each constant."""
 
 from typing import Literal
 

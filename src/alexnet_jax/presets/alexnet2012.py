@@ -1,4 +1,4 @@
-"""The paper's network: as it ran (configuration 145) and as the text has it.
+"""The paper's network: as it ran (configuration 145) and as the text describes it.
 
 `alexnet2012` is configuration 145 of the 2012 source release, which produced the
 paper's single-network figures; `alexnet_paper` is the paper's text. [P] is the paper,

@@ -1,7 +1,7 @@
 """Caffe's two networks called AlexNet, so that their weights can be used.
 
-With the images that they were trained on and, as far as our terms allow, the recipe.
-[C] is Caffe, models/bvlc_alexnet or models/bvlc_reference_caffenet, by file; [L] its
+Preprocessing is theirs, and so is the recipe as far as `Config` can express it. [C] is
+Caffe, models/bvlc_alexnet or models/bvlc_reference_caffenet, by file; [L] is its
 lrn_layer.cpp and caffe.proto.
 """
 
@@ -23,7 +23,7 @@ from alexnet_jax.config import (
 _RUN = RunConfig(log_every_steps=100)
 _TRAIN_IMAGES = 1_281_167  # of ILSVRC 2012
 
-# [L] k = 1 unless it is said; alpha is divided by the size; no halt at the groups.
+# [L] k = 1 by default; alpha is divided by the size; windows cross group boundaries.
 _NORM = Norm(
     position="after_activation",  # [C] bvlc_alexnet: relu1, norm1, pool1
     size=5,
@@ -34,8 +34,9 @@ _NORM = Norm(
 )
 _POOL = Pool(window=3, stride=2)  # [C] pool1, pool2, pool5; sizes round up
 
-# Deviation: in Caffe each crop loses the part of the mean image below it, here the
-# middle of the mean image, as in 2012. The centre crop of testing is the same.
+# Deviation: Caffe subtracts from each crop the part of the mean image at the same
+# offset; here it is the centre of the mean image, as in 2012. The centre crop of
+# testing is the same.
 CAFFE_ALEXNET = Config(
     model=ModelConfig(
         conv1=ConvLayer(
@@ -76,7 +77,7 @@ CAFFE_ALEXNET = Config(
         name="imagenet2012_256",
         eval_split="validation",
         image_size=256,
-        squash=True,  # Caffe's ImageNet tutorial: all images are made 256x256
+        squash=True,  # Caffe's ImageNet tutorial: all images are resized to 256x256
     ),
     # [C] train_val.prototxt: crop_size, mirror.
     augment=AugmentConfig(crop_size=227, color_shift="none"),
@@ -116,5 +117,5 @@ def _caffenet(model: ModelConfig) -> ModelConfig:
 CAFFENET = dataclasses.replace(CAFFE_ALEXNET, model=_caffenet(CAFFE_ALEXNET.model))
 
 CAFFE_MEAN = (122.679, 116.669, 104.007)
-"""RGB on 0-255: of Caffe's mean image over its pixels, as the notebook
-examples/00-classification prints it (there BGR)."""
+"""RGB on 0-255: Caffe's mean image averaged over its pixels, as the notebook
+examples/00-classification prints it (in BGR order)."""

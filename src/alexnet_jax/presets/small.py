@@ -17,8 +17,8 @@ def _narrow(
     model: ModelConfig, maps: tuple[int, ...], units: int, classes: int = 10
 ) -> ModelConfig:
     """The same network for small images: narrower, with 5x5 kernels at stride 1 in
-    conv1, and kernels that start with the standard deviation that keeps the variance
-    of 145's layers (0.03 is sqrt(2 / inputs) for conv3 to conv5)."""
+    conv1. Initial kernels have the standard deviation sqrt(2 / inputs), which keeps the
+    variance as in 145 (0.03 there is sqrt(2 / inputs) for conv3 to conv5)."""
     conv1, conv2, conv3, conv4, conv5 = maps
 
     def std(inputs: int) -> float:
@@ -52,7 +52,7 @@ DIGITS = Config(
     data=DataConfig(name="digits", image_size=28),
     augment=AugmentConfig(
         crop_size=24, horizontal_flip=False, color_shift="none"
-    ),  # a mirrored digit is another sign
+    ),  # a mirrored digit is a different symbol
     optimizer=OptimizerConfig(schedule="epochs", drop_epochs=(30, 36)),
     batch_size=64,
     num_epochs=40,

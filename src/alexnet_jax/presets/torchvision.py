@@ -1,7 +1,7 @@
 """torchvision's AlexNet, so that its weights can be used.
 
-With the images that it was trained on and, as far as our terms allow, the recipe. [T]
-is torchvision, models/alexnet.py and references/classification.
+Preprocessing is torchvision's, and so is the training recipe as far as `Config` can
+express it. [T] is torchvision, models/alexnet.py and references/classification.
 """
 
 from alexnet_jax.config import (
@@ -25,15 +25,16 @@ TORCHVISION_STD = (0.229, 0.224, 0.225)
 
 
 def _std(inputs: int) -> float:
-    """Of PyTorch's initial kernels, uniform up to 1 / sqrt(inputs)."""
+    """Standard deviation of PyTorch's initial kernels, uniform to 1 / sqrt(inputs)."""
     return round((3 * inputs) ** -0.5, 4)
 
 
 _POOL_DOWN = Pool(window=3, stride=2, ceil=False)
 
-# Deviation: [T] has dropout before fc6 and fc7, ours stands after them; [T] starts from
-# uniform kernels and biases, ours from Gaussian kernels of that deviation and biases
-# of 0; [T] decays biases, too, and crops at random sizes. Testing is the same.
+# Deviation: [T] has dropout before fc6 and fc7, here it is after them; [T] starts from
+# uniform kernels and biases, here kernels are Gaussian with the same standard deviation
+# and biases are 0; [T] also decays biases and crops at random sizes. Testing is the
+# same.
 TORCHVISION_ALEXNET = Config(
     model=ModelConfig(
         num_columns=1,
