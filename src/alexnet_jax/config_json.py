@@ -42,15 +42,9 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple]:
-<<<<<<< HEAD
     """The names whose values differ, with both values; "absent" where one has none."""
     pairs = {
         name: (old.get(name, "absent"), new.get(name, "absent"))
-=======
-    """Names whose values differ, with both values; None for a missing one."""
-    return {
-        name: (old.get(name), new.get(name))
->>>>>>> 57ac64d34c9448132c2f2859ba7c2663a8341a44
         for name in sorted(old.keys() | new.keys())
     }
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
