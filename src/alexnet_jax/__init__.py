@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Importing the package stays cheap: JAX comes with the first use of one of these.
+# Importing the package stays cheap: JAX is imported when one of these is first used.
 _HOMES = {
     "load": "inference.trained_model",
     "Model": "inference.trained_model",

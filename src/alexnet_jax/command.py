@@ -1,12 +1,12 @@
-"""The shell of every command: options, messages, exit codes.
+"""Shared by all commands: options, messages, exit codes.
 
 | code | meaning |
 |---|---|
-| 0 | done, or the reader of the output has left |
-| 1 | a fault: disk, memory, damaged data, divergence |
-| 2 | a mistake in the command, or a directory that another process uses |
-| 75 | stopped and saved: the same command goes on |
-| 130 | stopped by Ctrl-C or SIGTERM with nothing half-written |
+| 0 | done, or the reader of the output has closed it |
+| 1 | fault: disk, memory, damaged data, divergence |
+| 2 | mistake in the command, or the directory is in use by another process |
+| 75 | stopped and saved: the same command resumes |
+| 130 | stopped by Ctrl-C or SIGTERM; no file is left half-written |
 """
 
 import contextlib
@@ -24,17 +24,17 @@ from alexnet_jax.system.interruption import EXIT_RESUME, Interrupted
 from alexnet_jax.system.streams import silence
 
 DONE, FAULT, MISTAKE, STOPPED = 0, 1, 2, 130
-GOES_ON = "the same command goes on from there"
-_NOTHING = "nothing is half-written"
+RESUMES = "the same command resumes from there"
+_NOTHING = "no file is left half-written"
 
 T = TypeVar("T")
 
 
 def parse(options: type[T], name: str, description: str) -> T:
-    """Reads the options of a command; exits with a message and code 2 if one is wrong.
+    """Parses the options of a command; exits with a message and code 2 on a mistake.
 
     Args:
-        name: of the module, "alexnet_jax.evaluate".
+        name: of the module, such as "alexnet_jax.evaluate".
     """
     return tyro.cli(options, prog=f"python -m {name}", description=description)
 
@@ -45,15 +45,15 @@ def run(
     mesh: MeshConfig | None = None,
     stopped: str = _NOTHING,
 ) -> int:
-    """Does the work of a command; returns its exit code.
+    """Runs the work of a command and returns its exit code.
 
     Expected failures become one message, never a traceback.
 
     Args:
-        work: prints its results; returns None or 0 for done, or 1.
-        mesh: what the work needs of virtual CPU devices. None means it needs no JAX, or
-            asks for them itself.
-        stopped: what a user should know of work that Ctrl-C or a fault has cut short.
+        work: prints its results; returns None or 0 when done, 1 for a fault.
+        mesh: the virtual CPU devices to request. None means that the work uses no JAX,
+            or requests them itself.
+        stopped: a remark for the user on work that Ctrl-C or a fault cut short.
     """
     with _sigterm_as_ctrl_c():
         try:
@@ -67,7 +67,7 @@ def run(
         except (FloatingPointError, DamagedRecord, Fault) as error:
             return _end(FAULT, f"error: {error}")
         except Interrupted as error:
-            return _end(EXIT_RESUME, f"{error}; {GOES_ON}")
+            return _end(EXIT_RESUME, f"{error}; {RESUMES}")
         except KeyboardInterrupt:
             return _end(STOPPED, f"\nstopped; {stopped}")
         except BrokenPipeError:
@@ -77,7 +77,7 @@ def run(
 
 
 def _end(code: int, message: str = "") -> int:
-    """Says why, and keeps Python from writing to an output that does not take it."""
+    """Prints the message, and silences streams that no longer accept output."""
     for stream, text in (
         (sys.stdout, ""),
         (sys.stderr, f"{message}\n" * bool(message)),
@@ -98,7 +98,9 @@ def _request_devices(mesh: MeshConfig) -> None:
 
 @contextlib.contextmanager
 def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """Training has an `Interruption` of its own inside, which saves first."""
+    """Makes SIGTERM raise KeyboardInterrupt. Inside, training installs its own
+    `Interruption`, which saves first."""
+    # Python sets signal handlers only in the main thread.
     if threading.current_thread() is not threading.main_thread():
         yield
         return

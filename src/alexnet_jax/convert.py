@@ -1,6 +1,6 @@
 """The command: python -m alexnet_jax.convert net.caffemodel net.safetensors
 
-Weights of AlexNet from one format into another.
+Converts the weights of AlexNet from one format to another.
 """
 
 import dataclasses
@@ -14,21 +14,21 @@ import tyro
 from alexnet_jax import command
 from alexnet_jax.config import MeshConfig
 
-# What is slow to import comes after the options have been read.
+# Slow imports come after the options are parsed.
 if TYPE_CHECKING:
     from alexnet_jax.weights.any_format import Hints
     from alexnet_jax.weights.network import Network
 
 DESCRIPTION = """\
-Converts the weights of AlexNet from one format into another, exactly.
+Converts the weights of AlexNet from one format to another, exactly.
 
 SOURCE is a run directory, or a file: .caffemodel (Caffe's AlexNet or CaffeNet), .npz
-(Caffe's weights as arrays), .pth or .safetensors (torchvision's AlexNet), .safetensors
-or .npz of ours. DEST ends in .safetensors or .npz (all of the network; predict,
-features, evaluate and visualize take the former), or .pth (torchvision's state_dict).
+(Caffe's weights as arrays), .pth or .safetensors (torchvision's AlexNet), or our own
+.safetensors or .npz. DEST ends in .safetensors or .npz (the whole network; predict,
+features, evaluate and visualize read the former), or .pth (torchvision's state_dict).
 
-Channel order, layouts and the order of fc6's inputs are taken care of. What does not
-fit the network is named with both shapes. No pickle is ever loaded."""
+Converts channel order, layouts and the order of fc6's inputs. Arrays that do not fit
+the network are named with both shapes. Pickles are never loaded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,20 +40,20 @@ class Options:
     dest: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DEST")]
     """File to write."""
     preset: Literal["caffe_alexnet", "caffenet"] | None = None
-    """Which of Caffe's two networks; needed where the file does not say."""
+    """Which of Caffe's two networks; needed if the file does not tell."""
     mean: Path | None = None
-    """Caffe's mean image, .binaryproto or .npy; none: the mean of each channel."""
+    """Caffe's mean image, .binaryproto or .npy. None means its mean per channel."""
     class_names: Path | None = None
-    """Text with the name of a class in each line; none: the synsets of ImageNet, for a
-    thousand classes without names."""
+    """Text file with one class name per line. None means the synsets of ImageNet, if
+    there are 1000 classes without names."""
     checkpoint: str = "newest"
-    """Of a run directory: newest, best (of the evaluations in training), or a step."""
+    """Of a run directory: newest, best (lowest error in training), or a step."""
     torchvision: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Gives a .safetensors file the names and the layout of torchvision's."""
+    """Writes a .safetensors file with torchvision's names and layout."""
 
 
 def run(options: Options) -> str:
-    """Converts, and returns what there is to say of it."""
+    """Converts, and returns a description of the network."""
     from alexnet_jax.weights import any_format
 
     write = any_format.writer(options.dest, as_torchvision=options.torchvision)
@@ -63,10 +63,10 @@ def run(options: Options) -> str:
         class_names=options.class_names,
         checkpoint=options.checkpoint,
     )
-    found = _read(options.source, hints)
-    write(options.dest, found)
+    network = _read(options.source, hints)
+    write(options.dest, network)
     size = options.dest.stat().st_size / 1e6
-    return f"{_described(found)}\nwrote {options.dest}, {size:,.1f} MB"
+    return f"{_describe(network)}\nwrote {options.dest}, {size:,.1f} MB"
 
 
 def _read(source: Path, hints: "Hints") -> "Network":
@@ -83,7 +83,7 @@ def _read(source: Path, hints: "Hints") -> "Network":
     return any_format.completed(network, source, hints)
 
 
-def _described(network: "Network") -> str:
+def _describe(network: "Network") -> str:
     from alexnet_jax.weights.network import describe_input
 
     count = sum(

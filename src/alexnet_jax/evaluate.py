@@ -1,6 +1,6 @@
 """The command: python -m alexnet_jax.evaluate --workdir runs/ --views 10
 
-Errors of trained networks, each and together, on exactly all images of a split.
+Errors of trained networks, alone and as an ensemble, on every image of a split.
 """
 
 import sys
@@ -14,7 +14,7 @@ from alexnet_jax import command, config_checks
 from alexnet_jax.config import MeshConfig, NonNegative, Positive, Threads
 from alexnet_jax.errors import UserError
 
-# What is slow to import comes after the options have been read.
+# Slow imports come after the options are parsed.
 if TYPE_CHECKING:
     from alexnet_jax.evaluation.ensemble import Answers
     from alexnet_jax.evaluation.test_sets import EvaluationSet
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from alexnet_jax.weights.network import Network
 
 DESCRIPTION = """\
-Loss and errors of trained networks on all images of a split, none twice.
+Loss and errors of trained networks on every image of a split, each counted once.
 
-Several run directories are an ensemble: their probabilities are averaged, and each is
-reported too. --dataset names another set in the tfds data directory; of ImageNet-V2,
--ReaL, -A, -R, -Sketch and -C this command knows what is special
-(imagenet2012_corrupted alone means all of ImageNet-C)."""
+Several run directories form an ensemble: their probabilities are averaged, and each is
+reported too. --dataset names another dataset in the tfds data directory; ImageNet-V2,
+-ReaL, -A, -R, -Sketch and -C are evaluated by their own rules (imagenet2012_corrupted
+alone means all of ImageNet-C)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,34 +37,36 @@ class Options:
     workdir: tuple[Path, ...]
     """Run directories or weights files (.safetensors), one or more."""
     views: Literal[1, 10] = 1
-    """1: the centre; 10: corners, centre and their mirror images, as in the paper."""
+    """1: centre; 10: corners, centre and their mirror images, as in the paper."""
     checkpoint: str = "newest"
-    """Which: newest, best (of the evaluations in training), or a step."""
+    """Checkpoint: newest, best (lowest error in training), or a step."""
     damaged: Literal["stop", "skip"] = "stop"
-    """What a damaged record does: ends the evaluation, or is left out and counted."""
+    """On a damaged record: stop, or skip it and count it."""
     weights: tuple[NonNegative[float], ...] = ()
-    """Of the members of an ensemble; none: equal."""
+    """Weights of the members of an ensemble; equal by default."""
     dataset: str | None = None
-    """tfds name of the set; none: that of the run."""
+    """tfds name of the dataset. None means that of the run."""
     split: str | None = None
-    """Of the set; none: the run's evaluation split, or the usual one of --dataset."""
+    """Split of the dataset. None means the run's evaluation split, or the usual one of
+    --dataset."""
     data_dir: str | None = None
-    """The tfds data directory; none: that of the run."""
+    """The tfds data directory. None means that of the run."""
     batch_size: Positive[int] | None = None
-    """Images at a time, on all devices together; none: that of the run."""
+    """Images at a time, on all devices together. None means that of the run."""
     predictions: Path | None = None
-    """Writes probabilities, labels and file names into this file (.npz)."""
+    """Writes probabilities, labels and file names to this file (.npz)."""
     submission: Path | None = None
-    """Writes five devkit class numbers a line, best first: the format of ILSVRC."""
+    """Writes the ILSVRC format to this file: five devkit class numbers per line, best
+    first."""
     per_class: Path | None = None
-    """Writes a table of the errors of each class into this file (.csv)."""
+    """Writes a table of the errors of each class to this file (.csv)."""
     mesh: MeshConfig = MeshConfig()
     num_workers: Threads | None = None
-    """Decoding threads; none: one for each core."""
+    """Decoding threads. None means one per core."""
 
 
 def run(options: Options) -> str:
-    """Evaluates, writes what was asked for, and returns a table."""
+    """Evaluates, writes the requested files, and returns a table."""
     config_checks.check_ranges(options)
     from alexnet_jax.evaluation import result_files, test_sets
     from alexnet_jax.inference import trained_model
@@ -96,12 +98,12 @@ def run(options: Options) -> str:
 
 def _weights(options: Options) -> tuple[float, ...]:
     if not options.workdir:
-        raise UserError("--workdir: name one run directory or weights file, or more.")
+        raise UserError("--workdir: name one or more run directories or weights files.")
     weights = options.weights or (1.0,) * len(options.workdir)
     if len(weights) != len(options.workdir) or min(weights) < 0 or not sum(weights):
         raise UserError(
             f"--weights {' '.join(map(str, weights))}: give one for each of the "
-            f"{len(options.workdir)} networks, none below 0, not all 0."
+            f"{len(options.workdir)} networks, none below 0 and not all 0."
         )
     return weights
 
@@ -147,16 +149,16 @@ def _table(
     width = max(len(name) for name, _ in rows)
     lines = []
     for name, predicted in rows:
-        found = ensemble.mean_scores(predicted, answers, accepted or None)
-        loss = f"{found['loss']:7.4f}" if "loss" in found else "      -"
+        scores = ensemble.mean_scores(predicted, answers, accepted or None)
+        loss = f"{scores['loss']:7.4f}" if "loss" in scores else "      -"
         lines.append(
-            f"{name:{width}}  {loss}  {found['top1_error']:11.2%}  "
-            f"{found['top5_error']:11.2%}"
+            f"{name:{width}}  {loss}  {scores['top1_error']:11.2%}  "
+            f"{scores['top5_error']:11.2%}"
         )
     views = "1 view" if spec.is_crop or options.views == 1 else "10 views"
     skipped = len(answers.source.skipped)
     head = (
-        f"{answers.source.name} {answers.source.split}, {found['examples']:,} images, "
+        f"{answers.source.name} {answers.source.split}, {scores['examples']:,} images, "
         f"{views}" + (f", {skipped} damaged ones left out" if skipped else "")
     )
     title = f"{'':{width}}  {'loss':>7}  {'top-1 error':>11}  {'top-5 error':>11}"
@@ -168,14 +170,14 @@ def _title(member: "Network") -> str:
 
 
 def _corruptions(ask: "Callable[[EvaluationSet], Answers]") -> str:
-    """Top-1 error by severity and corruption error of each corruption, and mCE."""
+    """A table of top-1 error by severity and CE for each corruption, and mCE."""
     from alexnet_jax.evaluation import ensemble, test_sets
 
     errors, lines = {}, []
     for key, dataset in test_sets.corrupted_datasets().items():
         answers = ask(test_sets.find(dataset, None))
-        found = ensemble.mean_scores(answers.together, answers, None)
-        errors[key] = found["top1_error"]
+        scores = ensemble.mean_scores(answers.together, answers, None)
+        errors[key] = scores["top1_error"]
     ratios = test_sets.corruption_errors(errors)
     for name, ratio in ratios.items():
         severities = [
@@ -186,7 +188,7 @@ def _corruptions(ask: "Callable[[EvaluationSet], Answers]") -> str:
     title = f"{'top-1 error':18}  " + "  ".join(
         f"{severity:7}" for severity in test_sets.SEVERITIES
     )
-    head = f"{test_sets.CORRUPTED}, {found['examples']:,} images each, 1 view"
+    head = f"{test_sets.CORRUPTED}, {scores['examples']:,} images each, 1 view"
     return "\n".join([head, f"{title}       CE", *lines])
 
 

@@ -1,6 +1,6 @@
 """The command: python -m alexnet_jax.features --workdir runs/ photos/ --output fc7.npz
 
-Activations of named layers of a trained network, into a file; and what the file says.
+Writes activations of named layers of a trained network to a file, and analyses it.
 """
 
 import dataclasses
@@ -16,11 +16,11 @@ from alexnet_jax.config import MeshConfig, Positive, Threads
 from alexnet_jax.errors import UserError
 
 DESCRIPTION = """\
-Writes activations of named layers into a file, one row an image.
+Writes activations of named layers to a file, one row per image.
 
---list shows the layers. Images are files, folders, - for a list on the standard input,
-or a split of a dataset. Each is scaled and cropped as in training's evaluation. Without
-images, --linear-probe and --neighbours-of read a file that is there."""
+--list shows the layers. Images are files, folders, - for a list on standard input, or a
+split of a dataset. Each is scaled and cropped as in training's evaluation. Without
+images, --linear-probe and --neighbours-of read an existing file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,57 +30,57 @@ class Options:
     images: Annotated[
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE ...")
     ] = ()
-    """Files, folders (all images below them), or - for a list on the standard input."""
+    """Files, folders (all images below them), or - for a list on standard input."""
     workdir: Path | None = None
-    """Run directory or weights file of the network; only for a file of features that is
-    there it is not needed."""
+    """Run directory or weights file of the network; not needed to analyse an existing
+    feature file."""
     layers: tuple[str, ...] = ("fc7",)
-    """Layers, one or more: conv5, fc7, conv1.norm, pool5, features.12, ..."""
+    """One or more layers: conv5, fc7, conv1.norm, pool5, features.12, ..."""
     output: Path | None = None
-    """The file: .npz (numpy) or .h5 (HDF5, needs h5py)."""
+    """Feature file: .npz (NumPy) or .h5 (HDF5, needs h5py)."""
     list: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Prints the layers of the network with shapes and other names, and ends."""
+    """Lists the layers of the network with their shapes and other names, and exits."""
     dataset: str | None = None
-    """tfds name of a set to look at instead of files; none: that of the run."""
+    """tfds name of a dataset to read instead of files. None means that of the run."""
     split: str | None = None
-    """Of the set; with this alone, the images of the run's own dataset."""
+    """Split of the dataset; alone, it reads the run's own dataset."""
     data_dir: str | None = None
-    """The tfds data directory; none: that of the run."""
+    """The tfds data directory. None means that of the run."""
     class_folders: tyro.conf.FlagCreatePairsOff[bool] = False
-    """The folder that a file lies in is the name of its class."""
+    """Takes the name of a file's folder as its class."""
     linear_probe: tyro.conf.FlagCreatePairsOff[bool] = False
     """Prints the error of a linear classifier on each layer; needs labels."""
     neighbours_of: tuple[str, ...] = ()
-    """Keys of images in the file whose nearest neighbours are printed, by layer."""
+    """Prints the nearest neighbours of the images with these keys, for each layer."""
     neighbours: Positive[int] = 6
-    """How many neighbours of each."""
+    """Number of neighbours of each."""
     checkpoint: str = "newest"
-    """Which: newest, best (of the evaluations in training), or a step."""
+    """Checkpoint: newest, best (lowest error in training), or a step."""
     batch_size: Positive[int] | None = None
-    """Images at a time, on all devices together; none: that of the run."""
+    """Images at a time, on all devices together. None means that of the run."""
     mesh: MeshConfig = MeshConfig()
     num_workers: Threads | None = None
-    """Decoding threads; none: one for each core."""
+    """Decoding threads. None means one per core."""
 
 
 def run(options: Options) -> int:
-    """Does what was asked for; returns the number of unreadable images."""
+    """Extracts and analyses as requested; returns the number of unreadable images."""
     config_checks.check_ranges(options)
     if options.list:
         print(_listing(_workdir(options)))
         return 0
     output = options.output
     if output is None:
-        raise UserError("--output: name the file of the features, fc7.npz for example.")
+        raise UserError("--output: name the feature file, for example fc7.npz.")
     problems = {}
-    options = _apart(options)
+    options = _with_images_apart(options)
     if options.images or options.dataset or options.split:
         problems = _extract(options, output)
         for key, reason in problems.items():
             print(f"{key}: {reason}", file=sys.stderr)
     elif not (options.linear_probe or options.neighbours_of):
         raise UserError("no images: name files, folders, or a split of a dataset.")
-    _look_into(options, output)
+    _analyse(options, output)
     return len(problems)
 
 
@@ -130,49 +130,50 @@ def _extract(options: Options, output: Path) -> dict[str, str]:
     )
 
 
-def _apart(options: Options) -> Options:
-    """`--layers conv5 fc7 photos/`: what is there and no layer is an image."""
+def _with_images_apart(options: Options) -> Options:
+    """Arguments after --layers that name existing files, or -, are images:
+    `--layers conv5 fc7 photos/`."""
     from alexnet_jax.inference import activations
 
-    after = tuple(
-        one
-        for one in options.layers
-        if not activations.is_name(one) and (one == "-" or Path(one).exists())
+    images = tuple(
+        name
+        for name in options.layers
+        if not activations.is_name(name) and (name == "-" or Path(name).exists())
     )
-    layers = tuple(one for one in options.layers if one not in after)
-    return dataclasses.replace(options, layers=layers, images=options.images + after)
+    layers = tuple(name for name in options.layers if name not in images)
+    return dataclasses.replace(options, layers=layers, images=options.images + images)
 
 
-def _look_into(options: Options, output: Path) -> None:
+def _analyse(options: Options, output: Path) -> None:
     from alexnet_jax.inference import feature_files
 
-    found = feature_files.read(output)
-    layers = feature_files.layers_of(found)
-    print(f"{output}: {len(found['key']):,} images")
+    arrays = feature_files.read(output)
+    layers = feature_files.layers_of(arrays)
+    print(f"{output}: {len(arrays['key']):,} images")
     for layer in layers:
-        shape = " x ".join(map(str, found[layer].shape[1:]))
+        shape = " x ".join(map(str, arrays[layer].shape[1:]))
         print(f"  {layer:16}  {shape}")
     if options.linear_probe:
-        _print_probe(found, layers)
+        _print_probe(arrays, layers)
     for key in options.neighbours_of:
         for layer in layers:
-            _print_neighbours(found, layer, key, options.neighbours)
+            _print_neighbours(arrays, layer, key, options.neighbours)
 
 
-def _print_probe(found: dict[str, Any], layers: "list[str]") -> None:
+def _print_probe(arrays: dict[str, Any], layers: "list[str]") -> None:
     from alexnet_jax.inference import linear_probe
 
-    print(f"linear probe, {linear_probe.FOLDS} parts: top-1 error, mean and deviation")
+    print(f"linear probe, {linear_probe.FOLDS} folds: top-1 error, mean and deviation")
     for layer in layers:
-        errors = linear_probe.errors(found[layer], found["label"])
+        errors = linear_probe.errors(arrays[layer], arrays["label"])
         print(f"  {layer:16}  {errors.mean():7.2%} ± {errors.std(ddof=1):.2%}")
 
 
-def _print_neighbours(found: dict[str, Any], layer: str, key: str, count: int) -> None:
+def _print_neighbours(arrays: dict[str, Any], layer: str, key: str, count: int) -> None:
     from alexnet_jax.inference import nearest_neighbors
 
     print(f"nearest to {key} by {layer}: distance, key")
-    for distance, other in nearest_neighbors.of_key(found, layer, key, count):
+    for distance, other in nearest_neighbors.of_key(arrays, layer, key, count):
         print(f"  {distance:10.4g}  {other}")
 
 

@@ -1,7 +1,7 @@
 """The command: python -m alexnet_jax.main --workdir runs/
 
-Trains a preset with any field of its configuration changed. What is slow to import
-comes after the options have been read, so that --help answers at once.
+Trains a preset, with any field of its configuration changed. Slow imports come after
+the options are parsed, so that --help answers at once.
 """
 
 import argparse
@@ -19,16 +19,16 @@ from alexnet_jax.presets import PRESETS, PresetName
 from alexnet_jax.system.interruption import Interruption
 
 DESCRIPTION = """\
-Trains AlexNet as it was in 2012, its two columns on two devices.
+Trains AlexNet as it was in 2012, with its two columns on two devices.
 
-With no option but --workdir it learns handwritten digits in a few minutes. The same
-command again goes on where it was, or says that it is complete. Ctrl-C saves first.
+With --workdir alone it learns handwritten digits in a few minutes. The same command
+resumes the run, or reports that it is complete. Ctrl-C saves first.
 
-The values below are those of the preset; --preset NAME --help shows those of NAME."""
+The defaults below are those of the preset; --preset NAME --help shows those of NAME."""
 
 SHORTER = """\
 conv2 to conv5 have the options of conv1, and fc7 and fc8 those of fc6; --help-all shows
-each with its value.
+them all.
 """
 
 
@@ -44,36 +44,36 @@ class Options:
 
 
 def parse(arguments: list[str]) -> Options:
-    """Reads the options; exits with a message and code 2 where they are wrong.
+    """Parses the options; exits with a message and code 2 on a mistake.
 
-    The preset is read first, since it gives the other options their defaults.
+    The preset is parsed first, since it gives the other options their defaults.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", default="digits")
     name = first.parse_known_args(arguments)[0].preset
     if name not in PRESETS:
-        name = "digits"  # tyro refuses the wrong name below
+        name = "digits"  # tyro reports the wrong name below
     default = Options(workdir=tyro.MISSING, preset=name, config=PRESETS[name])
     program = "python -m alexnet_jax.main"
     if "--help-all" in arguments or {"--help", "-h"} & set(arguments):
         parser = tyro.extras.get_parser(
             Options, prog=program, description=DESCRIPTION, default=default
         )
-        everything = parser.format_help()
+        text = parser.format_help()
         short = "--help-all" not in arguments
-        print(_without_repetition(everything) if short else everything)
+        print(_without_repetition(text) if short else text)
         sys.exit(0)
     return tyro.cli(Options, args=arguments, prog=program, default=default)
 
 
 def _without_repetition(text: str) -> str:
-    """Leaves out the boxes of layers that have the options of another layer."""
+    """Omits the boxes of layers that repeat the options of another layer."""
     repeated = r"╭─ model\.(conv[2-5]|fc[78])\b.*?╯\n?"
     return re.sub(repeated, "", text, flags=re.DOTALL).rstrip() + "\n" + SHORTER
 
 
 def run(options: Options, interruption: Interruption) -> str:
-    """Trains, and returns a few lines on how it ended."""
+    """Trains, and returns a summary of the outcome."""
     from alexnet_jax import train
     from alexnet_jax.system import devices
 
@@ -109,7 +109,7 @@ def _train(options: Options) -> None:
 def main() -> int:
     """Returns the exit code; see `command`."""
     options = parse(sys.argv[1:])
-    kept = "what has been saved is kept, and the same command goes on"
+    kept = "what has been saved is kept, and the same command resumes"
     return command.run(lambda: _train(options), stopped=kept)
 
 

@@ -1,6 +1,6 @@
 """The command: python -m alexnet_jax.predict --workdir runs/ photo.jpg photos/
 
-What a trained network sees in images.
+Prints the most probable classes of images.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from alexnet_jax import command, config_checks
 from alexnet_jax.config import MeshConfig, Positive, Threads
 from alexnet_jax.errors import UserError
 
-# What is slow to import comes after the options have been read.
+# Slow imports come after the options are parsed.
 if TYPE_CHECKING:
     from alexnet_jax.data.source import Source
     from alexnet_jax.inference.batched import Part
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 The most probable classes of images, best first.
 
-Images of any size and of any format that Pillow reads. Each is scaled (shorter side)
-and cropped (centre) as in training's evaluation. One that cannot be read is reported on
-a line of its own, and the others go on."""
+Images may have any size and any format that Pillow reads. Each is scaled (shorter side)
+and cropped (centre) as in training's evaluation. An unreadable one is reported on a
+line of its own and skipped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,54 +39,54 @@ class Options:
     images: Annotated[
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE ...")
     ] = ()
-    """Files, folders (all images below them), or - for a list on the standard input."""
+    """Files, folders (all images below them), or - for a list on standard input."""
     workdir: Path
     """Run directory of the network, or its weights file (.safetensors)."""
     views: Literal[1, 10] = 1
-    """1: the centre; 10: corners, centre and their mirror images, as in the paper."""
+    """1: centre; 10: corners, centre and their mirror images, as in the paper."""
     best: Positive[int] = 5
-    """How many classes of each image."""
+    """Number of classes per image."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Prints an object a line instead of the table."""
+    """Prints one JSON object per line instead of the table."""
     csv: tyro.conf.FlagCreatePairsOff[bool] = False
     """Prints comma-separated values instead of the table."""
     dataset: str | None = None
-    """tfds name of a set to look at instead of files; none: that of the run."""
+    """tfds name of a dataset to read instead of files. None means that of the run."""
     split: str | None = None
-    """Of the set; with this alone, the images of the run's own dataset."""
+    """Split of the dataset; alone, it reads the run's own dataset."""
     data_dir: str | None = None
-    """The tfds data directory; none: that of the run."""
+    """The tfds data directory. None means that of the run."""
     checkpoint: str = "newest"
-    """Which: newest, best (of the evaluations in training), or a step."""
+    """Checkpoint: newest, best (lowest error in training), or a step."""
     batch_size: Positive[int] | None = None
-    """Images at a time, on all devices together; none: that of the run."""
+    """Images at a time, on all devices together. None means that of the run."""
     mesh: MeshConfig = MeshConfig()
     num_workers: Threads | None = None
-    """Decoding threads; none: one for each core."""
+    """Decoding threads. None means one per core."""
 
 
 class Guess(NamedTuple):
     """One class of one image."""
 
     class_name: str
-    """As the dataset has it."""
+    """The dataset's name."""
     words: str
-    """As people have it."""
+    """The readable name."""
     probability: float
 
 
 class Answer(NamedTuple):
-    """What is said of one image: guesses, best first, or why it cannot be read."""
+    """The guesses for one image, best first, or why it cannot be read."""
 
     image: str
     label: str | None
-    """Its class, where that is known."""
+    """Its class; None if unknown."""
     guesses: list[Guess]
     problem: str | None
 
 
 def answers(options: Options) -> Iterator[Answer]:
-    """Opens the network, then answers image by image; memory does not grow."""
+    """Loads the network, then yields answers image by image, in constant memory."""
     from alexnet_jax.data import user_images
     from alexnet_jax.inference import predictions, trained_model
 
@@ -123,7 +123,7 @@ def _answers_of(
     words = class_names.readable(network.class_names, network.config.model.num_classes)
     names = network.class_names or words
     truth = class_names.readable(source.class_names, source.num_classes or 0)
-    for index, row in enumerate(np.exp(part.found), start=part.start):
+    for index, row in enumerate(np.exp(part.output), start=part.start):
         problem = source.skipped.get(index)
         label = part.label[index - part.start]
         known = truth[label] if truth and label >= 0 else None
@@ -140,8 +140,12 @@ def print_table(answer: Answer) -> None:
 
 def print_json(answer: Answer) -> None:
     best = [
-        {"class": one.class_name, "name": one.words, "probability": one.probability}
-        for one in answer.guesses
+        {
+            "class": guess.class_name,
+            "name": guess.words,
+            "probability": guess.probability,
+        }
+        for guess in answer.guesses
     ]
     print(json.dumps({"image": answer.image, "label": answer.label, "best": best}))
 
@@ -153,7 +157,7 @@ def print_csv(answer: Answer) -> None:
 
 
 def run(options: Options) -> int:
-    """Prints the answers as they come; returns the number of unreadable images."""
+    """Prints each answer at once; returns the number of unreadable images."""
     config_checks.check_ranges(options)
     if options.json and options.csv:
         raise UserError("--json and --csv: choose one.")

@@ -1,7 +1,7 @@
 """The command: python -m alexnet_jax.prepare --source FOLDER
 
-Makes a dataset for training from the official ImageNet archives, from folders of
-classes, or from any prepared tfds dataset. TensorFlow is not needed.
+Makes a training dataset from the official ImageNet archives, from class folders, or
+from any prepared tfds dataset, without TensorFlow.
 """
 
 import shutil
@@ -17,14 +17,14 @@ from alexnet_jax.config import NonNegative, Threads
 from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.source_images import Form
 
-# What is slow to import comes after the options have been read.
+# Slow imports come after the options are parsed.
 if TYPE_CHECKING:
     from alexnet_jax.preparation.source_images import Originals
 
 DESCRIPTION = """\
 Scales and crops images once, as the authors did, and stores them as a tfds dataset.
 
-The same command again goes on where it was stopped, however it was stopped. Then:
+The same command resumes, however it was stopped. Then train:
 python -m alexnet_jax.main --preset alexnet2012 --workdir runs/alexnet2012"""
 
 
@@ -33,24 +33,25 @@ class Options:
     """The options of the command."""
 
     source: str | None = None
-    """A folder with ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar; or a folder of
-    class folders, perhaps in train/ and val/; or the name of a tfds dataset."""
+    """Folder with ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar; or folder of
+    class folders, possibly in train/ and val/; or name of a tfds dataset."""
     name: str | None = None
-    """Of the new dataset; none: that of the source and the size, imagenet2012_256."""
+    """Name of the new dataset. None means that of the source with the size, such as
+    imagenet2012_256."""
     data_dir: str | None = None
-    """The tfds data directory; none: tfds's own default."""
+    """The tfds data directory. None means tfds's default."""
     form: Annotated[Form, tyro.conf.arg(name="")] = Form()
     raw: bool = False
-    """Also writes the pixels as they are (196,608 bytes an image of 256x256): the
-    fastest to read. May be asked for later."""
+    """Also writes raw pixels, the fastest to read (196,608 bytes per 256x256 image).
+    Can be added later."""
     devkit: Path | None = None
-    """ILSVRC2012_devkit_t12.tar.gz, whose validation labels then hold, not tfds's."""
+    """ILSVRC2012_devkit_t12.tar.gz, whose validation labels replace tfds's."""
     max_unreadable: NonNegative[int] = 100
-    """Images that may be unreadable; they are listed and left out."""
+    """Highest number of unreadable images, which are listed and left out."""
     num_workers: Threads | None = None
-    """Threads; none: one for each core."""
+    """Threads. None means one per core."""
     check: bool = False
-    """Reads the prepared dataset again, all of it, and reports."""
+    """Rereads the whole prepared dataset, and reports faults."""
 
 
 def run(options: Options) -> int:
@@ -78,7 +79,7 @@ def run(options: Options) -> int:
         )
     elif not (options.check or options.raw) or name is None:
         raise UserError(
-            "say what to prepare with --source, or what to --check with --name."
+            "name what to prepare with --source, or what to --check with --name."
         )
     if options.raw:
         write_raw.write_raw(name, data_dir, options.num_workers, ImageCounter)
@@ -93,7 +94,7 @@ def run(options: Options) -> int:
 
 
 def _open(source: str, data_dir: Path, devkit: Path | None) -> "Originals":
-    """Finds out what a source is."""
+    """Opens a source, whichever kind it is."""
     from alexnet_jax.preparation import class_folders, imagenet_tars, tfds_source
 
     path = Path(source).expanduser()
@@ -104,11 +105,11 @@ def _open(source: str, data_dir: Path, devkit: Path | None) -> "Originals":
         print(f"reading the contents of the archives in {path}", flush=True)
         return imagenet_tars.open_tars(path, devkit)
     if devkit is not None:
-        raise UserError(f"--devkit {devkit} is for the official archives alone.")
+        raise UserError(f"--devkit {devkit} is only for the official archives.")
     if path.is_dir():
         return class_folders.open_folders(path)
     if path.is_absolute() or source.startswith((".", "~")):
-        raise UserError(f"--source {source}: there is no such folder.")
+        raise UserError(f"--source {source}: no such folder.")
     return tfds_source.open_tfds(source, data_dir)
 
 
@@ -123,7 +124,7 @@ def _say(originals: "Originals", place: Path) -> None:
 def _check_space(
     originals: "Originals", data_dir: Path, name: str, options: Options
 ) -> None:
-    """Raises UserError if the disk hasn't the space that the dataset will take."""
+    """Raises UserError if the disk lacks the space for the dataset."""
     from alexnet_jax.preparation.conversion import stored_size
 
     each = options.form.image_size**2 * 3 if options.raw else 0
@@ -131,31 +132,31 @@ def _check_space(
         split.num_images * (each + stored_size(split, options.form))
         for split in originals.splits.values()
     )
-    there = sum(
+    existing = sum(
         path.stat().st_size for path in (data_dir / name).rglob("*") if path.is_file()
     )
     place = next(path for path in (data_dir, *data_dir.parents) if path.exists())
     free = shutil.disk_usage(place).free
-    if needed - there > free:
+    if needed - existing > free:
         raise UserError(
-            f"the dataset takes about {needed / 1e9:.1f} GB, {there / 1e9:.1f} of them "
-            f"are there, and {place} has {free / 1e9:.1f} GB left: name another place "
-            "with --data-dir" + (", or leave out --raw." if options.raw else ".")
+            f"the dataset takes about {needed / 1e9:.1f} GB, of which "
+            f"{existing / 1e9:.1f} GB exist, and {place} has {free / 1e9:.1f} GB left: "
+            "choose another --data-dir" + (", or omit --raw." if options.raw else ".")
         )
 
 
-def _report(found: list[str], faults: list[str]) -> int:
-    print("\n".join(found))
+def _report(summary: list[str], faults: list[str]) -> int:
+    print("\n".join(summary))
     for fault in faults[:50]:
         print(f"error: {fault}", file=sys.stderr)
-    print(f"{len(faults)} faults" if faults else "all is well")
+    print(f"{len(faults)} faults" if faults else "no faults")
     return 1 if faults else 0
 
 
 def main() -> int:
     """Returns the exit code; see `command`."""
     options = command.parse(Options, "alexnet_jax.prepare", DESCRIPTION)
-    return command.run(lambda: run(options), stopped=command.GOES_ON)
+    return command.run(lambda: run(options), stopped=command.RESUMES)
 
 
 if __name__ == "__main__":

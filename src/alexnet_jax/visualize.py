@@ -1,6 +1,6 @@
 """The command: python -m alexnet_jax.visualize kernels --workdir runs/
 
-Figures of a trained network: Figures 3 and 4 of the paper, learning curves, maps.
+Draws figures of a trained network: Figures 3 and 4 of the paper, learning curves, maps.
 """
 
 import dataclasses
@@ -14,18 +14,18 @@ import tyro
 from alexnet_jax import command, config_checks
 from alexnet_jax.config import MeshConfig, Positive, Seed, Threads
 
-# What is slow to import comes after the options have been read.
+# Slow imports come after the options are parsed.
 if TYPE_CHECKING:
     from alexnet_jax.figures.shown_images import Shown
     from alexnet_jax.inference.trained_model import Model
 
 DESCRIPTION = """\
-Draws a figure of a run, as PNG and as SVG.
+Draws a figure of a run, as PNG and SVG.
 
-kernels: conv1, the columns apart (Figure 3). predictions: images with their five best
+kernels: conv1 by column (Figure 3). predictions: images with their five most probable
 labels (Figure 4, left). neighbours: images and the nearest training images by the last
-hidden layer (Figure 4, right). curves: errors, loss and rate. maps: what each layer
-makes of an image."""
+hidden layer (Figure 4, right). curves: errors, loss and learning rate. maps: the most
+active feature maps of each layer for an image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,45 +35,47 @@ class Options:
     figure: tyro.conf.Positional[
         Literal["kernels", "predictions", "neighbours", "curves", "maps"]
     ]
-    """What to draw."""
+    """The figure to draw."""
     images: Annotated[
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE ...")
     ] = ()
-    """Files or folders; none: images of the run's evaluation split."""
+    """Files or folders; by default images of the run's evaluation split."""
     workdir: Path
     """Run directory of the network, or its weights file (.safetensors)."""
     out: Path | None = None
-    """Folder of the files; none: figures/ in the run directory or beside the file."""
+    """Output folder. None means figures/ in the run directory or beside the weights
+    file."""
     count: Positive[int] | None = None
-    """Images of predictions (none: 8), of neighbours (none: 5)."""
+    """Number of images. None means 8 for predictions, 5 for neighbours."""
     seed: Seed = 0
-    """Chooses the images of the split."""
+    """Seed of the choice of images from the split."""
     layer: str = "fc7"
-    """By which neighbours are near."""
+    """Layer whose activations are compared for neighbours."""
     neighbours: Positive[int] = 6
-    """Neighbours of each image."""
+    """Number of neighbours per image."""
     among: Positive[int] | None = None
-    """Looks for neighbours among so many training images only, the first."""
+    """Looks for neighbours among this many training images, the first ones. None means
+    all."""
     dataset: str | None = None
-    """tfds name of another set to take images of."""
+    """tfds name of another dataset to take images from."""
     split: str | None = None
-    """Of the set to take images of; none: the run's evaluation split."""
+    """Split to take images from. None means the run's evaluation split."""
     data_dir: str | None = None
-    """The tfds data directory; none: that of the run."""
+    """The tfds data directory. None means that of the run."""
     checkpoint: str = "newest"
-    """Which: newest, best (of the evaluations in training), or a step."""
+    """Checkpoint: newest, best (lowest error in training), or a step."""
     mesh: MeshConfig = MeshConfig()
     num_workers: Threads | None = None
-    """Decoding threads; none: one for each core."""
+    """Decoding threads. None means one per core."""
 
 
 def run(options: Options) -> str:
-    """Draws the figure, writes the files, and returns what there is to say of it."""
+    """Draws the figure, writes its files, and returns a description."""
     config_checks.check_ranges(options)
     config_checks.check_ranges(options)
     from alexnet_jax.figures import curves, drawing
 
-    drawing.new_figure(1, 1)  # whether that is possible
+    drawing.new_figure(1, 1)  # raises before any work if matplotlib is missing
     if options.figure == "curves":
         figure, text = curves.draw(curves.collect(options.workdir)), ""
     else:
@@ -96,8 +98,8 @@ def _of_network(options: Options) -> tuple[Any, str]:
         return kernels.draw(columns), kernels.describe(columns)
     if options.figure == "predictions":
         shown = _shown(model, options, 8)
-        found = predictions.collect(model, shown.images, shown.label, shown.titles)
-        return predictions.draw(found), ""
+        labelled = predictions.collect(model, shown.images, shown.label, shown.titles)
+        return predictions.draw(labelled), ""
     if options.figure == "maps":
         shown = _shown(model, options, 1)
         image, title = shown.images[0], shown.titles[0]
@@ -106,7 +108,7 @@ def _of_network(options: Options) -> tuple[Any, str]:
 
 
 def _shown(model: "Model", options: Options, count: int) -> "Shown":
-    """The files that were named, or images of a split by chance."""
+    """The named files, or random images of a split."""
     from alexnet_jax.data import user_images
     from alexnet_jax.figures import shown_images
 
@@ -137,7 +139,7 @@ def _neighbours(model: "Model", options: Options) -> tuple[Any, str]:
     if options.among is not None:
         number = max(1, min(options.among, training.num_examples))
         training = dataclasses.replace(training, num_examples=number)
-    found = neighbours.collect(
+    queries = neighbours.collect(
         model,
         shown.images,
         shown.titles,
@@ -147,8 +149,8 @@ def _neighbours(model: "Model", options: Options) -> tuple[Any, str]:
         count=options.neighbours,
         num_workers=options.num_workers,
     )
-    figure = neighbours.draw(found, options.layer)
-    return figure, neighbours.describe(found)
+    figure = neighbours.draw(queries, options.layer)
+    return figure, neighbours.describe(queries)
 
 
 def main() -> int:

@@ -246,7 +246,7 @@ def test_no_run(tmp_path):
 
 
 def test_a_file_that_cannot_be_written(runs, tmp_path):
-    with pytest.raises(UserError, match="no folder for it"):
+    with pytest.raises(UserError, match="its folder does not exist"):
         run(runs[0], predictions=tmp_path / "nowhere" / "p.npz")
 
 

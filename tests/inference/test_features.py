@@ -141,6 +141,16 @@ def test_unknown_names():
             activations.find(name, stages)
 
 
+def test_one_layer_by_a_plain_string(network):
+    """Not its letters, one layer each."""
+    images = [picture(0)]
+    found = network.features(images, "fc7")
+    assert list(found) == ["fc7"]
+    np.testing.assert_array_equal(
+        found["fc7"], network.features(images, ["fc7"])["fc7"]
+    )
+
+
 def test_torchvision_names_follow_its_network():
     """Its features: conv, ReLU, pool, conv, ReLU, pool, three times conv, ReLU, pool;
     its classifier: dropout, product, ReLU, dropout, product, ReLU, product."""
@@ -310,8 +320,8 @@ def test_the_list(digits_run):
         ({"output": "x.txt", "images": ("x",)}, "end in .npz or .h5"),
         ({"output": "x.npz"}, "no images"),
         ({"output": "x.npz", "images": ("x",)}, "--workdir"),
-        ({"output": "nix/x.npz", "images": ("x",)}, "no folder"),
-        ({"output": "nix.npz", "linear_probe": True}, "no file of features"),
+        ({"output": "nix/x.npz", "images": ("x",)}, "its folder does not exist"),
+        ({"output": "nix.npz", "linear_probe": True}, "not a feature file"),
     ],
 )
 def test_mistakes(monkeypatch, tmp_path, options, remark):

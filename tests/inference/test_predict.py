@@ -168,6 +168,10 @@ def test_the_command(digits_run, digit_files):
     assert result.stderr == "nothing.png: No such file or directory\n"
 
 
+def test_a_short_repr(model):
+    assert len(repr(model)) < 1000 and "\n" not in repr(model)
+
+
 def test_readable_names():
     names = ilsvrc2012.class_names()
     found = class_names.readable(names, 1000)

@@ -350,13 +350,13 @@ REFUSED = {
     "text": (lambda: b"no weights at all", "damaged: "),
     "a mean image": (lambda: binaryproto(zeros(3, 8, 8)), "it has no layers|damaged"),
     "cut": (lambda: caffemodel(changed())[:-1000], "it has been cut off"),
-    "cut in a number": (lambda: b"\xa2\x06\xff", "it ends within a number at byte 3"),
+    "cut in a number": (lambda: b"\xa2\x06\xff", "it ends inside a number at byte 3"),
     "an endless number": (lambda: b"\xff" * 40, "there is no number before byte 10"),
     "a length beyond the end": (
         lambda: b"\xa2\x06" + b"\xff" * 8 + b"\x7f",
         "a value of .* bytes begins 0 bytes before its end",
     ),
-    "a group": (lambda: b"\xa3\x06", "is of wire type 3"),
+    "a group": (lambda: b"\xa3\x06", "has wire type 3"),
     "a number for a layer": (lambda: whole(100, 7), "the number 7 in place of"),
     "millions of fields": (
         lambda: whole(1, 1) * 1_000_001,
@@ -364,21 +364,21 @@ REFUSED = {
     ),
     "a shape that is too large": (
         lambda: shaped(b"\xff" * 8 + b"\x7f"),
-        r"0 numbers are said to be of shape \[9223372036854775807\]",
+        r"0 numbers do not have the shape \[9223372036854775807\]",
     ),
     "a shape of nothing": (
         lambda: block(
             100, block(7, block(7, block(1, b"\x00" + b"\xff" * 8 + b"\x7f")))
         ),
-        "0 numbers are said to be of shape",
+        "0 numbers do not have the shape",
     ),
     "a shape that is negative": (
         lambda: shaped(b"\xff" * 9 + b"\x01"),
-        r"0 numbers are said to be of shape \[18446744073709551615\]",
+        r"0 numbers do not have the shape \[18446744073709551615\]",
     ),
     "half a float": (
         lambda: block(100, block(7, block(5, b"123"))),
-        "a list of 3 bytes has no numbers of 4",
+        "a list of 3 bytes does not hold 4-byte numbers",
     ),
     "the oldest form": (
         lambda: block(2, block(1, block(1, "conv1"))),
@@ -390,7 +390,7 @@ REFUSED = {
     ),
     "a missing layer": (
         lambda: caffemodel(changed(conv3=None)),
-        r"conv3.weight \[384, 256, 3, 3\] is not there",
+        r"conv3.weight \[384, 256, 3, 3\] is missing",
     ),
     "a layer too many": (
         lambda: caffemodel(
@@ -417,7 +417,7 @@ REFUSED = {
     ),
     "NaN": (
         lambda: caffemodel(changed(fc8=(zeros(10, UNITS), zeros(10) * np.nan))),
-        "fc8.bias holds values that are no finite numbers",
+        "fc8.bias holds values that are not finite",
     ),
     "another norm": (
         lambda: caffemodel(changed(), rows=settings("norm1", real(2, 5e-4))),
@@ -499,19 +499,19 @@ class Program:
 
 
 REFUSED_ARCHIVES = {
-    "empty": (lambda: b"", "is no numpy archive, or damaged"),
-    "text": (lambda: b"conv1_w = 1", "is no numpy archive"),
+    "empty": (lambda: b"", "is not a numpy archive, or is damaged"),
+    "text": (lambda: b"conv1_w = 1", "is not a numpy archive"),
     "another beginning": (
         lambda: b"X" + archive(conv1_w=zeros(3))[1:],
-        "is no numpy archive",
+        "is not a numpy archive",
     ),
-    "cut": (lambda: archive(conv1_w=zeros(999))[:-500], "is no numpy archive"),
+    "cut": (lambda: archive(conv1_w=zeros(999))[:-500], "is not a numpy archive"),
     "a damaged array": (
         lambda: archive(conv1_w=zeros(999)).replace(b"\0" * 99, b"x" * 99, 1),
-        "is no numpy archive",
+        "is not a numpy archive",
     ),
     "one array": (lambda: stored(zeros(3)), "holds one array and no names"),
-    "a larger array than its bytes": (huge_header, "is no numpy archive"),
+    "a larger array than its bytes": (huge_header, "is not a numpy archive"),
     "an unknown name": (lambda: archive(layer1=zeros(3)), "has an array 'layer1'"),
     "a name twice": (
         lambda: archive(conv1_w=zeros(3), conv1_weights=zeros(3)),
@@ -524,7 +524,7 @@ REFUSED_ARCHIVES = {
     ),
     "a pickle in it": (
         lambda: with_member(stored(np.array([{}]), allow_pickle=True)),
-        "holds a pickle, which could run programs: it is not loaded",
+        "holds a pickle, which could run code: it is not loaded",
     ),
     "a bare pickle": (lambda: pickle.dumps({"conv1": 1}), "holds a pickle"),
 }
@@ -542,7 +542,7 @@ def test_refused_archives(name, tmp_path):
 
 def test_an_archive_that_would_fill_the_memory(tmp_path, monkeypatch):
     """Its small members say how large they become; they are not unpacked."""
-    monkeypatch.setattr(npz, "_LARGEST", 2**20)
+    monkeypatch.setattr(npz, "_MAX_BYTES", 2**20)
     source = tmp_path / "net.npz"
     source.write_bytes(with_member(b"\0" * 2**24))
     assert source.stat().st_size < 2**15
@@ -598,7 +598,7 @@ TORCHVISION_REFUSED = {
     ),
     "integers": (
         {"features.0.bias": np.zeros(64, np.int8)},
-        "features.0.bias is of int8 and should be float32",
+        "features.0.bias is int8 and should be float32",
     ),
     "no classes": (
         {"classifier.6.bias": zeros(0)},
@@ -642,9 +642,9 @@ def test_means_that_do_not_fit(shape, message, tmp_path):
     with pytest.raises(UserError, match=message):
         converted(source, tmp_path, mean=tmp_path / "mean.npy")
     np.save(tmp_path / "mean.npy", zeros(3) - 1)
-    with pytest.raises(UserError, match="values that are not on 0-255"):
+    with pytest.raises(UserError, match="values outside 0-255"):
         converted(source, tmp_path, mean=tmp_path / "mean.npy")
-    with pytest.raises(UserError, match="no.binaryproto is not there"):
+    with pytest.raises(UserError, match="no.binaryproto does not exist"):
         converted(source, tmp_path, mean=tmp_path / "no.binaryproto")
 
 
@@ -655,15 +655,15 @@ def test_places(files, digits_run, tmp_path):
 
     taken = tmp_path / "taken.npz"
     taken.touch()
-    refused(taken, "is there already")
+    refused(taken, "already exists")
     refused(tmp_path / "a.bin", "should end in .safetensors, .npz, .pth")
     refused(tmp_path / "a.npz", "should end in .safetensors, .pth", torchvision=True)
-    refused(tmp_path / "none" / "a.npz", "there is no folder for it")
-    refused(tmp_path / "a.npz", "no.npz is not there", source=tmp_path / "no.npz")
+    refused(tmp_path / "none" / "a.npz", "its folder does not exist")
+    refused(tmp_path / "a.npz", "no.npz does not exist", source=tmp_path / "no.npz")
     refused(tmp_path / "a.npz", "--checkpoint best: .* is a file", checkpoint="best")
     theirs = files["torchvision_alexnet"]
     for options in ({"preset": "caffenet"}, {"mean": tmp_path / "m.npy"}):
-        message = "is for weights of Caffe, and .* holds others"
+        message = "is for Caffe's weights, and .* holds others"
         for source in (theirs, files["caffenet"], digits_run):
             refused(tmp_path / "a.npz", message, source=source, **options)
     other = tmp_path / "weights.h5"
@@ -685,7 +685,7 @@ def test_the_command(files, tmp_path, capsys):
         text=True,
     )
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == "error: no.npz is not there.\n"
+    assert result.stderr == "error: no.npz does not exist.\n"
 
 
 def test_nothing_is_half_written(files, tmp_path, monkeypatch):

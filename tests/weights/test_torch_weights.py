@@ -134,20 +134,20 @@ def saved(content):
 
 
 REFUSED = {
-    "empty": (lambda: b"", "is no file of tensors, or damaged"),
-    "text": (lambda: b"no weights", "is no file of tensors, or damaged"),
-    "cut": (lambda: saved({"a": torch.zeros(99)})[:-200], "no file of tensors"),
-    "a pickle": (lambda: pickle.dumps({"a": 1}), "no file of tensors"),
-    "a module": (lambda: saved(torch.nn.Linear(2, 2)), "no file of tensors"),
-    "a tensor": (lambda: saved(torch.zeros(3)), "holds a Tensor, no state_dict"),
-    "a number": (lambda: saved({"features.0.bias": 3}), "is a int, no tensor"),
+    "empty": (lambda: b"", "is not a file of tensors, or is damaged"),
+    "text": (lambda: b"no weights", "is not a file of tensors, or is damaged"),
+    "cut": (lambda: saved({"a": torch.zeros(99)})[:-200], "not a file of tensors"),
+    "a pickle": (lambda: pickle.dumps({"a": 1}), "not a file of tensors"),
+    "a module": (lambda: saved(torch.nn.Linear(2, 2)), "not a file of tensors"),
+    "a tensor": (lambda: saved(torch.zeros(3)), "holds a Tensor, not a state_dict"),
+    "a number": (lambda: saved({"features.0.bias": 3}), "is a int, not a tensor"),
     "complex numbers": (
         lambda: saved({"features.0.bias": torch.zeros(3, dtype=torch.complex64)}),
-        "is no plain tensor",
+        "is not a dense tensor",
     ),
     "a sparse tensor": (
         lambda: saved({"features.0.bias": torch.zeros(3, 3).to_sparse()}),
-        "is no plain tensor",
+        "is not a dense tensor",
     ),
     "another network": (
         lambda: saved({"layer1.0.conv1.weight": torch.zeros(64, 64, 3, 3)}),
@@ -170,7 +170,7 @@ def test_no_program_is_run(tmp_path):
     victim = tmp_path / "it has run"
     source = tmp_path / "net.pth"
     source.write_bytes(saved({"features.0.bias": Program(victim)}))
-    with pytest.raises(UserError, match="no file of tensors"):
+    with pytest.raises(UserError, match="not a file of tensors"):
         converted(source, tmp_path / "ours.safetensors")
     assert not victim.exists()
 

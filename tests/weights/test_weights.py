@@ -166,7 +166,7 @@ def with_array(name, function):
 
 
 REFUSED = {
-    "another version": (with_text(version=2), "is of version 2"),
+    "another version": (with_text(version=2), "has version 2"),
     "no version": (lambda a, t: (a, {}), "its text 'alexnet_jax' is damaged"),
     "a list": (lambda a, t: (a, [1]), "its text 'alexnet_jax' is damaged"),
     "no configuration": (with_text(config=None), "not of this version"),
@@ -186,7 +186,7 @@ REFUSED = {
     ),
     "a missing array": (
         with_array("conv3.bias", lambda a: None),
-        r"conv3.bias \[48\] is not there",
+        r"conv3.bias \[48\] is missing",
     ),
     "an array too many": (
         lambda a, t: (a | {"conv6.bias": a["conv3.bias"]}, t),
@@ -198,17 +198,17 @@ REFUSED = {
     ),
     "no number": (
         with_array("fc8.bias", lambda a: a * np.nan),
-        "fc8.bias holds values that are no finite numbers",
+        "fc8.bias holds values that are not finite",
     ),
     "integers": (
         with_array("fc8.bias", lambda a: a.astype(np.int32)),
-        "fc8.bias is of int32 and should be float32",
+        "fc8.bias is int32 and should be float32",
     ),
     "too many names": (
         with_text(class_names=["x"] * 11),
-        "its class names are no list of at most 10",
+        "its class names are not a list of at most 10",
     ),
-    "names of another type": (with_text(class_names=[1]), "its class names are no"),
+    "names of another type": (with_text(class_names=[1]), "its class names are not"),
 }
 
 
@@ -241,16 +241,16 @@ def test_damaged(name, digits_file, tmp_path):
     path = tmp_path / "damaged.safetensors"
     path.write_bytes(DAMAGED[name](digits_file.read_bytes()))
     for function in (network_file.read, network_file.read_config):
-        with pytest.raises(UserError, match="is no safetensors file, or damaged"):
+        with pytest.raises(UserError, match="is not a safetensors file, or is damaged"):
             function(path)
 
 
 def test_files_that_are_none(tmp_path):
-    with pytest.raises(UserError, match="no.safetensors is not there"):
+    with pytest.raises(UserError, match="no.safetensors does not exist"):
         alexnet_jax.load(tmp_path / "no.safetensors")
     foreign = tmp_path / "foreign.safetensors"
     save_file({"a": np.zeros(3, np.float32)}, foreign)
-    with pytest.raises(UserError, match="is no weights file of alexnet_jax"):
+    with pytest.raises(UserError, match="is not a weights file of alexnet_jax"):
         alexnet_jax.load(foreign)
     other = tmp_path / "net.caffemodel"
     other.touch()

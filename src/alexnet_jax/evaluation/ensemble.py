@@ -1,4 +1,4 @@
-"""One network or several on a set of images: what each says, and all together."""
+"""Predictions of each member and of the ensemble, on a set of images."""
 
 import contextlib
 from collections.abc import Sequence
@@ -20,45 +20,45 @@ from alexnet_jax.weights.network import Network
 
 @dataclass(frozen=True)
 class Answers:
-    """What networks say of a set, in the order of its examples."""
+    """Predictions of networks for a set, in the order of its examples."""
 
     source: Source
     class_names: list[str] | None
-    """Of the columns of the arrays below."""
+    """Names of the classes below; None if the set has none."""
     label: np.ndarray
-    """int32 `[examples]`, a column; -1 where there is none."""
+    """int32 `[examples]`, an index of a class; -1 means none."""
     members: list[np.ndarray]
-    """Logarithms of probabilities of each network, float32 `[examples, classes]`."""
+    """Log-probabilities of each network, float32 `[examples, classes]`."""
     together: np.ndarray
-    """The same of the ensemble."""
+    """Log-probabilities of the ensemble, float32 `[examples, classes]`."""
 
 
 def open_set(
-    member: Network, chosen: EvaluationSet, data_dir: str | None, damaged: str
+    member: Network, spec: EvaluationSet, data_dir: str | None, damaged: str
 ) -> Source:
-    """The images of a set in the size that a network wants.
+    """Opens the images of a set in the size that a network expects.
 
     Raises:
-        UserError: there is no such set.
+        UserError: the set does not exist.
     """
     size = member.config.data.image_size
-    if chosen.is_crop:
+    if spec.is_crop:
         size = member.config.augment.crop_size
     settings = DataConfig(
-        name=chosen.dataset,
+        name=spec.dataset,
         data_dir=data_dir or member.config.data.data_dir,
         image_size=size,
         squash=member.config.data.squash,
-        label=chosen.label,
+        label=spec.label,
         damaged=damaged,  # type: ignore[arg-type]
     )
-    return open_source(settings, chosen.split)
+    return open_source(settings, spec.split)
 
 
 def ask(
     members: list[Model],
     opened: list[Source],
-    chosen: EvaluationSet,
+    spec: EvaluationSet,
     *,
     weights: Sequence[float],
     num_views: int,
@@ -67,8 +67,12 @@ def ask(
 ) -> Answers:
     """Predictions of all members for all examples of a set.
 
-    Where the set has other classes than the networks, or counts only those that occur,
-    probabilities are those among its classes.
+    If the set has other classes than the networks, or counts only those that occur,
+    probabilities are renormalised over its classes.
+
+    Args:
+        opened: the source of the set for each member, from `open_set`.
+        weights: of the members in the ensemble.
 
     Raises:
         UserError: a network has not learned a class of the set.
@@ -77,27 +81,30 @@ def ask(
         _outputs(member.network, source)
         for member, source in zip(members, opened, strict=True)
     ]
-    found = []
+    predicted = []
     for member, source in zip(members, opened, strict=True):
-        predicted, label = predict(
+        log_probabilities, label = predict(
             member,
             source,
-            num_views=1 if chosen.is_crop else num_views,
+            num_views=1 if spec.is_crop else num_views,
             batch_size=batch_size,
             num_workers=num_workers,
         )
-        found.append(predicted)
+        predicted.append(log_probabilities)
+    # The labels are the same for all members: they are those of the set.
     names = opened[0].class_names
-    if chosen.occurring_only:
+    if spec.occurring_only:
         kept = np.unique(label[label >= 0])
         outputs = [output[kept] for output in outputs]
         label = np.where(label >= 0, np.searchsorted(kept, label), -1).astype(np.int32)
         names = [names[i] for i in kept] if names else None
-    found = [_among(*pair) for pair in zip(found, outputs, strict=True)]
+    predicted = [_among(*pair) for pair in zip(predicted, outputs, strict=True)]
     together = (
-        predictions.ensemble(found, list(weights)) if len(found) > 1 else found[0]
+        predictions.ensemble(predicted, list(weights))
+        if len(predicted) > 1
+        else predicted[0]
     )
-    return Answers(opened[0], names, label, found, together)
+    return Answers(opened[0], names, label, predicted, together)
 
 
 def predict(
@@ -111,8 +118,8 @@ def predict(
     """Predictions for every example of a source, once and in order.
 
     Returns:
-        Logarithms of probabilities, float32 `[examples, classes]`, and labels, int32
-        `[examples]`, -1 where an example was damaged and skipped or has no label.
+        Log-probabilities, float32 `[examples, classes]`, and labels, int32
+        `[examples]`; -1 if an example was damaged and skipped, or has no label.
     """
     parts = model.each_batch(
         predictions.log_probabilities,
@@ -125,14 +132,14 @@ def predict(
     log_probabilities, labels = [], []
     with contextlib.closing(parts), contextlib.closing(counter):
         for part in parts:
-            log_probabilities.append(part.found)
+            log_probabilities.append(part.output)
             labels.append(part.label)
             counter.add(len(part.label))
     return np.concatenate(log_probabilities), np.concatenate(labels)
 
 
 def _outputs(member: Network, source: Source) -> np.ndarray:
-    """The output of the network for each class of the set."""
+    """The index of the network's output for each class of the set."""
     learned = member.class_names
     if learned is None or source.class_names is None:
         return np.arange(member.config.model.num_classes)
@@ -140,16 +147,16 @@ def _outputs(member: Network, source: Source) -> np.ndarray:
 
 
 def _among(log_probabilities: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-    """The probabilities of these outputs, in this order, if it must be one of them."""
+    """Log-probabilities of these outputs, given that the class is one of them."""
     if np.array_equal(outputs, np.arange(log_probabilities.shape[1])):
         return log_probabilities
-    chosen = log_probabilities[:, outputs]
-    highest = chosen.max(axis=1, keepdims=True)
-    return chosen - highest - np.log(np.exp(chosen - highest).sum(1, keepdims=True))
+    kept = log_probabilities[:, outputs]
+    highest = kept.max(axis=1, keepdims=True)
+    return kept - highest - np.log(np.exp(kept - highest).sum(1, keepdims=True))
 
 
 def accepted_classes(answers: Answers, feature: str) -> list[np.ndarray]:
-    """The right classes of each example, where a set says that there may be several."""
+    """The correct classes of each example, for sets that may have several."""
     records = answers.source.records
     return [np.asarray(records[i][feature]) for i in range(len(answers.label))]
 
@@ -157,21 +164,21 @@ def accepted_classes(answers: Answers, feature: str) -> list[np.ndarray]:
 def mean_scores(
     log_probabilities: np.ndarray, answers: Answers, accepted: list[np.ndarray] | None
 ) -> dict[str, float]:
-    """Means over the examples that have a label, and how many these are."""
+    """Means over the labelled examples, and their number as "examples"."""
     if accepted is not None:
-        found = metrics.accepted_scores(log_probabilities, accepted)
+        scores = metrics.accepted_scores(log_probabilities, accepted)
     else:
         labelled = answers.label >= 0
-        found = metrics.example_scores(
+        scores = metrics.example_scores(
             log_probabilities[labelled], answers.label[labelled]
         )
-    examples = len(found["top1_error"])
+    examples = len(scores["top1_error"])
     if not examples:
         raise UserError(
             f"no example of {answers.source.name}, split {answers.source.split}, has a "
-            "label: only --predictions and --submission can be had."
+            "label: only --predictions and --submission can be written."
         )
     means = {
-        name: float(values.mean(dtype=np.float64)) for name, values in found.items()
+        name: float(values.mean(dtype=np.float64)) for name, values in scores.items()
     }
     return means | {"examples": examples}

@@ -1,6 +1,6 @@
-"""Predictions as files: probabilities, submission as ILSVRC wants it, table by class.
+"""Files of predictions: probabilities, an ILSVRC submission, errors by class.
 
-Each is written as a whole or not at all.
+Files are written atomically.
 """
 
 import csv
@@ -17,18 +17,22 @@ from alexnet_jax.errors import UserError
 from alexnet_jax.evaluation.ensemble import Answers
 from alexnet_jax.system import atomic_files
 
-_BEST = 5
+_TOP = 5
 
 
 def check_writable(paths: Sequence[Path | None]) -> None:
-    """Raises UserError for a file whose folder is not there or cannot be written."""
+    """Raises UserError for a file whose folder does not exist or is not writable."""
     for path in paths:
         if path is not None and not os.access(path.parent, os.W_OK):
-            raise UserError(f"{path} cannot be written: there is no folder for it.")
+            raise UserError(
+                f"{path} cannot be written: its folder does not exist or is not "
+                "writable."
+            )
 
 
 def write_predictions(path: Path, answers: Answers) -> None:
-    """Probabilities float32 `[examples, classes]`, labels, file names, class names."""
+    """Writes probabilities (float32 `[examples, classes]`), labels, file names and
+    class names."""
     source = answers.source
     names = [source.key(index) for index in range(source.num_examples)]
     content = io.BytesIO()
@@ -43,10 +47,10 @@ def write_predictions(path: Path, answers: Answers) -> None:
 
 
 def devkit_ids(class_names: list[str] | None) -> np.ndarray:
-    """The devkit's number of each class, int32 `[classes]`.
+    """The number of each class in the ILSVRC devkit, int32 `[classes]`.
 
     Raises:
-        UserError: these are not the classes of ILSVRC 2012.
+        UserError: a class is not one of ILSVRC 2012.
     """
     known = {synset.wnid: synset.devkit_id for synset in ilsvrc2012.synsets()}
     if not class_names or any(name not in known for name in class_names):
@@ -55,27 +59,29 @@ def devkit_ids(class_names: list[str] | None) -> np.ndarray:
 
 
 def write_submission(path: Path, answers: Answers) -> None:
-    """A line an image, in the order of the set: five devkit numbers, best first."""
-    best = np.argsort(-answers.together, axis=1, kind="stable")[:, :_BEST]
+    """Writes one line per image, in the order of the set: five devkit class numbers,
+    best first."""
+    best = np.argsort(-answers.together, axis=1, kind="stable")[:, :_TOP]
     lines = devkit_ids(answers.class_names)[best]
     text = "".join(" ".join(map(str, line)) + "\n" for line in lines)
     atomic_files.write_bytes(path, text.encode())
 
 
 def write_per_class(path: Path, answers: Answers) -> None:
-    """Class, images and errors of each class that has images; highest error first."""
+    """Writes class, number of images and errors for each class that has images, highest
+    top-1 error first."""
     labelled = answers.label >= 0
     label = answers.label[labelled]
-    found = metrics.example_scores(answers.together[labelled], label)
+    scores = metrics.example_scores(answers.together[labelled], label)
     rows = []
-    for one in np.unique(label):
-        of_class = label == one
+    for index in np.unique(label):
+        of_class = label == index
         rows.append(
             [
-                answers.class_names[one] if answers.class_names else one,
+                answers.class_names[index] if answers.class_names else index,
                 int(of_class.sum()),
-                round(float(found["top1_error"][of_class].mean()), 4),
-                round(float(found["top5_error"][of_class].mean()), 4),
+                round(float(scores["top1_error"][of_class].mean()), 4),
+                round(float(scores["top5_error"][of_class].mean()), 4),
             ]
         )
     rows.sort(key=lambda row: -row[2])

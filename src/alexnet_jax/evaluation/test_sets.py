@@ -1,4 +1,4 @@
-"""Sets that an ImageNet network is tested on besides its own, by their tfds names."""
+"""Further test sets for ImageNet networks, by their tfds names."""
 
 from dataclasses import dataclass, replace
 
@@ -7,9 +7,9 @@ import numpy as np
 CORRUPTED = "imagenet2012_corrupted"
 SEVERITIES = range(1, 6)
 
-# Top-1 error of an AlexNet, the mean over five severities, by which a corruption error
-# is divided (Hendrycks and Dietterich 2019, section 4.1; their repository has the
-# digits).
+# Top-1 error of the reference AlexNet, the mean over five severities: the divisor of a
+# corruption error (Hendrycks and Dietterich 2019, section 4.1; digits from their
+# repository).
 ALEXNET_ERRORS = {
     "gaussian_noise": 0.886428,
     "shot_noise": 0.894468,
@@ -31,24 +31,24 @@ ALEXNET_ERRORS = {
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSet:
-    """What is special about a set."""
+    """How an evaluation set differs from ImageNet."""
 
     dataset: str
     split: str = "test"
     label: str = "label"
-    """The feature with the class."""
+    """Feature with the class."""
     accepted: str | None = None
-    """The feature with all classes that count as right, where there may be several."""
+    """Feature with all correct classes; None if there is one, `label`."""
     occurring_only: bool = False
-    """Whether the network chooses among the classes that occur in the set."""
+    """True if the network chooses only among classes that occur in the set."""
     is_crop: bool = False
-    """Whether the images have the size of a crop: there is one view."""
+    """True if images have the size of a crop, so that there is one view."""
 
 
 _SETS = (
     EvaluationSet(dataset="imagenet_v2"),  # Recht et al. 2019
     EvaluationSet(dataset="imagenet_sketch"),  # Wang et al. 2019
-    # Beyer et al. 2020: images without a label don't count.
+    # Beyer et al. 2020: images without a label do not count.
     EvaluationSet(
         dataset="imagenet2012_real",
         split="validation",
@@ -63,10 +63,10 @@ _SETS = (
 
 
 def find(dataset: str, split: str | None) -> EvaluationSet:
-    """What is known of a dataset, "name" or "name/config"; others are ordinary ones."""
+    """The specification of "name" or "name/config"; the default one if unknown."""
     name = dataset.split("/")[0].split(":")[0]
     known = next(
-        (one for one in _SETS if one.dataset == name), EvaluationSet(dataset=dataset)
+        (spec for spec in _SETS if spec.dataset == name), EvaluationSet(dataset=dataset)
     )
     return replace(known, dataset=dataset, split=split or known.split)
 
@@ -81,13 +81,13 @@ def corrupted_datasets() -> dict[tuple[str, int], str]:
 
 
 def corruption_errors(top1_error: dict[tuple[str, int], float]) -> dict[str, float]:
-    """CE_c = (sum over severities of error) / (the same of AlexNet), and their mean.
+    """CE_c = (sum over severities of error) / (the same for AlexNet), and their mean.
 
     Args:
-        top1_error: of each corruption and severity, a fraction.
+        top1_error: a fraction for each (corruption, severity).
 
     Returns:
-        The corruption error of each corruption and, as "mean", mCE, as fractions.
+        CE of each corruption and, as "mean", mCE, as fractions.
     """
     ratios = {
         corruption: float(

@@ -1,1 +1,1 @@
-"""Figures of a trained network, one file each: what is shown, then how it is drawn."""
+"""Figures of a trained network, one per file: `collect` its data, then `draw` it."""

@@ -1,4 +1,4 @@
-"""Learning curves of a run: errors, loss beside that of guessing, the rate."""
+"""Learning curves of a run: errors, loss against chance, learning rate."""
 
 import json
 import math
@@ -15,32 +15,33 @@ _NAMES = ("epoch", "loss", "top1_error", "top5_error", "learning_rate")
 
 
 class Curves(NamedTuple):
-    """What a run has written, by name; errors are fractions."""
+    """The metrics of a run, by name; errors are fractions."""
 
     train: dict[str, list[float]]
-    """Of augmented images, with dropout: "epoch", "loss", "top1_error",
+    """On augmented images, with dropout: "epoch", "loss", "top1_error",
     "learning_rate"."""
     test: dict[str, list[float]]
-    """Of all images, centre view: "epoch", "loss", "top1_error", "top5_error"."""
+    """On the whole evaluation split, centre view: "epoch", "loss", "top1_error",
+    "top5_error"."""
     guessing: float
-    """ln(classes), the loss of guessing."""
+    """ln(classes), the loss at chance."""
     drops: list[float]
-    """Epochs at which the rate fell; none where it falls all the time."""
+    """Epochs at which the learning rate dropped; empty for a continuous schedule."""
 
 
 def collect(directory: Path) -> Curves:
-    """The curves of a run directory.
+    """Reads the curves of a run directory.
 
     Raises:
-        UserError: there is no run, or it has written nothing yet.
+        UserError: there is no run, or it has logged no training step yet.
     """
     if directory.is_file():
         raise UserError(f"{directory} is a file: only a run directory has curves.")
     config = workdir.read_config(directory)
     path = directory / FILE
     records = _records(path) if path.exists() else []
-    train = _columns([one for one in records if one["kind"] == "train"])
-    test = _columns([one for one in records if one["kind"] == "eval"])
+    train = _columns([record for record in records if record["kind"] == "train"])
+    test = _columns([record for record in records if record["kind"] == "eval"])
     if not train["epoch"]:
         raise UserError(f"{path} has no training steps yet.")
     stepwise = config.optimizer.schedule in _STEPWISE
@@ -53,17 +54,17 @@ def collect(directory: Path) -> Curves:
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
-    found = []
+    records = []
     for line in path.read_text().splitlines():
         try:
-            found.append(json.loads(line))
-        except ValueError:  # a run that goes on may be writing its last line
+            records.append(json.loads(line))
+        except ValueError:  # an active run may be writing its last line
             continue
-    return found
+    return records
 
 
 def _columns(records: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """Values by name; what is missing or was not finite is NaN."""
+    """Values by name; NaN for values missing or not finite."""
     return {name: [_value(record.get(name)) for record in records] for name in _NAMES}
 
 
@@ -73,15 +74,11 @@ def _value(value: float | None) -> float:
 
 def _drops(train: dict[str, list[float]]) -> list[float]:
     rates, epochs = train["learning_rate"], train["epoch"]
-    return [
-        epochs[place]
-        for place in range(1, len(rates))
-        if rates[place] < 0.99 * rates[place - 1]
-    ]
+    return [epochs[i] for i in range(1, len(rates)) if rates[i] < 0.99 * rates[i - 1]]
 
 
 def draw(curves: Curves) -> Any:
-    """Errors, loss and rate, one above the other."""
+    """Draws errors, loss and learning rate, one above the other."""
     figure = drawing.new_figure(6.4, 6.0)
     error, loss, rate = figure.subplots(
         3, 1, sharex=True, gridspec_kw={"height_ratios": [3, 3, 1]}
@@ -118,14 +115,14 @@ def draw(curves: Curves) -> Any:
 
 def _finish(panels: tuple[Any, ...], curves: Curves) -> None:
     for axes in panels:
-        for place, epoch in enumerate(curves.drops):
-            label = "the rate falls" if place == 0 else None
+        for i, epoch in enumerate(curves.drops):
+            label = "learning rate drops" if i == 0 else None  # once in the legend
             axes.axvline(epoch, color=drawing.GREY, ls="--", lw=0.8, label=label)
         axes.grid(axis="y", color="#dddddd", lw=0.6)
         axes.set_axisbelow(True)
     for axes in panels[:2]:
         axes.set_ylim(bottom=0)
-        # Above the panel, where no curve can be.
+        # Above the panel, where it covers no curve.
         axes.legend(
             loc="lower left",
             bbox_to_anchor=(0, 1),

@@ -1,4 +1,4 @@
-"""What all figures share: an empty one, colours, and the files."""
+"""Shared by all figures: an empty figure, colours, images, saving."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from alexnet_jax.errors import UserError
 
-# Told apart by people who are colour-blind, and by their lightness in grey.
+# Distinct for colour-blind readers, and by lightness in greyscale.
 DARK = "#0072B2"
 LIGHT = "#9BD1F0"
 ACCENT = "#E69F00"
@@ -22,7 +22,7 @@ _SETTINGS: Any = {
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty figure of so many inches; no window is opened.
+    """An empty figure, in inches; opens no window.
 
     Raises:
         UserError: matplotlib is not installed.
@@ -39,7 +39,7 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def save(figure: Any, folder: Path, name: str) -> list[Path]:
-    """Writes a figure as PNG and as SVG; returns the files."""
+    """Writes a figure as PNG and SVG; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
     figure.savefig(png, dpi=150)
@@ -48,24 +48,25 @@ def save(figure: Any, folder: Path, name: str) -> list[Path]:
 
 
 def show(axes: Any, image: np.ndarray, **options: Any) -> None:
-    """An image without axes, its pixels as they are."""
+    """Shows an image without axes or interpolation."""
     axes.imshow(image, interpolation="nearest", **options)
     axes.set_axis_off()
 
 
 def tiles(images: np.ndarray, columns: int, gap: int, fill: float) -> np.ndarray:
-    """Images side by side, so many in a row.
+    """Lays images out in a grid.
 
     Args:
         images: `[n, height, width, ...]`.
-        gap: pixels between them.
+        columns: images per row.
+        gap: pixels between images.
         fill: value of the gaps.
     """
     count, height, width, *rest = images.shape
     rows = -(-count // columns)
     shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, *rest)
     sheet = np.full(shape, fill, images.dtype)
-    for place, image in enumerate(images):
-        top, left = place // columns * (height + gap), place % columns * (width + gap)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
         sheet[top : top + height, left : left + width] = image
     return sheet

@@ -1,6 +1,6 @@
-"""Figure 3: the kernels of conv1, the columns apart, and how much of each is colour.
+"""Figure 3: the kernels of conv1 by column, and how much of each is colour.
 
-In 2012 the kernels of one column came out grey and those of the other coloured, in
+In 2012 the kernels of one column turned out grey and those of the other coloured, in
 every run (paper, section 6.1).
 """
 
@@ -11,18 +11,18 @@ import numpy as np
 from alexnet_jax.figures import drawing
 from alexnet_jax.weights.network import Network
 
-_IN_A_ROW = 16  # as in the paper
+_PER_ROW = 16  # as in the paper
 
 
 class Column(NamedTuple):
-    """The kernels of one column, to be looked at."""
+    """The kernels of one column."""
 
     images: np.ndarray
-    """float `[kernels, height, width, 3]`, 0-1; no weight is the grey of 0.5."""
+    """float `[kernels, height, width, 3]`, 0-1; a weight of 0 is 0.5, grey."""
     colour_share: float
-    """Of the squares of all weights; see `colour_share`."""
+    """Colour's share of the sum of all squared weights; see `colour_share`."""
     coloured: int
-    """Kernels of which more than half is colour."""
+    """Number of kernels that are more than half colour."""
 
 
 def collect(network: Network) -> list[Column]:
@@ -30,13 +30,17 @@ def collect(network: Network) -> list[Column]:
     kernel = np.asarray(network.params["conv1"]["kernel"], np.float64)
     columns = np.split(kernel, network.config.model.num_columns, axis=-1)
     return [
-        Column(as_images(one), colour_share(one), int((colour_shares(one) > 0.5).sum()))
-        for one in columns
+        Column(
+            as_images(column),
+            colour_share(column),
+            int((colour_shares(column) > 0.5).sum()),
+        )
+        for column in columns
     ]
 
 
 def as_images(kernel: np.ndarray) -> np.ndarray:
-    """0.5 + w / (2 max |w|), the maximum of each kernel by itself.
+    """0.5 + w / (2 max |w|), with the maximum over each kernel.
 
     Args:
         kernel: `[height, width, 3, kernels]`.
@@ -50,10 +54,10 @@ def as_images(kernel: np.ndarray) -> np.ndarray:
 
 
 def colour_share(kernel: np.ndarray) -> float:
-    """The share of the squares of all weights that is colour: 0, grey, to 1.
+    """The share of the squared weights that is colour, from 0 (grey) to 1.
 
     sum |w - g|^2 / sum |w|^2, where g is the mean of the three channels. Independent
-    channels, noise for example, give 2/3.
+    channels, such as noise, give 2/3.
 
     Args:
         kernel: `[height, width, 3, kernels]`.
@@ -63,7 +67,7 @@ def colour_share(kernel: np.ndarray) -> float:
 
 
 def colour_shares(kernel: np.ndarray) -> np.ndarray:
-    """The same of each kernel by itself: `[kernels]`."""
+    """`colour_share` of each kernel: `[kernels]`."""
     colour, all = _squares(kernel)
     return colour / np.where(all > 0, all, 1)
 
@@ -74,17 +78,17 @@ def _squares(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw(columns: list[Column]) -> Any:
-    """One sheet of kernels for each column, the first above."""
-    in_a_row = min(_IN_A_ROW, len(columns[0].images))
-    rows = -(-len(columns[0].images) // in_a_row)
+    """Draws one sheet of kernels per column, column 0 on top."""
+    per_row = min(_PER_ROW, len(columns[0].images))
+    rows = -(-len(columns[0].images) // per_row)
     width = 8.0
-    height = len(columns) * (rows * width / in_a_row + 0.35)
+    height = len(columns) * (rows * width / per_row + 0.35)
     figure = drawing.new_figure(width, height)
-    for place, column in enumerate(columns):
-        axes = figure.add_subplot(len(columns), 1, place + 1)
-        drawing.show(axes, drawing.tiles(column.images, in_a_row, gap=1, fill=1.0))
+    for i, column in enumerate(columns):
+        axes = figure.add_subplot(len(columns), 1, i + 1)
+        drawing.show(axes, drawing.tiles(column.images, per_row, gap=1, fill=1.0))
         axes.set_title(
-            f"column {place}: colour is {column.colour_share:.0%} of the squared "
+            f"column {i}: colour is {column.colour_share:.0%} of the squared "
             f"weights, and more than half in {column.coloured} of "
             f"{len(column.images)} kernels",
             loc="left",
@@ -93,11 +97,11 @@ def draw(columns: list[Column]) -> Any:
 
 
 def describe(columns: list[Column]) -> str:
-    """The figures of the titles, and what they are beside."""
+    """The numbers in the titles, with the value for noise."""
     lines = ["conv1: share of the squared weights that is colour (noise: 66.7%)"]
     lines += [
-        f"  column {place}  {column.colour_share:6.1%}, and more than half in "
+        f"  column {i}  {column.colour_share:6.1%}, and more than half in "
         f"{column.coloured} of {len(column.images)} kernels"
-        for place, column in enumerate(columns)
+        for i, column in enumerate(columns)
     ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Feature maps: what each convolutional layer makes of an image, the columns apart."""
+"""Feature maps: the most active ones of each convolutional layer, by column."""
 
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ from alexnet_jax.config import CONV_LAYERS
 from alexnet_jax.figures import drawing
 from alexnet_jax.inference.trained_model import Model
 
-_SHOWN = 8  # maps of a column
+_SHOWN = 8  # maps per column
 
 
 class Layer(NamedTuple):
@@ -16,23 +16,23 @@ class Layer(NamedTuple):
 
     name: str
     maps: list[np.ndarray]
-    """Of each column, float32 `[count, height, width]`, the most active first."""
+    """One per column, float32 `[count, height, width]`, most active first."""
     places: list[np.ndarray]
-    """Which maps of the layer these are."""
+    """Their indices among the maps of the layer."""
     size: int
-    """Maps of the whole layer."""
+    """Number of maps in the layer."""
 
 
 def collect(model: Model, image: np.ndarray) -> list[Layer]:
-    """The maps after the activation of every layer, of the centre view.
+    """The maps of every layer after its activation, for the centre view.
 
     Args:
         image: uint8 `[size, size, 3]`, RGB 0-255.
     """
-    net = model.network.config.model
-    names = [name for name in CONV_LAYERS if name not in net.without]
-    found = model.features([image], names)
-    return [_most_active(name, found[name][0], net.num_columns) for name in names]
+    config = model.network.config.model
+    names = [name for name in CONV_LAYERS if name not in config.without]
+    features = model.features([image], names)
+    return [_most_active(name, features[name][0], config.num_columns) for name in names]
 
 
 def _most_active(name: str, activation: np.ndarray, num_columns: int) -> Layer:
@@ -44,12 +44,12 @@ def _most_active(name: str, activation: np.ndarray, num_columns: int) -> Layer:
 
 
 def draw(image: np.ndarray, title: str, layers: list[Layer]) -> Any:
-    """The image, and a row of maps for each layer, each column by itself.
+    """Draws the image, and one row of maps per layer in a block per column.
 
-    Brightness is of one scale within a layer.
+    All maps of a layer share one scale of brightness.
     """
     columns = len(layers[0].maps)
-    shown = max(len(one) for layer in layers for one in layer.maps)
+    shown = max(len(maps) for layer in layers for maps in layer.maps)
     figure = drawing.new_figure(1.6 + 0.62 * shown * columns, 0.95 * len(layers) + 0.3)
     picture, *blocks = figure.subfigures(
         1, columns + 1, width_ratios=[1.6, *[0.62 * shown] * columns]
@@ -61,7 +61,7 @@ def draw(image: np.ndarray, title: str, layers: list[Layer]) -> Any:
         for row, layer in enumerate(layers):
             axes = block.add_subplot(len(layers), 1, row + 1)
             maps = layer.maps[column]
-            highest = max(float(one.max()) for one in layer.maps)
+            highest = max(float(each.max()) for each in layer.maps)
             gap = max(1, maps.shape[1] // 12)
             sheet = drawing.tiles(maps, shown, gap=gap, fill=np.nan)
             drawing.show(axes, sheet, cmap="viridis", vmin=0, vmax=highest or 1.0)

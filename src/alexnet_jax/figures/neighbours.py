@@ -1,4 +1,4 @@
-"""Figure 4, right: images and the training images whose activations are nearest."""
+"""Figure 4, right: test images and the training images with the nearest activations."""
 
 import contextlib
 from collections.abc import Generator
@@ -14,7 +14,7 @@ from alexnet_jax.system.progress import ImageCounter
 
 
 class Neighbours(NamedTuple):
-    """A query and the training images that are nearest, nearest first."""
+    """A query and its nearest training images, nearest first."""
 
     query: np.ndarray
     """uint8 `[size, size, 3]`."""
@@ -23,7 +23,7 @@ class Neighbours(NamedTuple):
     """uint8 `[count, size, size, 3]`."""
     titles: list[str]
     distances: np.ndarray
-    """Euclidean, of the activations."""
+    """Euclidean distances of the activations."""
 
 
 def collect(
@@ -37,12 +37,13 @@ def collect(
     count: int,
     num_workers: int | None,
 ) -> list[Neighbours]:
-    """One pass over the training images; memory does not grow with their number.
+    """Finds neighbours in one pass over the training images; memory does not grow with
+    their number.
 
     Args:
         queries: uint8 `[n, size, size, 3]`, RGB 0-255.
-        names: of the classes of the training images.
-        layer: "fc7" in the paper: the last hidden layer.
+        names: of the training images' classes.
+        layer: "fc7", the last hidden layer, in the paper.
     """
     activations = model.features(queries, [layer])[layer]
     with contextlib.closing(_activations(model, training, layer, num_workers)) as parts:
@@ -58,7 +59,7 @@ def collect(
             query,
             title,
             image[i],
-            [names[one] if one >= 0 else "unknown" for one in label[i]],
+            [names[index] if index >= 0 else "unknown" for index in label[i]],
             distance[i],
         )
         for i, (query, title) in enumerate(zip(queries, titles, strict=True))
@@ -71,31 +72,31 @@ def _activations(
     stage = activations.find(layer, model.layers())
     counter = ImageCounter(f"nearest by {layer}", training.num_examples)
     parts = model.each_batch(
-        activations.activations, training, num_workers=num_workers, chosen=(stage,)
+        activations.activations, training, num_workers=num_workers, stages=(stage,)
     )
     with contextlib.closing(parts), contextlib.closing(counter):
         for part in parts:
             counter.add(len(part.label))
-            yield part.found[stage]
+            yield part.output[stage]
 
 
-def draw(found: list[Neighbours], layer: str) -> Any:
-    """A row each: the query, then its neighbours; another class is in brackets."""
-    count = len(found[0].images)
-    figure = drawing.new_figure(1.15 * (count + 1) + 0.3, 1.4 * len(found) + 0.5)
+def draw(queries: list[Neighbours], layer: str) -> Any:
+    """Draws one row per query, then its neighbours; another class is in brackets."""
+    count = len(queries[0].images)
+    figure = drawing.new_figure(1.15 * (count + 1) + 0.3, 1.4 * len(queries) + 0.5)
     grid = figure.add_gridspec(
-        len(found), count + 2, width_ratios=[1, 0.15, *[1] * count]
+        len(queries), count + 2, width_ratios=[1, 0.15, *[1] * count]
     )
-    for row, one in enumerate(found):
+    for row, query in enumerate(queries):
         axes = figure.add_subplot(grid[row, 0])
-        drawing.show(axes, one.query)
-        axes.set_title(one.title, fontweight="bold", fontsize=8)
-        for place, (image, title) in enumerate(
-            zip(one.images, one.titles, strict=True)
+        drawing.show(axes, query.query)
+        axes.set_title(query.title, fontweight="bold", fontsize=8)
+        for rank, (image, title) in enumerate(
+            zip(query.images, query.titles, strict=True)
         ):
-            axes = figure.add_subplot(grid[row, place + 2])
+            axes = figure.add_subplot(grid[row, rank + 2])
             drawing.show(axes, image)
-            axes.set_title(title if title == one.title else f"[{title}]", fontsize=8)
+            axes.set_title(title if title == query.title else f"[{title}]", fontsize=8)
     figure.suptitle(
         f"test images (left) and the training images nearest by {layer}; "
         "[ ]: another class",
@@ -104,13 +105,13 @@ def draw(found: list[Neighbours], layer: str) -> Any:
     return figure
 
 
-def describe(found: list[Neighbours]) -> str:
-    """How many neighbours are of the query's class, and how far the nearest is."""
+def describe(queries: list[Neighbours]) -> str:
+    """The number of neighbours of each query's class, and the nearest's distance."""
     lines = []
-    for one in found:
-        same = sum(title == one.title for title in one.titles)
+    for query in queries:
+        same = sum(title == query.title for title in query.titles)
         lines.append(
-            f"  {one.title:20}  {same} of {len(one.titles)} of its class, nearest at "
-            f"{one.distances[0]:.4g}"
+            f"  {query.title:20}  {same} of {len(query.titles)} of its class, nearest "
+            f"at {query.distances[0]:.4g}"
         )
     return "\n".join(lines)

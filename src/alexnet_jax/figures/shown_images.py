@@ -1,4 +1,4 @@
-"""The images of a figure, with what is known of them."""
+"""The images of a figure, with their labels and titles."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,24 +11,24 @@ from alexnet_jax.inference.trained_model import Model
 
 
 class Shown(NamedTuple):
-    """Images in the size that goes to the devices."""
+    """Images scaled and cropped to the network's `image_size`."""
 
     images: np.ndarray
     """uint8 `[n, size, size, 3]`, RGB 0-255."""
     label: np.ndarray
-    """int32 `[n]`, an output of the network; -1 where it is not known."""
+    """int32 `[n]`, an output of the network; -1 means unknown."""
     titles: list[str]
-    """Their classes, or names of files where these are not known."""
+    """Their classes; file names where the class is unknown."""
 
 
 def first(model: Model, source: Source, count: int | None) -> Shown:
-    """The first so many, by default all."""
+    """The first `count` images; None means all."""
     number = source.num_examples
     return _read(model, source, np.arange(min(number, count or number)))
 
 
 def by_chance(model: Model, source: Source, count: int, seed: int) -> Shown:
-    """So many, the same ones for the same seed."""
+    """`count` random images, the same ones for the same seed."""
     order = np.random.default_rng(seed).permutation(source.num_examples)
     return _read(model, source, order[:count])
 
@@ -45,7 +45,7 @@ def _read(model: Model, source: Source, indices: np.ndarray) -> Shown:
         label = np.where(label >= 0, outputs[label], -1)
     names = class_names.readable(learned, model.network.config.model.num_classes)
     titles = [
-        names[one] if one >= 0 else Path(source.key(int(index))).name
-        for one, index in zip(label, indices, strict=True)
+        names[output] if output >= 0 else Path(source.key(int(index))).name
+        for output, index in zip(label, indices, strict=True)
     ]
     return Shown(image, label, titles)

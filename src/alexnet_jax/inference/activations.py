@@ -1,9 +1,9 @@
-"""Layers by name: where activations are taken from the network.
+"""Activations by the names of layers, ours and those of torchvision and Caffe.
 
-A stage is "layer.stage": `linear`, what the convolution or product gives, before the
-activation; `norm`, after response normalisation; `activation`, after ReLU (or tanh);
-`pool`, after max-pooling. A layer alone means its activation, as in most writing on
-AlexNet; "fc8" means the logits.
+A stage is "layer.stage": `linear`, the output of the convolution or matrix product,
+before the activation; `norm`, after response normalisation; `activation`, after ReLU
+(or tanh); `pool`, after max-pooling. A layer alone means its activation, as in most
+writing on AlexNet; "fc8" means the logits.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from alexnet_jax import augment, model
 from alexnet_jax.config import CONV_LAYERS, DENSE_LAYERS, Config
 from alexnet_jax.errors import UserError
 
-# The same place in torchvision's network, which has other widths and no normalisation.
+# The corresponding modules of torchvision, which has other widths and no normalisation.
 TORCHVISION = {
     "features.0": "conv1.linear",
     "features.1": "conv1.activation",
@@ -36,7 +36,7 @@ TORCHVISION = {
     "classifier.5": "fc7.activation",
     "classifier.6": "fc8.linear",
 }
-# Caffe's, "pool5", "norm1", "relu6".
+# Caffe's names: "pool5", "norm1", "relu6".
 CAFFE = {
     f"{short}{layer[-1]}": f"{layer}.{stage}"
     for layer in (*CONV_LAYERS, "fc6", "fc7")
@@ -46,18 +46,19 @@ ALIASES = TORCHVISION | CAFFE
 
 
 def is_name(text: str) -> bool:
-    """Whether it is the name of a layer, be it in the network or not."""
+    """True if the text names a layer, even one that the network lacks."""
     return text in ALIASES or text.split(".")[0] in (*CONV_LAYERS, *DENSE_LAYERS)
 
 
 def find(name: str, stages: dict[str, tuple[int, ...]]) -> str:
-    """The stage that a name means: a stage, a layer, or a name of another library.
+    """Resolves a name to a stage.
 
     Args:
-        stages: what the network has, from `shapes`.
+        name: of a stage or a layer, ours or another library's.
+        stages: those of the network, from `shapes`.
 
     Raises:
-        UserError: there is none; names those that there are.
+        UserError: the network has no such stage; lists those that it has.
     """
     stage = ALIASES.get(name, name)
     for candidate in (stage, f"{stage}.activation", f"{stage}.linear"):
@@ -66,13 +67,13 @@ def find(name: str, stages: dict[str, tuple[int, ...]]) -> str:
     raise UserError(
         f"the network has no layer {name!r}: it has {', '.join(stages)}. conv5 alone "
         "means conv5.activation; torchvision's and Caffe's names (features.12, pool5) "
-        "mean the same place."
+        "work too."
     )
 
 
 def shapes(config: Config) -> dict[str, tuple[int, ...]]:
-    """The stages of a network in the order of the computation, and the shape of each
-    for one image; nothing is computed."""
+    """The shape of each stage for one image, in the order of computation; traces the
+    network without computing it."""
     size = config.augment.crop_size
     view = jnp.zeros((1, size, size, 3))
     names: list[str] = []
@@ -81,12 +82,12 @@ def shapes(config: Config) -> dict[str, tuple[int, ...]]:
         params = model.AlexNet(config.model).init(jax.random.key(0), view, train=False)[
             "params"
         ]
-        found = model.stages(config.model, params, view)
-        names.extend(found)  # a dictionary would come out sorted
-        return list(found.values())
+        stages = model.stages(config.model, params, view)
+        names.extend(stages)  # JAX would return a dictionary sorted by key
+        return list(stages.values())
 
-    found = jax.eval_shape(values, view)
-    return {name: one.shape[1:] for name, one in zip(names, found, strict=True)}
+    arrays = jax.eval_shape(values, view)
+    return {name: array.shape[1:] for name, array in zip(names, arrays, strict=True)}
 
 
 def activations(
@@ -95,9 +96,9 @@ def activations(
     mean_image: jax.Array,
     *,
     config: Config,
-    chosen: tuple[str, ...],
+    stages: tuple[str, ...],
 ) -> dict[str, jax.Array]:
-    """The chosen stages of the centre view; the rest is not computed or kept.
+    """The named stages of the centre view; the rest is not computed or kept.
 
     Args:
         image: uint8 `[batch, size, size, 3]`, RGB 0-255.
@@ -106,5 +107,5 @@ def activations(
         float32 `[batch, height, width, maps]` or `[batch, units]` by stage.
     """
     view = augment.center_view(image, mean_image, config.augment)
-    found = model.stages(config.model, params, view)
-    return {name: found[name].astype(jnp.float32) for name in chosen}
+    computed = model.stages(config.model, params, view)
+    return {name: computed[name].astype(jnp.float32) for name in stages}

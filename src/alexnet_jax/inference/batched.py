@@ -18,14 +18,14 @@ from alexnet_jax.weights.network import Network
 
 
 class Part(NamedTuple):
-    """What was found of consecutive examples."""
+    """The results for consecutive examples."""
 
     start: int
-    """The first of them."""
-    found: Any
-    """What the function gave: arrays on the host, `[examples, ...]`."""
+    """Index of the first."""
+    output: Any
+    """Return value of the function: a tree of host arrays `[examples, ...]`."""
     label: np.ndarray
-    """int32 `[examples]`, -1 where an example was damaged and skipped or has none."""
+    """int32 `[examples]`; -1 if an example was damaged and skipped, or has none."""
 
 
 def each_batch(
@@ -40,15 +40,16 @@ def each_batch(
 ) -> Generator[Part, None, None]:
     """`function(params, image, mean_image, **static)` of all examples, by batches.
 
-    Memory does not grow with the number of examples. Close it if it may not be used to
-    its end. The same function with the same arguments is compiled once in a process.
+    Memory does not grow with the number of examples. Close the generator if it may not
+    be exhausted. The same function with the same arguments is compiled once per
+    process.
 
     Args:
-        function: takes uint8 images `[batch, size, size, 3]`, RGB 0-255, and gives a
+        function: takes uint8 images `[batch, size, size, 3]`, RGB 0-255, and returns a
             tree of arrays `[batch, ...]`.
-        batch_size: of what is computed at a time; rounded up to suit the mesh, and
-            less where the source has less.
-        static: hashable.
+        batch_size: images at a time, at most the number of examples; rounded up to a
+            multiple of the mesh's data axis.
+        static: hashable arguments.
     """
     step = _compiled(function, mesh, **static)
     size = _fitting(min(batch_size, source.num_examples), mesh.shape["data"])
@@ -58,20 +59,20 @@ def each_batch(
         sharding=columns.batch_sharding(mesh),
         num_workers=num_workers,
     )
-    start, under_way = 0, None
+    start, pending = 0, None
     with contextlib.closing(batches):
         for batch in batches:
-            with jax.set_mesh(mesh):  # not while the consumer works
+            with jax.set_mesh(mesh):  # only here, not while the consumer runs
                 result = step(
                     network.params, batch["image"], network.mean_image, batch["label"]
                 )
-            if under_way is not None:  # fetched while the next batch is computed
-                yield Part(start, *jax.device_get(under_way))
+            if pending is not None:  # fetched while the next batch is computed
+                yield Part(start, *jax.device_get(pending))
                 start += size
-            under_way = result
-    if under_way is not None:
-        rest = source.num_examples - start  # the last batch was filled up
-        last = jax.tree.map(lambda array: array[:rest], jax.device_get(under_way))
+            pending = result
+    if pending is not None:
+        rest = source.num_examples - start  # the last batch is padded
+        last = jax.tree.map(lambda array: array[:rest], jax.device_get(pending))
         yield Part(start, *last)
 
 

@@ -1,4 +1,4 @@
-"""Activations of named layers, from images to a file."""
+"""Writes activations of named layers to a file."""
 
 import contextlib
 from collections.abc import Iterable, Sequence
@@ -28,27 +28,27 @@ def extract_features(
     batch_size: int | None = None,
     num_workers: int | None = None,
 ) -> dict[str, str]:
-    """Writes activations of the centre view of images into a file.
+    """Writes activations of the centre view of images to a file.
 
-    Memory grows neither with the number of images nor with the size of the file.
-    `feature_files` describes the file; `numpy.load` and h5py read it.
+    Memory does not grow with the number of images. `feature_files` describes the file;
+    `numpy.load` and h5py read it.
 
     Args:
         model: a loaded network, or its run directory or weights file.
-        images: files and folders (all images below them).
+        images: files, and folders with all images below them.
         layers: see `Model.features`.
         output: ends in .npz or .h5.
-        dataset, split, data_dir: a tfds set to look at instead of files; what is left
-            out is as in the run.
-        class_folders: whether the folder that a file lies in is the name of its class.
-        batch_size, num_workers: images at a time and decoding threads.
+        dataset, split, data_dir: a tfds dataset to read instead of files. None means
+            that of the run.
+        class_folders: True if the name of a file's folder is its class.
+        batch_size, num_workers: images at a time, and decoding threads.
 
     Returns:
-        What could not be read and is left out: reasons by file or key.
+        The reason for each unreadable image, which is left out, by file or key.
 
     Raises:
-        UserError: there is no such run, layer or set, nothing to read, or no place to
-            write.
+        UserError: the run, layer or dataset does not exist, there is nothing to read,
+            or the output cannot be written.
     """
     output = Path(output)
     feature_files.check_output(output)
@@ -76,13 +76,13 @@ def _extract(
     num_workers: int | None,
 ) -> None:
     if not stages:
-        raise UserError("name a layer: fc7, for example.")
+        raise UserError("name a layer, for example fc7.")
     parts = model.each_batch(
         activations.activations,
         source,
         batch_size=batch_size,
         num_workers=num_workers,
-        chosen=tuple(stages.values()),
+        stages=tuple(stages.values()),
     )
     with contextlib.closing(parts):
         _write(parts, source, stages, output)
@@ -105,7 +105,7 @@ def _write(
         for part in parts:
             indices = part.start + np.arange(len(part.label))
             good = np.array([int(i) not in source.skipped for i in indices])
-            writer.append({name: part.found[stages[name]][good] for name in stages})
+            writer.append({name: part.output[stages[name]][good] for name in stages})
             keys += [source.key(int(index)) for index in indices[good]]
             labels.append(part.label[good])
             counter.add(len(indices))

@@ -1,9 +1,9 @@
-"""Files of features: written batch by batch, read without loading the whole.
+"""Feature files: written batch by batch, read without loading the whole file.
 
-An .npz file (numpy, not compressed) or an .h5 file (HDF5, by h5py) holds one float32
-array `[images, ...]` for each layer, under the name that was asked for, and beside them
-"key" (file names or keys of the dataset), "label" (int32, -1: none), "class_names" and
-"stages" (what each layer's name means). Each is written as a whole or not at all.
+An .npz file (NumPy, uncompressed) or an .h5 file (HDF5, by h5py) holds one float32
+array `[images, ...]` per layer, under the requested name, and beside them "key" (file
+names or keys of the dataset), "label" (int32; -1 means none), "class_names" and
+"stages" (the stage of each layer, in order). Files are written atomically.
 """
 
 import os
@@ -20,15 +20,17 @@ from alexnet_jax.errors import UserError
 from alexnet_jax.system import atomic_files
 
 BESIDE = ("key", "label", "class_names", "stages")
-_LOCAL_HEADER = 30  # bytes of a zip file before a member's name
+_LOCAL_HEADER = 30  # bytes in a zip file before a member's name
 
 
 def check_output(path: Path) -> None:
-    """Raises UserError unless a file of that name can be written."""
+    """Raises UserError unless the file can be written."""
     if path.suffix not in (".npz", ".h5"):
         raise UserError(f"--output {path}: the name must end in .npz or .h5.")
     if not os.access(path.parent, os.W_OK):
-        raise UserError(f"--output {path}: there is no folder for it.")
+        raise UserError(
+            f"--output {path}: its folder does not exist or is not writable."
+        )
     if path.suffix == ".h5":
         _h5py()
 
@@ -44,7 +46,7 @@ def _h5py() -> Any:
 
 
 class NpzWriter:
-    """Arrays that grow in a file each until the .npz is put together of them."""
+    """Appends each layer to a file of its own, then joins them into the .npz."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -86,7 +88,7 @@ class NpzWriter:
 
 
 class Hdf5Writer:
-    """Datasets that grow in an HDF5 file, which has its name only once it is whole."""
+    """Grows datasets in a temporary HDF5 file, renamed once it is complete."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -120,39 +122,38 @@ class Hdf5Writer:
 
 
 def open_writer(path: Path) -> NpzWriter | Hdf5Writer:
-    """A writer of the form that the name ends in; close it in any case."""
+    """A writer for the format of the suffix; always close it."""
     return Hdf5Writer(path) if path.suffix == ".h5" else NpzWriter(path)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The arrays of a file of features by their names.
+    """Reads the arrays of a feature file by their names.
 
-    Layers stay on the disk until they are indexed, so the file may be larger than
-    memory.
+    Layers stay on disk until they are indexed, so the file may be larger than memory.
 
     Raises:
-        UserError: the file is not there, or is no file of features.
+        UserError: the file is missing, or is not a feature file.
     """
     try:
-        found = _read_hdf5(path) if path.suffix == ".h5" else _read_npz(path)
+        arrays = _read_hdf5(path) if path.suffix == ".h5" else _read_npz(path)
         for name in ("key", "class_names", "stages"):
-            found[name] = np.asarray(found[name][:], str)
-        found["label"] = np.asarray(found["label"][:])
+            arrays[name] = np.asarray(arrays[name][:], str)
+        arrays["label"] = np.asarray(arrays["label"][:])
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no file of features ({error}).") from error
-    return found
+        raise UserError(f"{path} is not a feature file ({error}).") from error
+    return arrays
 
 
-def layers_of(found: Mapping[str, Any]) -> list[str]:
-    """The names of the layers in a file of features."""
-    return [name for name in found if name not in BESIDE]
+def layers_of(arrays: Mapping[str, Any]) -> list[str]:
+    """The names of the layers in a feature file."""
+    return [name for name in arrays if name not in BESIDE]
 
 
 def _read_hdf5(path: Path) -> dict[str, Any]:
     file = _h5py().File(path, "r")
     return {
-        name: one.asstr() if name in ("key", "class_names", "stages") else one
-        for name, one in file.items()
+        name: dataset.asstr() if name in ("key", "class_names", "stages") else dataset
+        for name, dataset in file.items()
     }
 
 
@@ -165,7 +166,7 @@ def _read_npz(path: Path) -> dict[str, Any]:
 
 
 def _mapped(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
-    """A member as an array on the disk: it is not compressed."""
+    """Memory-maps a member, which must be uncompressed."""
     if member.compress_type != zipfile.ZIP_STORED:
         raise ValueError("it is compressed")
     with archive.open(member) as file:
@@ -173,8 +174,10 @@ def _mapped(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> An
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         within = file.tell()
     if 0 in shape:
-        return np.empty(shape, dtype)  # nothing can't be mapped
+        return np.empty(shape, dtype)  # zero bytes cannot be mapped
     with path.open("rb") as raw:
+        # The local header has its own lengths of name and extra field, which may
+        # differ from those of the central directory.
         raw.seek(member.header_offset + _LOCAL_HEADER - 4)
         name, extra = struct.unpack("<HH", raw.read(4))
     start = member.header_offset + _LOCAL_HEADER + name + extra + within
@@ -182,5 +185,5 @@ def _mapped(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> An
 
 
 def names(values: Sequence[str] | None) -> np.ndarray:
-    """Text as an array that both forms hold."""
+    """Texts as an array that both formats can hold."""
     return np.array(list(values or []), dtype=str)

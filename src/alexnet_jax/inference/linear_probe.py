@@ -1,4 +1,4 @@
-"""How well a linear classifier reads the classes from activations."""
+"""The error of a linear classifier on activations."""
 
 import numpy as np
 
@@ -9,18 +9,18 @@ _PENALTIES = np.logspace(0, 6, 7)
 
 
 def errors(activations: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Top-1 error on each of five parts by a classifier that has seen the other four.
+    """Top-1 error of a linear classifier by five-fold cross-validation.
 
-    Least squares with a penalty on the weights (ridge), on activations of mean 0 and
-    deviation 1; the penalty is chosen within the four parts, by leaving one out. The
-    parts have the same share of each class.
+    Ridge regression on activations standardised to mean 0 and deviation 1; the penalty
+    is chosen on the four training folds, by leave-one-out. Folds are stratified by
+    class.
 
     Args:
         activations: `[images, ...]`.
-        label: int32 `[images]`; images with label -1 don't count.
+        label: int32 `[images]`; images with label -1 are ignored.
 
     Returns:
-        float64 `[5]`, fractions.
+        float64 `[5]`, one fraction per fold.
 
     Raises:
         UserError: there are fewer than two classes, or a class has fewer than five
@@ -35,14 +35,14 @@ def errors(activations: np.ndarray, label: np.ndarray) -> np.ndarray:
         raise UserError(
             f"--linear-probe: {known.sum()} images with a label, {len(counts)} classes"
             + (f", the smallest of {counts.min()} images" if len(counts) else "")
-            + f": there must be two classes, and {FOLDS} images of each. Labels come "
-            "from a dataset (--split) or from --class-folders."
+            + f": at least two classes with {FOLDS} images each are needed. Labels "
+            "come from a dataset (--split) or from --class-folders."
         )
     rows = np.asarray(activations)[known].reshape(known.sum(), -1)
     classifier = pipeline.make_pipeline(
         preprocessing.StandardScaler(),
         linear_model.RidgeClassifierCV(alphas=_PENALTIES),
     )
-    parts = model_selection.StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    found = model_selection.cross_val_score(classifier, rows, label[known], cv=parts)
-    return 1.0 - found
+    folds = model_selection.StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    accuracy = model_selection.cross_val_score(classifier, rows, label[known], cv=folds)
+    return 1.0 - accuracy

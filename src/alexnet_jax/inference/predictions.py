@@ -1,4 +1,4 @@
-"""Predictions of trained networks on all examples of a split, in their order."""
+"""Predicted probabilities: averaged over views, and over networks."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def log_probabilities(
     config: Config,
     num_views: int,
 ) -> jax.Array:
-    """log of the mean over views of softmax(logits) (paper section 4.1).
+    """log of the mean over views of softmax(logits) (paper, section 4.1).
 
     Args:
         image: uint8 `[batch, size, size, 3]`, RGB 0-255.
@@ -39,13 +39,16 @@ def log_probabilities(
 
 
 def ensemble(members: list[np.ndarray], weights: list[float]) -> np.ndarray:
-    """log of a weighted mean of probabilities (paper section 6): `[examples, classes]`.
+    """log of a weighted mean of probabilities (paper, section 6).
 
     Args:
-        members: logarithms of probabilities of each network.
+        members: log-probabilities of each network, `[examples, classes]`.
+
+    Returns:
+        float32 `[examples, classes]`.
     """
     total = np.zeros(members[0].shape)
     for member, weight in zip(members, weights, strict=True):
         total += weight / sum(weights) * np.exp(member.astype(np.float64))
-    with np.errstate(divide="ignore"):  # a probability below the smallest float
+    with np.errstate(divide="ignore"):  # a probability may underflow to 0
         return np.log(total).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The Python interface: load a trained network, ask it, look inside.
+"""The Python interface: load a trained network, predict, extract features.
 
 import alexnet_jax
 model = alexnet_jax.load("runs/")
@@ -31,12 +31,12 @@ from alexnet_jax.weights.network import Network
 
 
 class Predictions(NamedTuple):
-    """What a network says of images."""
+    """Predictions of a network for images."""
 
     probabilities: np.ndarray
-    """float32 `[images, classes]`, each row sums to 1."""
+    """float32 `[images, classes]`; each row sums to 1."""
     class_names: list[str]
-    """For people, in the order of the classes."""
+    """Readable names, in the order of the classes."""
 
     def top(self, k: int = 5) -> list[list[tuple[str, float]]]:
         """The most probable classes of each image, (name, probability), best first."""
@@ -47,7 +47,7 @@ class Predictions(NamedTuple):
 
 
 def top_classes(values: np.ndarray, k: int) -> np.ndarray:
-    """The places of the highest of `[classes]`, the highest first."""
+    """Indices of the k highest of `[classes]`, highest first."""
     return np.argsort(-values, kind="stable")[:k]
 
 
@@ -55,15 +55,15 @@ def top_classes(values: np.ndarray, k: int) -> np.ndarray:
 class Model:
     """A trained network on the devices of this machine.
 
-    Images are paths, uint8 arrays of pixels on 0-255 (RGB `[height, width, 3]` or grey
-    `[height, width]`; also one array `[images, height, width, 3]`), or images of
-    Pillow, of any size. Each is scaled and cropped as in the evaluation of training:
-    shorter side to `config.data.image_size`, the centre taken, the mean subtracted.
+    Images are paths, uint8 arrays on 0-255 (RGB `[height, width, 3]` or grey `[height,
+    width]`; also one array `[images, height, width, 3]`), or Pillow images. They may
+    have any size. Each is preprocessed as in training's evaluation: shorter side scaled
+    to `config.data.image_size`, centre crop, mean subtracted.
     """
 
     network: Network
     mesh: Mesh
-    """Of devices; the results don't depend on it."""
+    """Of devices; results do not depend on it."""
 
     def predict(
         self,
@@ -72,17 +72,17 @@ class Model:
         views: int = 1,
         batch_size: int | None = None,
     ) -> Predictions:
-        """Probabilities of the classes (paper section 4.1).
+        """Probabilities of the classes (paper, section 4.1).
 
         Args:
-            views: 1, the centre, or 10: corners, centre and their mirror images,
-                averaged.
-            batch_size: images at a time; none: that of the run.
+            views: 1 means the centre; 10 the mean over the corners, the centre and
+                their mirror images.
+            batch_size: images at a time. None means that of the run.
 
         Raises:
             UserError: an image cannot be read; names it and the reason.
         """
-        found = self._ask(
+        log_probabilities = self._apply(
             predictions.log_probabilities,
             images,
             batch_size,
@@ -90,39 +90,44 @@ class Model:
         )
         num_classes = self.network.config.model.num_classes
         names = class_names.readable(self.network.class_names, num_classes)
-        return Predictions(np.exp(found), names)
+        return Predictions(np.exp(log_probabilities), names)
 
     def features(
         self,
         images: Iterable[Picture],
-        layers: Sequence[str],
+        layers: str | Sequence[str],
         *,
         batch_size: int | None = None,
     ) -> dict[str, np.ndarray]:
-        """Activations of layers, of the centre view.
+        """Activations of layers, for the centre view.
 
         Args:
-            layers: "conv5", "fc7", "conv1.norm", "pool5", ...; see `layers`.
+            layers: one name or several: "conv5", "fc7", "conv1.norm", "pool5", ...; see
+                `layers`.
+            batch_size: images at a time. None means that of the run.
 
         Returns:
-            float32 `[images, height, width, maps]` or `[images, units]` of each layer
-            by the name that was asked for; column 0 has the first half of the maps.
+            float32 `[images, height, width, maps]` or `[images, units]`, by the
+            requested name; column 0 has the first half of the maps.
 
         Raises:
-            UserError: there is no such layer, or an image cannot be read.
+            UserError: a layer does not exist, or an image cannot be read.
         """
-        chosen = tuple(activations.find(name, self.layers()) for name in layers)
-        found = self._ask(
+        names = [layers] if isinstance(layers, str) else layers
+        stages = tuple(activations.find(name, self.layers()) for name in names)
+        by_stage = self._apply(
             activations.activations,
             images,
             batch_size,
-            chosen=chosen,
+            stages=stages,
         )
-        return {name: found[tap] for name, tap in zip(layers, chosen, strict=True)}
+        return {
+            name: by_stage[stage] for name, stage in zip(names, stages, strict=True)
+        }
 
     def layers(self) -> dict[str, tuple[int, ...]]:
-        """What can be asked of `features`, in the order of the computation: the stages
-        of each layer with the shape of one image."""
+        """The stages that `features` accepts, in the order of computation, with their
+        shapes for one image."""
         return activations.shapes(self.network.config)
 
     def each_batch(
@@ -138,11 +143,11 @@ class Model:
         once and in order; memory does not grow with their number.
 
         Args:
-            function: takes uint8 images `[batch, size, size, 3]`, RGB 0-255, and gives
+            function: takes uint8 images `[batch, size, size, 3]`, RGB 0-255; returns
                 a tree of arrays `[batch, ...]`. The same function with the same static
-                arguments is compiled once in a process.
+                arguments is compiled once per process.
             batch_size: images at a time. None means that of the run.
-            static: hashable.
+            static: hashable arguments.
         """
         config = self.network.config
         return batched.each_batch(
@@ -156,29 +161,29 @@ class Model:
             **static,
         )
 
-    def _ask(
+    def _apply(
         self,
         function: Callable[..., Any],
         images: Iterable[Picture],
         batch_size: int | None,
         **static: Any,
     ) -> Any:
-        """The tree that a function gives, of all images."""
+        """The output of a function for all images, concatenated."""
         data = self.network.config.data
         source = user_images.open_pictures(
             _listed(images), data.image_size, squash=data.squash
         )
         parts = self.each_batch(function, source, batch_size=batch_size, **static)
         with contextlib.closing(parts):
-            trees = [part.found for part in parts]
+            trees = [part.output for part in parts]
         user_images.refuse_problems(source)
         return jax.tree.map(lambda *each: np.concatenate(each), *trees)
 
 
 def _listed(images: Iterable[Picture]) -> list[Picture]:
-    one = isinstance(images, str | Path) or hasattr(images, "convert")
-    if one or getattr(images, "ndim", 4) < 4:
-        raise UserError("give a list of images; of one image: [image].")
+    is_one = isinstance(images, str | Path) or hasattr(images, "convert")
+    if is_one or getattr(images, "ndim", 4) < 4:
+        raise UserError("give a list of images; for one image: [image].")
     listed = list(images)
     if not listed:
         raise UserError("there are no images in the list.")
@@ -191,15 +196,16 @@ def load(
     checkpoint: str = "newest",
     mesh: MeshConfig | None = None,
 ) -> Model:
-    """A trained network on all devices of this machine.
+    """Loads a trained network onto the devices of this machine.
 
     Args:
         path: a run directory, or a weights file (.safetensors, from `convert`).
         checkpoint: "newest", "best" (lowest error in training's evaluations) or a step.
-        mesh: how the devices are used. None puts columns on two where there are two.
+        mesh: how the devices are used. None gives each column a device of its own if
+            the number of columns divides that of devices.
 
     Raises:
-        UserError: there is no such run, checkpoint or file.
+        UserError: the run, checkpoint or file does not exist.
     """
     path = Path(path)
     config = read_config(path)
@@ -212,13 +218,13 @@ def load(
 
 
 def read_config(path: Path) -> Config:
-    """The configuration of a network.
+    """Reads the configuration of a network.
 
     Args:
         path: a run directory or a weights file.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: the configuration is missing or damaged.
     """
     return (
         network_file.read_config(path) if _is_file(path) else workdir.read_config(path)
@@ -229,7 +235,7 @@ def _is_file(path: Path) -> bool:
     if path.is_file() and path.suffix != network_file.SUFFIX:
         raise UserError(
             f"{path} is neither a run directory nor a weights file "
-            f"({network_file.SUFFIX}): make one by python -m alexnet_jax.convert "
+            f"({network_file.SUFFIX}): make one with python -m alexnet_jax.convert "
             f"{path} {path.stem}{network_file.SUFFIX}"
         )
     return path.suffix == network_file.SUFFIX and not path.is_dir()
@@ -253,6 +259,6 @@ def _of_run(directory: Path, which: str, mesh: Mesh) -> Network:
 def _of_file(path: Path, which: str, mesh: Mesh) -> Network:
     if which != "newest":
         raise UserError(
-            f"--checkpoint {which}: {path} holds one network; leave the option out."
+            f"--checkpoint {which}: {path} holds one network; omit the option."
         )
     return network_file.read(path).on_devices(mesh)

@@ -1,4 +1,4 @@
-"""Reads and writes a trained network in any format that we know."""
+"""Reads and writes trained networks in every supported format."""
 
 import dataclasses
 import hashlib
@@ -21,7 +21,7 @@ from alexnet_jax.weights.network import Network
 
 Writer = Callable[[Path, Network], None]
 
-# By the end of the file's name.
+# By file extension.
 _WRITERS: dict[str, Writer] = {
     network_file.SUFFIX: network_file.write,
     ".npz": npz.write,
@@ -32,59 +32,60 @@ _WRITERS_OF_TORCHVISION: dict[str, Writer] = {
     ".pth": torchvision.write_pth,
 }
 
-_CHECKSUM = "sha256"  # in the origin of what came from a file
+_CHECKSUM = "sha256"  # the key in `origin`
 
 
 class Hints(NamedTuple):
     """Facts the file itself may lack."""
 
     preset: caffe.Preset | None = None
-    """Which of Caffe's two networks."""
+    """Which of Caffe's two networks; None if unknown."""
     mean: Path | None = None
-    """Caffe's mean image."""
+    """Caffe's mean image. None means its mean colour."""
     class_names: Path | None = None
-    """A text, a name a line; none: those of ImageNet for a thousand classes."""
+    """Text file, one name per line. None means those of ImageNet, if there are 1000
+    classes without names."""
     checkpoint: str = "newest"
-    """Of a run directory."""
+    """For run directories."""
 
 
 def read(source: Path, hints: Hints) -> Network:
-    """The network of a file.
+    """Reads the network in a file.
 
     Raises:
-        UserError: there is none; says what is wrong, and names what does not fit with
-            both shapes.
+        UserError: the file is missing, damaged or of another network. Arrays that do
+            not fit are named with both shapes.
     """
     if not source.is_file():
-        raise UserError(f"{source} is not there.")
+        raise UserError(f"{source} does not exist.")
     _refuse_checkpoint(source, hints)
     return completed(_of_file(source, hints), source, hints)
 
 
 def completed(network: Network, source: Path, hints: Hints) -> Network:
-    """The network with checksum and class names; hints that do not fit are refused."""
+    """Adds checksum and class names; refuses hints that do not apply."""
     _refuse_caffe_hints(network, source, hints)
     return _named(_with_checksum(network, source), hints.class_names)
 
 
-def _is_foreign(found: Network) -> bool:
-    """Whether it has just been read from a format of others: it has no checksum yet."""
-    return "network" in found.origin and _CHECKSUM not in found.origin
+def _is_foreign(network: Network) -> bool:
+    """True if just read from another library's format: it has no checksum yet."""
+    return "network" in network.origin and _CHECKSUM not in network.origin
 
 
-def _refuse_caffe_hints(found: Network, source: Path, hints: Hints) -> None:
-    """What is said of Caffe's files is of no use for others, ours of them included."""
-    of_caffe = _is_foreign(found) and found.origin["network"] in caffe.PRESETS
+def _refuse_caffe_hints(network: Network, source: Path, hints: Hints) -> None:
+    """Refuses hints about Caffe's files for any other, converted networks included."""
+    of_caffe = _is_foreign(network) and network.origin["network"] in caffe.PRESETS
     if (hints.preset or hints.mean) and not of_caffe:
         given = f"--preset {hints.preset}" if hints.preset else f"--mean {hints.mean}"
-        raise UserError(f"{given} is for weights of Caffe, and {source} holds others.")
+        raise UserError(f"{given} is for Caffe's weights, and {source} holds others.")
 
 
 def _refuse_checkpoint(source: Path, hints: Hints) -> None:
     if hints.checkpoint != Hints().checkpoint:
         raise UserError(
             f"--checkpoint {hints.checkpoint}: {source} is a file and holds one "
-            "network; leave the option out."
+            "network; omit the option."
         )
 
 
@@ -99,8 +100,8 @@ def _of_file(source: Path, hints: Hints) -> Network:
     }
     if source.suffix not in readers:
         raise UserError(
-            f"{source}: the name should end in {', '.join(readers)}, or be a run "
-            "directory."
+            f"{source}: the name should end in {', '.join(readers)}, or be that of a "
+            "run directory."
         )
     return readers[source.suffix](source, hints)
 
@@ -110,9 +111,9 @@ def _of_safetensors(source: Path, hints: Hints) -> Network:
     if network_file.TEXT in texts:
         return network_file.from_arrays(source, arrays, texts[network_file.TEXT])
     if torchvision.is_state(arrays):
-        found = torchvision.to_weights(source, arrays, form="PyTorch, .safetensors")
-        torchvision.check_texts(source, found, texts)
-        return found
+        network = torchvision.to_weights(source, arrays, form="PyTorch, .safetensors")
+        torchvision.check_texts(source, network, texts)
+        return network
     named = npz.of_caffe(source, arrays)
     form = "Caffe's, .safetensors"
     return caffe.of_arrays(source, named, hints.preset, hints.mean, form=form)
@@ -136,24 +137,24 @@ def _of_pth(source: Path, hints: Hints) -> Network:
     return torchvision.to_weights(source, torch_file.read(source), form="PyTorch, .pth")
 
 
-def _with_checksum(found: Network, source: Path) -> Network:
-    """Notes the file; what is ours tells of its origin already."""
-    if not _is_foreign(found):
-        return found
+def _with_checksum(network: Network, source: Path) -> Network:
+    """Adds file name and checksum to the origin; our own files carry theirs."""
+    if not _is_foreign(network):
+        return network
     with source.open("rb") as file:
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
-    origin = found.origin | {"file": source.name, _CHECKSUM: checksum}
-    return dataclasses.replace(found, origin=origin)
+    origin = network.origin | {"file": source.name, _CHECKSUM: checksum}
+    return dataclasses.replace(network, origin=origin)
 
 
-def _named(found: Network, path: Path | None) -> Network:
-    names = found.class_names
-    classes = found.config.model.num_classes
+def _named(network: Network, path: Path | None) -> Network:
+    names = network.class_names
+    classes = network.config.model.num_classes
     if path is not None:
         names = _read_names(path, classes)
     elif names is None and classes == len(ilsvrc2012.synsets()):
-        names = ilsvrc2012.class_names()  # the order of Caffe and torchvision, too
-    return dataclasses.replace(found, class_names=names)
+        names = ilsvrc2012.class_names()  # Caffe and torchvision use the same order
+    return dataclasses.replace(network, class_names=names)
 
 
 def _read_names(path: Path, classes: int) -> list[str]:
@@ -170,22 +171,22 @@ def _read_names(path: Path, classes: int) -> list[str]:
 
 
 def writer(path: Path, *, as_torchvision: bool) -> Writer:
-    """What writes a file of that name.
+    """The function that writes the format of `path`; checked before expensive work.
 
     Args:
-        as_torchvision: with torchvision's names and layout; .pth always has them.
+        as_torchvision: use torchvision's names and layout; .pth always does.
 
     Raises:
-        UserError: there is no such format, the file is there already, or there is no
-            place for it. So nothing long need be done first.
+        UserError: the format is unknown, the file exists, or its folder is missing or
+            not writable.
     """
     writers = _WRITERS_OF_TORCHVISION if as_torchvision else _WRITERS
     if path.suffix not in writers:
         raise UserError(f"{path}: the name should end in {', '.join(writers)}.")
     if path.exists():
-        raise UserError(f"{path} is there already: delete it, or choose another name.")
+        raise UserError(f"{path} already exists: delete it, or choose another name.")
     if not os.access(path.parent, os.W_OK):
-        raise UserError(f"{path}: there is no folder for it that may be written to.")
+        raise UserError(f"{path}: its folder does not exist or is not writable.")
     if path.suffix == ".pth":
         torch_file.check_installed(path)
     return writers[path.suffix]

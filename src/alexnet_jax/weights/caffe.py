@@ -1,7 +1,7 @@
-"""Caffe's AlexNet and CaffeNet: which of the two a file holds, and as our network.
+"""Caffe's AlexNet and CaffeNet: recognises them and converts them to our network.
 
-Caffe's images are blue, green, red on 0-255; ours red, green, blue. So the channels of
-conv1's kernels and of the mean image change places, and nothing else does.
+Caffe's images are BGR on 0-255, ours RGB. So the channels of conv1's kernels and of the
+mean image are reversed; nothing else changes.
 """
 
 import dataclasses
@@ -28,14 +28,14 @@ _NAMES = {layer: layer for layer in LAYERS}
 
 
 def of_caffemodel(path: Path, preset: Preset | None, mean: Path | None) -> Network:
-    """The network of a .caffemodel file.
+    """Reads the network in a .caffemodel file.
 
     Args:
-        preset: which of the two it is; none: what its graph or its name says.
-        mean: its mean image; none: the mean of Caffe's, one colour.
+        preset: which of the two it is. None means to tell by its graph or its name.
+        mean: its mean image. None means Caffe's mean colour.
 
     Raises:
-        UserError: it is another network, or damaged; names what differs.
+        UserError: the file is damaged, or holds another network; names what differs.
     """
     net = caffemodel.read_net(path)
     recognised = _recognise(net)
@@ -63,9 +63,9 @@ def of_arrays(
     *,
     form: str,
 ) -> Network:
-    """The network of "conv1.weight", "conv1.bias" and so on.
+    """The network with the arrays "conv1.weight", "conv1.bias" and so on.
 
-    Their layout is seen from conv1's kernel: see `layouts`.
+    The shape of conv1's kernel tells their layout; see `layouts`.
     """
     if preset is None:
         raise UserError(_ambiguous(path))
@@ -83,21 +83,21 @@ def of_arrays(
             "network": preset,
             "channel_order": "BGR",
             "layout": layout,
-            "mean": mean.name if mean else "Caffe's, of each channel",
+            "mean": mean.name if mean else "Caffe's, per channel",
         },
     )
 
 
 def _ambiguous(path: Path) -> str:
     return (
-        f"{path} may be of Caffe's AlexNet or of CaffeNet, which have the same shapes "
-        "(they differ in the order of pooling and normalisation): say which by "
+        f"{path} may hold Caffe's AlexNet or CaffeNet, which have the same shapes "
+        "(they differ in the order of pooling and normalisation): say which with "
         "--preset caffe_alexnet or --preset caffenet."
     )
 
 
 def _recognise(net: Net) -> Preset | None:
-    """By what norm1 takes in, else by the name of the network."""
+    """By the input of norm1, else by the name of the network."""
     norm = net.layers.get("norm1")
     if norm is not None and norm.bottoms:
         return "caffenet" if norm.bottoms == ["pool1"] else "caffe_alexnet"
@@ -106,26 +106,27 @@ def _recognise(net: Net) -> Preset | None:
 
 
 def _layers_with_blobs(path: Path, net: Net) -> dict[str, list[np.ndarray]]:
-    """The parameters by layer; the last one may have another name, as in fine-tuning
+    """The parameters by layer. Fine-tuning may have renamed the last one
     ("fc8_flickr")."""
-    found = {}
+    blobs = {}
     for layer in net.layers.values():
         if not layer.blobs:
             continue
         name = "fc8" if layer.name.startswith("fc8") else layer.name
-        if name in found:
+        if name in blobs:
             raise UserError(f"{path} has more than one last layer: {layer.name}.")
         if len(layer.blobs) != 2:
             raise UserError(
                 f"{path}: {layer.name} has {len(layer.blobs)} arrays; the network has "
                 "weights and biases in each layer."
             )
-        found[name] = [_without_ones(blob, layer) for blob in layer.blobs]
-    return found
+        blobs[name] = [_without_ones(blob, layer) for blob in layer.blobs]
+    return blobs
 
 
 def _without_ones(blob: np.ndarray, layer: Layer) -> np.ndarray:
-    """Matrices and vectors of old files are four-dimensional, [1, 1, 4096, 9216]."""
+    """Drops the leading ones of old files, whose matrices and vectors have four
+    dimensions: `[1, 1, 4096, 9216]`."""
     if blob.ndim != 4:
         return blob
     ndim = 4 if layer.name.startswith("conv") else 2
@@ -138,17 +139,17 @@ def _without_ones(blob: np.ndarray, layer: Layer) -> np.ndarray:
 
 def _layout(arrays: dict[str, np.ndarray]) -> Layout:
     conv1 = arrays.get("conv1.weight")
-    last = conv1 is not None and conv1.ndim == 4 and conv1.shape[2:] == (3, 96)
-    return "channels_last" if last else "channels_first"
+    is_last = conv1 is not None and conv1.ndim == 4 and conv1.shape[2:] == (3, 96)
+    return "channels_last" if is_last else "channels_first"
 
 
 def _check_settings(path: Path, net: Net, model: ModelConfig) -> None:
-    """Refuses a network that does something else with the same shapes."""
+    """Refuses a network with the same shapes but other operations."""
     problems = []
     for name, wanted in _wanted(model).items():
-        said = net.layers[name].settings if name in net.layers else {}
-        for key, value in said.items():
-            # The file has floats of 32 bits.
+        settings = net.layers[name].settings if name in net.layers else {}
+        for key, value in settings.items():
+            # The file stores float32.
             if np.float32(value) != np.float32(wanted.get(key, value)):
                 problems.append(
                     f"{name}.{key} is {value:g} and should be {wanted[key]}"
@@ -159,15 +160,15 @@ def _check_settings(path: Path, net: Net, model: ModelConfig) -> None:
 
 
 def _wanted(model: ModelConfig) -> dict[str, dict[str, float]]:
-    """What Caffe's settings should be, by layer."""
-    found = {}
+    """The settings that Caffe's layers should have, by layer."""
+    settings = {}
     for name, layer in conv_layers(model).items():
         group = model.num_columns if layer.sees == "own" else 1
         pad = layer.padding[0]
-        found[name] = {"pad": pad, "stride": layer.stride, "group": group}
-        found[f"norm{name[-1]}"] = _norm(layer.local_norm)
-        found[f"pool{name[-1]}"] = _pool(layer.pool)
-    return found
+        settings[name] = {"pad": pad, "stride": layer.stride, "group": group}
+        settings[f"norm{name[-1]}"] = _norm(layer.local_norm)
+        settings[f"pool{name[-1]}"] = _pool(layer.pool)
+    return settings
 
 
 def _norm(norm: Norm) -> dict[str, float]:
@@ -181,29 +182,29 @@ def _pool(pool: Pool) -> dict[str, float]:
 
 
 def _mean_image(path: Path | None, config: Config) -> np.ndarray:
-    """float32 `[size, size, 3]`, RGB, of Caffe's mean image or of a mean colour."""
+    """float32 `[size, size, 3]`, RGB, from Caffe's mean image or a mean colour."""
     size = config.data.image_size
     if path is None:
         mean = np.array(CAFFE_MEAN, np.float32)
         return np.broadcast_to(mean, (size, size, 3)).copy()
-    found = _read_mean(path)
-    mean = found[0] if found.ndim == 4 and len(found) == 1 else found
+    stored = _read_mean(path)
+    mean = stored[0] if stored.ndim == 4 and len(stored) == 1 else stored
     if mean.shape == (3,):
         mean = np.broadcast_to(mean[:, None, None], (3, size, size))
     if mean.shape != (3, size, size):
         raise UserError(
-            f"--mean {path} is {list(found.shape)} and should be [3, {size}, {size}], "
+            f"--mean {path} is {list(stored.shape)} and should be [3, {size}, {size}], "
             f"[1, 3, {size}, {size}] or [3]: blue, green, red."
         )
     image = np.ascontiguousarray(np.moveaxis(mean[::-1], 0, -1), np.float32)
     if not ((image >= 0) & (image <= 255)).all():
-        raise UserError(f"--mean {path} has values that are not on 0-255.")
+        raise UserError(f"--mean {path} has values outside 0-255.")
     return image
 
 
 def _read_mean(path: Path) -> np.ndarray:
     if not path.is_file():
-        raise UserError(f"--mean {path} is not there.")
+        raise UserError(f"--mean {path} does not exist.")
     if path.suffix != ".npy":
         return caffemodel.read_mean(path)
     try:

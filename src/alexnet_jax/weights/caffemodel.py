@@ -1,6 +1,6 @@
-"""Caffe's binary files: .caffemodel, a network, and .binaryproto, a mean image.
+"""Caffe's binary files: .caffemodel (a network) and .binaryproto (a mean image).
 
-Numbers of fields are those of caffe.proto: messages NetParameter, LayerParameter,
+Field numbers are those of caffe.proto: messages NetParameter, LayerParameter,
 V1LayerParameter, BlobProto and the parameters of the layers.
 """
 
@@ -22,12 +22,12 @@ class Layer(NamedTuple):
 
     name: str
     bottoms: list[str]
-    """What it takes in."""
+    """Names of its inputs."""
     blobs: list[np.ndarray]
     """Its parameters: weights and biases."""
     settings: dict[str, float]
-    """What the file says of its operation, by Caffe's names; where a message is there,
-    what it leaves out has Caffe's default."""
+    """Settings of its operation, by Caffe's names. A setting that the message omits
+    has Caffe's default; a layer without the message has none."""
 
 
 class Net(NamedTuple):
@@ -35,12 +35,12 @@ class Net(NamedTuple):
 
     name: str
     version: str
-    """Of its layer messages."""
+    """Type of its layer messages."""
     layers: dict[str, Layer]
 
 
 class _Version(NamedTuple):
-    """The numbers of the fields of a layer message."""
+    """The field numbers of a layer message."""
 
     title: str
     layer: int
@@ -57,7 +57,7 @@ _VERSIONS = (
 )
 _V0 = 1  # the field of a V1LayerParameter that holds an even older message
 
-# Settings of a layer: number of the field, Caffe's default.
+# Settings of a layer: (field number, Caffe's default).
 _SETTINGS = {
     "conv": {"pad": (3, 0), "group": (5, 1), "stride": (6, 1)},
     "lrn": {
@@ -77,41 +77,45 @@ _SETTINGS = {
 
 
 def read_net(path: Path) -> Net:
-    """The network of a .caffemodel file.
+    """Reads a .caffemodel file.
 
     Raises:
-        UserError: the file is damaged, or of a form before 2014.
+        UserError: the file is damaged, or of a format older than 2014.
     """
     try:
         content = protobuf.fields(memoryview(path.read_bytes()))
         for version in _VERSIONS:
             if version.layer in content:
-                messages = [protobuf.message(one) for one in content[version.layer]]
-                layers = [_layer(one, version) for one in messages]
+                messages = [protobuf.message(value) for value in content[version.layer]]
+                layers = [_layer(message, version) for message in messages]
                 name = protobuf.text(content[1][0]) if 1 in content else ""
                 named = {layer.name: layer for layer in layers}
                 return Net(name, version.title, named)
     except Malformed as error:
-        raise UserError(f"{path} is no .caffemodel, or damaged: {error}.") from error
-    raise UserError(f"{path} is no .caffemodel: it has no layers.")
+        raise UserError(
+            f"{path} is not a .caffemodel, or is damaged: {error}."
+        ) from error
+    raise UserError(f"{path} is not a .caffemodel: it has no layers.")
 
 
 def _layer(message: Fields, version: _Version) -> Layer:
     if version.layer == 2 and _V0 in message:
         raise Malformed(
-            "its layers are of the oldest form (V0LayerParameter): Caffe's tool "
-            "upgrade_net_proto_binary makes a new one of it"
+            "its layers have the oldest format (V0LayerParameter): convert it with "
+            "Caffe's tool upgrade_net_proto_binary"
         )
     settings = {}
     for kind, number in version.settings.items():
-        for one in message.get(number, [])[-1:]:
-            settings |= _settings(protobuf.message(one), kind)
+        for value in message.get(number, [])[-1:]:  # of repeats the last counts
+            settings |= _settings(protobuf.message(value), kind)
     return Layer(
         name=protobuf.text(message[version.name][-1])
         if version.name in message
         else "",
-        bottoms=[protobuf.text(one) for one in message.get(version.bottom, [])],
-        blobs=[_blob(protobuf.message(one)) for one in message.get(version.blobs, [])],
+        bottoms=[protobuf.text(name) for name in message.get(version.bottom, [])],
+        blobs=[
+            _blob(protobuf.message(blob)) for blob in message.get(version.blobs, [])
+        ],
         settings=settings,
     )
 
@@ -124,7 +128,7 @@ def _settings(message: Fields, kind: str) -> dict[str, float]:
 
 
 def _blob(message: Fields) -> np.ndarray:
-    """An array: data (field 5) or double_data (8), and its shape."""
+    """An array from data (field 5) or double_data (8), and its shape."""
     if 8 in message:
         data = protobuf.floats(message[8], "<f8")
     else:
@@ -135,13 +139,14 @@ def _blob(message: Fields) -> np.ndarray:
     else:  # num, channels, height, width
         legacy = [message.get(number, [0])[-1] for number in (1, 2, 3, 4)]
         shape = protobuf.integers(legacy)
+    # The second test refuses huge dimensions beside a 0, whose product fits.
     if math.prod(shape) != len(data) or max(shape, default=1) > max(1, len(data)):
-        raise Malformed(f"{len(data):,} numbers are said to be of shape {shape}")
+        raise Malformed(f"{len(data):,} numbers do not have the shape {shape}")
     return data.reshape(shape)
 
 
 def read_mean(path: Path) -> np.ndarray:
-    """The array of a .binaryproto file: a mean image is `[1, 3, height, width]`, BGR.
+    """Reads a .binaryproto file: a mean image is `[1, 3, height, width]`, BGR.
 
     Raises:
         UserError: the file is damaged.
@@ -149,4 +154,6 @@ def read_mean(path: Path) -> np.ndarray:
     try:
         return _blob(protobuf.fields(memoryview(path.read_bytes())))
     except Malformed as error:
-        raise UserError(f"{path} is no .binaryproto, or damaged: {error}.") from error
+        raise UserError(
+            f"{path} is not a .binaryproto, or is damaged: {error}."
+        ) from error

@@ -1,11 +1,11 @@
-"""Parameters in the layouts of others, and in ours.
+"""Converts parameters between the layouts of other frameworks and ours.
 
 "channels_first" is that of Caffe and PyTorch: kernels `[outputs, inputs, height,
-width]`, matrices `[outputs, inputs]`, where fc6 counts its inputs map by map.
+width]`, matrices `[outputs, inputs]`, with fc6's inputs flattened map by map.
 "channels_last" is that of TensorFlow: `[height, width, inputs, outputs]`, `[inputs,
-outputs]`, where fc6 counts its inputs place by place. Ours is the latter, but fc6 keeps
-its rows and columns apart: `[height, width, maps, outputs]`. The halves of the outputs
-of a grouped convolution are its groups everywhere, and so our columns.
+outputs]`, with fc6's inputs flattened pixel by pixel. Ours is the latter, but fc6 is
+not flattened: `[height, width, maps, outputs]`. Groups are contiguous output blocks in
+every framework; here they are called columns.
 """
 
 import dataclasses
@@ -26,28 +26,28 @@ LAYERS = CONV_LAYERS + DENSE_LAYERS
 
 
 def with_classes(config: Config, classes: int) -> Config:
-    """The configuration with so many outputs, checked."""
+    """The configuration with `classes` outputs, checked."""
     fc8 = dataclasses.replace(config.model.fc8, features=classes)
     model = dataclasses.replace(config.model, fc8=fc8)
-    found = dataclasses.replace(config, model=model)
-    config_checks.check_config(found)
-    return found
+    config = dataclasses.replace(config, model=model)
+    config_checks.check_config(config)
+    return config
 
 
 def shapes(
     config: Config, layout: Layout, names: Mapping[str, str]
 ) -> dict[str, tuple[int, ...]]:
-    """The shapes that a file should have, by "name.weight" and "name.bias".
+    """The shapes expected in a file, by "name.weight" and "name.bias".
 
     Args:
-        names: of the layers in the file.
+        names: our layer -> the layer's name in the file.
     """
-    found = {}
+    expected = {}
     for layer, kinds in parameter_shapes.shapes(config).items():
         kernel = kinds["kernel"]
-        found[f"{names[layer]}.weight"] = _outside(kernel, layer, layout)
-        found[f"{names[layer]}.bias"] = kinds["bias"]
-    return found
+        expected[f"{names[layer]}.weight"] = _outside(kernel, layer, layout)
+        expected[f"{names[layer]}.bias"] = kinds["bias"]
+    return expected
 
 
 def _outside(kernel: tuple[int, ...], layer: str, layout: Layout) -> tuple[int, ...]:
@@ -68,18 +68,18 @@ def to_params(
     *,
     bgr: bool,
 ) -> Params:
-    """Our parameters of those in a file.
+    """Converts the arrays of a file to our parameters.
 
     Args:
-        arrays: "name.weight" and "name.bias" of each layer, in the layout.
-        names: of the layers in the file.
-        bgr: whether the network wants blue, green, red, as Caffe's do.
+        arrays: "name.weight" and "name.bias" of each layer, in `layout`.
+        names: our layer -> the layer's name in the file.
+        bgr: True if the network expects BGR images, as Caffe's do.
 
     Raises:
-        UserError: names all arrays that don't fit, with both shapes.
+        UserError: names all arrays that do not fit, with both shapes.
     """
-    found = {name: array.shape for name, array in arrays.items()}
-    parameter_shapes.check(path, found, shapes(config, layout, names))
+    stored = {name: array.shape for name, array in arrays.items()}
+    parameter_shapes.check(path, stored, shapes(config, layout, names))
     params = {}
     for layer, kinds in parameter_shapes.shapes(config).items():
         weight, bias = (
@@ -103,7 +103,7 @@ def _to_kernel(
 
 
 def from_params(params: Params, names: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """The inverse of `to_params` for channels first, RGB."""
+    """The inverse of `to_params` for "channels_first" and RGB."""
     arrays = {}
     for layer, kinds in params.items():
         kernel = kinds["kernel"]

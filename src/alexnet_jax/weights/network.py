@@ -1,4 +1,4 @@
-"""A trained network: parameters, and what they expect of an image."""
+"""A trained network: parameters, expected preprocessing and provenance."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Network:
 
     name: str
     """What to call it: its run directory or file."""
-    config: Config
+    config: Config = dataclasses.field(repr=False)
     params: Any = dataclasses.field(repr=False)
     """`{layer: {"kernel", "bias"}}`, float32."""
     mean_image: Any = dataclasses.field(repr=False)
@@ -45,7 +45,7 @@ class Network:
 
 
 def describe_input(network: Network) -> str:
-    """What is done to an image before the network sees it, in words."""
+    """Describes the preprocessing of an image in words."""
     data, augment = network.config.data, network.config.augment
     side = f"{data.image_size}x{data.image_size}"
     scaled = "all of it" if data.squash else "shorter side, then the centre"

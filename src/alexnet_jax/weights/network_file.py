@@ -1,9 +1,10 @@
-"""A trained network in one file: parameters, what they want of an image, their origin.
+"""A trained network in one file: parameters, expected preprocessing and provenance.
 
 The file is in the safetensors format. Its arrays are "conv1.kernel" `[height, width,
 inputs, outputs]`, "conv1.bias" and so on, and "mean_image" `[size, size, 3]`, RGB on
-0-255, all float32. Its one text, "alexnet_jax", is JSON: `config` (`config.Config`),
-`class_names`, `step`, `input` (what is done to an image, for people) and `origin`.
+0-255, all float32. Its one metadata entry, "alexnet_jax", is JSON: `config`
+(`config.Config`), `class_names`, `step`, `input` (the preprocessing, for people) and
+`origin`.
 """
 
 import dataclasses
@@ -26,10 +27,10 @@ _VERSION = 1
 
 
 def read(path: Path) -> Network:
-    """The network of a weights file.
+    """Reads a weights file.
 
     Raises:
-        UserError: the file is damaged or none of ours, or its arrays don't fit its
+        UserError: the file is damaged or not one of ours, or its arrays do not fit its
             configuration.
     """
     arrays, texts = safetensors_file.read(path)
@@ -39,7 +40,7 @@ def read(path: Path) -> Network:
 
 
 def read_config(path: Path) -> Config:
-    """The configuration alone, without reading the parameters."""
+    """Reads the configuration without the parameters."""
     texts = safetensors_file.read_texts(path)
     if TEXT not in texts:
         raise UserError(_foreign(path))
@@ -47,20 +48,20 @@ def read_config(path: Path) -> Config:
 
 
 def write(path: Path, network: Network) -> None:
-    """Writes the whole file or nothing."""
+    """Writes the file atomically."""
     arrays, text = to_arrays(network)
     safetensors_file.write(path, arrays, {TEXT: text})
 
 
 def _foreign(path: Path) -> str:
     return (
-        f"{path} is no weights file of alexnet_jax (it has no text {TEXT!r}): make one "
-        f"of it by python -m alexnet_jax.convert {path} ours{SUFFIX}"
+        f"{path} is not a weights file of alexnet_jax (it has no text {TEXT!r}): "
+        f"convert it with python -m alexnet_jax.convert {path} ours{SUFFIX}"
     )
 
 
 def to_arrays(network: Network) -> tuple[dict[str, np.ndarray], str]:
-    """The arrays by their names in a file, and the text."""
+    """The arrays by their names in the file, and the JSON text."""
     arrays = {
         f"{layer}.{kind}": array
         for layer, kinds in network.params.items()
@@ -78,7 +79,7 @@ def to_arrays(network: Network) -> tuple[dict[str, np.ndarray], str]:
 
 
 def from_arrays(path: Path, arrays: Mapping[str, np.ndarray], text: str) -> Network:
-    """The inverse of `to_arrays`; raises UserError if they don't fit the text."""
+    """The inverse of `to_arrays`; raises UserError if the arrays do not fit."""
     content = _parsed(path, text)
     config = _config(path, content)
     shapes = parameter_shapes.shapes(config)
@@ -90,7 +91,7 @@ def from_arrays(path: Path, arrays: Mapping[str, np.ndarray], text: str) -> Netw
     parameter_shapes.check(
         path, {name: array.shape for name, array in arrays.items()}, wanted
     )
-    loose = {
+    checked = {
         name: parameter_shapes.as_float32(path, name, array)
         for name, array in arrays.items()
     }
@@ -98,10 +99,10 @@ def from_arrays(path: Path, arrays: Mapping[str, np.ndarray], text: str) -> Netw
         name=str(path),
         config=config,
         params={
-            layer: {kind: loose[f"{layer}.{kind}"] for kind in kinds}
+            layer: {kind: checked[f"{layer}.{kind}"] for kind in kinds}
             for layer, kinds in shapes.items()
         },
-        mean_image=loose["mean_image"],
+        mean_image=checked["mean_image"],
         class_names=_class_names(path, content, config),
         step=content["step"] if isinstance(content.get("step"), int) else None,
         origin=_origin(content),
@@ -116,7 +117,7 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
         raise UserError(f"{path}: its text {TEXT!r} is damaged ({error}).") from error
     if not known:
         raise UserError(
-            f"{path} is of version {str(content['version'])[:20]}, and this package "
+            f"{path} has version {str(content['version'])[:20]}, and this package "
             f"reads version {_VERSION}."
         )
     return content
@@ -138,7 +139,7 @@ def _class_names(
         or len(names) > config.model.num_classes
     ):
         raise UserError(
-            f"{path}: its class names are no list of at most "
+            f"{path}: its class names are not a list of at most "
             f"{config.model.num_classes} names."
         )
     return names

@@ -1,8 +1,8 @@
-"""Numpy archives: ours, with all of a network, and Caffe's weights as people keep them.
+"""NumPy archives: ours, with a whole network, and the usual ones of Caffe's weights.
 
-Ours has the arrays of a weights file and its text, as an array "alexnet_jax". Caffe's
-has "conv1_w" and "conv1_b", "conv1/weights" and "conv1/biases", or the like. Pickles,
-which can run programs, are never loaded.
+Ours has the arrays of a weights file, and its text as an array "alexnet_jax". Caffe's
+have "conv1_w" and "conv1_b", "conv1/weights" and "conv1/biases", or the like. Pickles,
+which can run code, are never loaded.
 """
 
 import re
@@ -18,11 +18,12 @@ from alexnet_jax.weights import network_file
 from alexnet_jax.weights.network import Network
 from alexnet_jax.weights.network_file import TEXT
 
-_LARGEST = 2**31  # bytes of all arrays; AlexNet in float64 has a quarter of it
+_MAX_BYTES = 2**31  # of all arrays; AlexNet in float64 needs a quarter of it
 _NAME = re.compile(
     r"(conv[1-5]|fc[678])[-_./]?(?:(w|weights?|kernels?|0)|(b|bias|biases|1))",
     re.IGNORECASE,
 )
+# A program that users run themselves, to convert a pickle that they trust.
 _FROM_PICKLE = (
     "import sys, numpy as np; "
     "d = np.load(sys.argv[1], allow_pickle=True, encoding='latin1').item(); "
@@ -33,18 +34,19 @@ _FROM_PICKLE = (
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an archive by their names.
+    """Reads the arrays of an archive by their names.
 
     Raises:
-        UserError: it is none, damaged, holds pickles or far more than a network.
+        UserError: the file is not an archive, is damaged, holds pickles, or is far too
+            large for AlexNet.
     """
     try:
         with path.open("rb") as file:
-            whole = np.load(file, allow_pickle=False)
-            if not isinstance(whole, np.lib.npyio.NpzFile):
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise UserError(f"{path} holds one array and no names: give an .npz.")
-            _check_size(path, whole.zip)
-            return {name: whole[name] for name in whole.files}
+            _check_size(path, archive.zip)
+            return {name: archive[name] for name in archive.files}
     except (ValueError, EOFError) as error:
         if isinstance(error, UserError):
             raise
@@ -58,37 +60,41 @@ def read(path: Path) -> dict[str, np.ndarray]:
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        raise UserError(f"{path} is no numpy archive, or damaged ({error}).") from error
+        raise UserError(_damaged(path, error)) from error
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f"{path} is not a numpy archive, or is damaged ({error})."
 
 
 def _reason(path: Path, error: Exception) -> str:
-    # Numpy takes everything that it does not know for a pickle.
+    # NumPy takes every file that it does not recognise for a pickle.
     with path.open("rb") as file:
         known = file.read(6).startswith((b"\x80", b"\x93NUMPY", b"PK"))
     if "pickle" not in str(error).lower() or not known:
-        return f"{path} is no numpy archive, or damaged ({error})."
+        return _damaged(path, error)
     return (
-        f"{path} holds a pickle, which could run programs: it is not loaded. If you "
-        "trust its maker, make an archive of it:\n"
+        f"{path} holds a pickle, which could run code: it is not loaded. If you trust "
+        "its author, convert it to an archive:\n"
         f'  python -c "{_FROM_PICKLE}" {path} {path.with_suffix(".npz").name}'
     )
 
 
 def _check_size(path: Path, archive: zipfile.ZipFile | None) -> None:
-    size = sum(one.file_size for one in archive.infolist()) if archive else 0
-    if size > _LARGEST:
+    size = sum(info.file_size for info in archive.infolist()) if archive else 0
+    if size > _MAX_BYTES:
         raise UserError(
-            f"{path} would need {size / 2**30:.3g} GiB of memory: that is no AlexNet."
+            f"{path} would need {size / 2**30:.3g} GiB of memory: that is not AlexNet."
         )
 
 
 def of_caffe(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays of Caffe by "conv1.weight", "conv1.bias" and so on.
+    """Renames the arrays of Caffe to "conv1.weight", "conv1.bias" and so on.
 
     Raises:
         UserError: a name is of no known style, or means the same as another.
     """
-    found = {}
+    renamed = {}
     for name, array in arrays.items():
         match = _NAME.fullmatch(name)
         if match is None:
@@ -97,25 +103,25 @@ def of_caffe(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]
                 "conv1_b, or conv1/weights and conv1/biases, to fc8."
             )
         ours = f"{match[1].lower()}.{'weight' if match[2] else 'bias'}"
-        if ours in found:
+        if ours in renamed:
             raise UserError(f"{path} has {ours} twice, once as {name!r}.")
-        found[ours] = array
-    return found
+        renamed[ours] = array
+    return renamed
 
 
 def is_ours(arrays: dict[str, np.ndarray]) -> bool:
-    """Whether `write` wrote them."""
+    """True if `write` wrote them."""
     return TEXT in arrays
 
 
 def to_weights(path: Path, arrays: dict[str, np.ndarray]) -> Network:
-    """The network of an archive of ours; raises UserError if it is damaged."""
-    loose = dict(arrays)
-    return network_file.from_arrays(path, loose, str(loose.pop(TEXT)))
+    """The network in an archive of ours; raises UserError if it is damaged."""
+    parameters = dict(arrays)
+    return network_file.from_arrays(path, parameters, str(parameters.pop(TEXT)))
 
 
-def write(path: Path, found: Network) -> None:
-    """Writes the whole file or nothing."""
-    arrays, text = network_file.to_arrays(found)
+def write(path: Path, network: Network) -> None:
+    """Writes the file atomically."""
+    arrays, text = network_file.to_arrays(network)
     with atomic_files.replacing(path) as partial:
         np.savez(partial, **arrays, **{TEXT: np.array(text)})  # type: ignore[arg-type]

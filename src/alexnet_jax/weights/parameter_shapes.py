@@ -1,4 +1,4 @@
-"""The parameters that a network has, and whether arrays from a file fit them."""
+"""The shapes of a network's parameters, and checks of arrays against them."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -34,19 +34,19 @@ def shapes(config: Config) -> dict[str, dict[str, tuple[int, ...]]]:
 
 def check(
     path: Path,
-    found: Mapping[str, tuple[int, ...]],
-    wanted: Mapping[str, tuple[int, ...]],
+    stored: Mapping[str, tuple[int, ...]],
+    expected: Mapping[str, tuple[int, ...]],
 ) -> None:
-    """Raises UserError that names what is missing, too much, or of another shape."""
+    """Raises a UserError that names arrays missing, unknown or of another shape."""
     problems = []
-    for name in [*wanted, *(name for name in found if name not in wanted)]:
-        if name not in found:
-            problems.append(f"{name} {list(wanted[name])} is not there")
-        elif name not in wanted:
-            problems.append(f"the network has no {name} {list(found[name])}")
-        elif tuple(found[name]) != tuple(wanted[name]):
+    for name in [*expected, *(name for name in stored if name not in expected)]:
+        if name not in stored:
+            problems.append(f"{name} {list(expected[name])} is missing")
+        elif name not in expected:
+            problems.append(f"the network has no {name} {list(stored[name])}")
+        elif tuple(stored[name]) != tuple(expected[name]):
             problems.append(
-                f"{name} is {list(found[name])} and should be {list(wanted[name])}"
+                f"{name} is {list(stored[name])} and should be {list(expected[name])}"
             )
     if problems:
         shown = problems[:20] + ["..."] * (len(problems) > 20)
@@ -54,11 +54,11 @@ def check(
 
 
 def as_float32(path: Path, name: str, array: np.ndarray) -> np.ndarray:
-    """The array in the type of parameters; raises UserError unless it holds numbers."""
-    # The narrow types of ml_dtypes are no floating types to numpy.
+    """The array as float32; raises UserError unless it holds finite floats."""
+    # NumPy does not count bfloat16, a type of ml_dtypes, as floating.
     if array.dtype.kind != "f" and array.dtype.name not in ("bfloat16",):
-        raise UserError(f"{path}: {name} is of {array.dtype} and should be float32.")
+        raise UserError(f"{path}: {name} is {array.dtype} and should be float32.")
     array = np.ascontiguousarray(array, np.float32)
     if not np.isfinite(array).all():
-        raise UserError(f"{path}: {name} holds values that are no finite numbers.")
+        raise UserError(f"{path}: {name} holds values that are not finite.")
     return array

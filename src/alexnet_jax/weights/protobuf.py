@@ -1,41 +1,42 @@
-"""The wire format of Protocol Buffers, as far as Caffe's files need it.
+"""The part of Protocol Buffers' wire format that Caffe's files need.
 
-A message is a row of fields, each a key (number * 8 + wire type) and a value. Nothing
-is copied, and a file that is damaged costs no more than its own size.
+A message is a sequence of fields, each a key (number * 8 + wire type) and a value.
+Values are views, and each length is checked against the bytes present, so a damaged
+file cannot cause large allocations. That bound is why this is not the protobuf package.
 """
 
 import numpy as np
 
-# A whole number, or the bytes of a float, a text, a packed list or a message.
+# An integer, or the bytes of a float, a string, a packed list or a message.
 Value = int | memoryview
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
-_MOST_FIELDS = 1_000_000  # Caffe packs its lists, so its messages have few
+_MAX_FIELDS = 1_000_000  # Caffe packs its lists, so its messages have few
 
 
 class Malformed(ValueError):
-    """These bytes are no message: the text says what is wrong, and where."""
+    """The bytes are not a message; the text says what is wrong, and where."""
 
 
 def fields(message: memoryview) -> dict[int, list[Value]]:
-    """The values of a message by the numbers of their fields, in their order."""
-    found: dict[int, list[Value]] = {}
+    """The values of a message by field number, in file order."""
+    values: dict[int, list[Value]] = {}
     place = 0
-    for _ in range(_MOST_FIELDS):
+    for _ in range(_MAX_FIELDS):
         if place == len(message):
-            return found
+            return values
         key, place = _varint(message, place)
         value, place = _value(message, place, key & 7)
-        found.setdefault(key >> 3, []).append(value)
-    raise Malformed(f"a message has more than {_MOST_FIELDS:,} fields")
+        values.setdefault(key >> 3, []).append(value)
+    raise Malformed(f"a message has more than {_MAX_FIELDS:,} fields")
 
 
 def _varint(message: memoryview, place: int) -> tuple[int, int]:
-    """A whole number and the place after it: 7 bits a byte, the lowest first."""
+    """An integer and the offset after it: 7 bits per byte, lowest first."""
     value = 0
     for shift in range(0, 70, 7):
         if place == len(message):
-            raise Malformed(f"it ends within a number at byte {place} of a message")
+            raise Malformed(f"it ends inside a number at byte {place} of a message")
         byte = message[place]
         place += 1
         value |= (byte & 0x7F) << shift
@@ -52,7 +53,7 @@ def _value(message: memoryview, place: int, wire_type: int) -> tuple[Value, int]
     elif wire_type in (_FIXED32, _FIXED64):
         length = 4 if wire_type == _FIXED32 else 8
     else:
-        raise Malformed(f"byte {place} of a message is of wire type {wire_type}")
+        raise Malformed(f"byte {place} of a message has wire type {wire_type}")
     end = place + length
     if end > len(message):
         raise Malformed(
@@ -63,7 +64,7 @@ def _value(message: memoryview, place: int, wire_type: int) -> tuple[Value, int]
 
 
 def message(value: Value) -> dict[int, list[Value]]:
-    """The fields of a message within a message."""
+    """The fields of a nested message."""
     return fields(_bytes(value))
 
 
@@ -74,12 +75,12 @@ def text(value: Value) -> str:
 
 def _bytes(value: Value) -> memoryview:
     if isinstance(value, int):
-        raise Malformed(f"there is the number {value} in place of a text or a message")
+        raise Malformed(f"the number {value} stands in place of a string or a message")
     return value
 
 
 def number(value: Value) -> float:
-    """A whole number, or a float of 32 bits."""
+    """An integer or a float32."""
     if isinstance(value, int):
         return value
     if len(value) != 4:
@@ -88,26 +89,28 @@ def number(value: Value) -> float:
 
 
 def floats(values: list[Value], dtype: str) -> np.ndarray:
-    """A list of floating-point numbers, packed or one by one: `[numbers]`."""
+    """A list of floats, packed or not: `[numbers]`."""
     size = np.dtype(dtype).itemsize
     parts = [_bytes(value) for value in values]
     for part in parts:
         if len(part) % size:
-            raise Malformed(f"a list of {len(part):,} bytes has no numbers of {size}")
+            raise Malformed(
+                f"a list of {len(part):,} bytes does not hold {size}-byte numbers"
+            )
     if len(parts) == 1:
         return np.frombuffer(parts[0], dtype)
     return np.frombuffer(b"".join(parts), dtype)
 
 
 def integers(values: list[Value]) -> list[int]:
-    """A list of whole numbers, packed or one by one."""
-    found = []
+    """A list of integers, packed or not."""
+    numbers = []
     for value in values:
         if isinstance(value, int):
-            found.append(value)
+            numbers.append(value)
             continue
         place = 0
         while place < len(value):
-            one, place = _varint(value, place)
-            found.append(one)
-    return found
+            number, place = _varint(value, place)
+            numbers.append(number)
+    return numbers

@@ -1,4 +1,4 @@
-"""Files of the safetensors format: named arrays, and texts about them. No pickles."""
+"""safetensors files: named arrays and text metadata, without pickles."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +11,10 @@ from alexnet_jax.system import atomic_files
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """All arrays and all texts of a file.
+    """Reads all arrays and all texts of a file.
 
     Raises:
-        UserError: it is not there, damaged, or of another format.
+        UserError: the file is missing, damaged, or of another format.
     """
     with _opened(path) as file:
         arrays = {name: _array(path, file, name) for name in file.keys()}
@@ -22,7 +22,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def read_texts(path: Path) -> dict[str, str]:
-    """The texts alone, without reading the arrays; raises what `read` does."""
+    """Reads the texts without the arrays; raises what `read` raises."""
     with _opened(path) as file:
         return dict(file.metadata() or {})
 
@@ -31,19 +31,19 @@ def _opened(path: Path) -> Any:
     import safetensors
 
     if not path.is_file():
-        raise UserError(f"{path} is not there.")
+        raise UserError(f"{path} does not exist.")
     try:
         return safetensors.safe_open(path, framework="numpy")
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise UserError(
-            f"{path} is no safetensors file, or damaged ({error})."
+            f"{path} is not a safetensors file, or is damaged ({error})."
         ) from error
 
 
 def _array(path: Path, file: Any, name: str) -> np.ndarray:
     try:
         return file.get_tensor(name)
-    # What numpy has no type for is a TypeError here, and an AttributeError there.
+    # For a type that NumPy lacks, safetensors raises TypeError or AttributeError.
     except (TypeError, AttributeError, ValueError) as error:
         raise UserError(
             f"{path}: {name} cannot be read ({error}): store it as float32."
@@ -51,9 +51,9 @@ def _array(path: Path, file: Any, name: str) -> np.ndarray:
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], texts: dict[str, str]) -> None:
-    """Writes the whole file or nothing."""
+    """Writes the file atomically."""
     from safetensors.numpy import save_file
 
-    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with atomic_files.replacing(path) as partial:
-        save_file(whole, partial, metadata=texts)
+        save_file(contiguous, partial, metadata=texts)

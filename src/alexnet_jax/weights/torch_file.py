@@ -1,4 +1,4 @@
-"""Files of PyTorch (.pth): a dictionary of tensors. Only what torch calls safe."""
+"""PyTorch files (.pth): a dictionary of tensors, read with weights_only=True."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +9,11 @@ import numpy as np
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import atomic_files
 
-_NESTED = ("state_dict", "model")  # where checkpoints of training keep the weights
+_NESTED = ("state_dict", "model")  # where training checkpoints keep the weights
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a file by their names, as float32 where they are narrower.
+    """Reads the tensors of a file by their names; bfloat16 becomes float32.
 
     Raises:
         UserError: torch is not installed, the file is damaged, or it holds more than
@@ -22,18 +22,20 @@ def read(path: Path) -> dict[str, np.ndarray]:
     torch = _torch(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged files make torch raise nearly anything
+    except Exception as error:  # torch raises nearly anything on damaged files
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
-            f"{path} is no file of tensors, or damaged: torch.load(weights_only=True) "
-            f"says: {reason[0]}"
+            f"{path} is not a file of tensors, or is damaged: torch.load("
+            f"weights_only=True) says: {reason[0]}"
         ) from error
     for name in _NESTED:
         if isinstance(state, dict) and isinstance(state.get(name), dict):
             state = state[name]
     if not isinstance(state, dict):
-        raise UserError(f"{path} holds a {type(state).__name__}, no state_dict.")
-    return {_name(name): _array(torch, path, name, one) for name, one in state.items()}
+        raise UserError(f"{path} holds a {type(state).__name__}, not a state_dict.")
+    return {
+        _name(name): _array(torch, path, name, tensor) for name, tensor in state.items()
+    }
 
 
 def _torch(path: Path) -> Any:
@@ -41,34 +43,34 @@ def _torch(path: Path) -> Any:
         import torch  # pyright: ignore[reportMissingImports]  # optional
     except ImportError as error:
         raise UserError(
-            f"{path}: files of PyTorch need torch (pip install torch). Or use a "
-            ".safetensors file, which needs nothing."
+            f"{path}: PyTorch files need torch (pip install torch). Or use a "
+            ".safetensors file, which does not."
         ) from error
     return torch
 
 
 def check_installed(path: Path) -> None:
-    """Raises UserError where there is no torch."""
+    """Raises UserError if torch is not installed."""
     _torch(path)
 
 
 def _name(name: Any) -> str:
-    return str(name).removeprefix("module.")  # of DataParallel
+    return str(name).removeprefix("module.")  # added by DataParallel
 
 
 def _array(torch: Any, path: Path, name: Any, tensor: Any) -> np.ndarray:
     if not isinstance(tensor, torch.Tensor):
-        raise UserError(f"{path}: {name} is a {type(tensor).__name__}, no tensor.")
+        raise UserError(f"{path}: {name} is a {type(tensor).__name__}, not a tensor.")
     if tensor.is_sparse or tensor.is_quantized or tensor.is_complex():
-        raise UserError(f"{path}: {name} is no plain tensor of numbers.")
-    if tensor.dtype == torch.bfloat16:  # numpy has no such type
+        raise UserError(f"{path}: {name} is not a dense tensor of real numbers.")
+    if tensor.dtype == torch.bfloat16:  # NumPy has no such type
         tensor = tensor.to(torch.float32)
     return tensor.detach().contiguous().numpy()
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes the whole file or nothing."""
+    """Writes the file atomically."""
     torch = _torch(path)
-    tensors = {name: torch.from_numpy(one.copy()) for name, one in arrays.items()}
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
     with atomic_files.replacing(path) as partial:
         torch.save(tensors, partial)

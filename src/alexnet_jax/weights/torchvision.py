@@ -1,8 +1,8 @@
-"""torchvision's AlexNet: its state_dict as our network, and back.
+"""torchvision's AlexNet: converts its state_dict to our network, and back.
 
-Its images are RGB on 0-1 minus a mean, divided by a deviation. Ours are the same times
-255, so the mean image is 255 mean, and the scale of each channel 1 / (255 deviation);
-the parameters stay as they are, to the bit.
+Its input is (x - mean) / std for RGB x on 0-1. Our x is on 0-255, so the mean image is
+255 mean and the scale of each channel 1 / (255 std); the parameters are copied bit for
+bit.
 """
 
 import dataclasses
@@ -26,18 +26,16 @@ NAMES = {
     "fc7": "classifier.4",
     "fc8": "classifier.6",
 }
-_INPUT = (
-    "alexnet_jax_input"  # the text of a file of ours that says what images it wants
-)
+_INPUT = "alexnet_jax_input"  # the metadata entry for the expected preprocessing
 
 
 def is_state(arrays: dict[str, np.ndarray]) -> bool:
-    """Whether they have torchvision's names."""
+    """True if they have torchvision's names."""
     return any(name.startswith(("features.", "classifier.")) for name in arrays)
 
 
 def to_weights(path: Path, arrays: dict[str, np.ndarray], *, form: str) -> Network:
-    """The network of a state_dict.
+    """Converts a state_dict to our network.
 
     Raises:
         UserError: it is another network; names what does not fit, with both shapes.
@@ -57,75 +55,75 @@ def to_weights(path: Path, arrays: dict[str, np.ndarray], *, form: str) -> Netwo
             "network": "torchvision_alexnet",
             "channel_order": "RGB",
             "layout": "channels_first",
-            "mean": "torchvision's, of each channel",
+            "mean": "torchvision's, per channel",
         },
     )
 
 
 def mean_image(config: Config) -> np.ndarray:
-    """float32 `[size, size, 3]` on 0-255, the same at each place."""
+    """float32 `[size, size, 3]` on 0-255, the same at each pixel."""
     size = config.data.image_size
     mean = np.array([255 * value for value in preset.TORCHVISION_MEAN], np.float32)
     return np.broadcast_to(mean, (size, size, 3)).copy()
 
 
-def check_texts(path: Path, found: Network, texts: dict[str, str]) -> None:
-    """Refuses a file that `write_safetensors` made of a network which wants other
-    images than torchvision's: its mean image is not in the file."""
-    said = texts.get(_INPUT, describe_input(found))
-    if said != describe_input(found):
+def check_texts(path: Path, network: Network, texts: dict[str, str]) -> None:
+    """Refuses a file that `write_safetensors` wrote for a network whose preprocessing
+    differs from torchvision's: the file lacks its mean image."""
+    expected = texts.get(_INPUT, describe_input(network))
+    if expected != describe_input(network):
         raise UserError(
-            f"{path} was made of a network which wants other images than torchvision's "
-            f"({said}), and does not hold its mean image: convert the original."
+            f"{path} holds a network whose preprocessing differs from torchvision's "
+            f"({expected}), and does not hold its mean image: convert the original."
         )
 
 
-def state_of(path: Path, found: Network) -> dict[str, np.ndarray]:
-    """The state_dict of a network.
+def state_of(path: Path, network: Network) -> dict[str, np.ndarray]:
+    """Converts a network to a state_dict.
 
     Raises:
         UserError: torchvision has no such network; names the fields that differ.
     """
     theirs = layouts.with_classes(
-        preset.TORCHVISION_ALEXNET, found.config.model.num_classes
+        preset.TORCHVISION_ALEXNET, network.config.model.num_classes
     )
-    differing = _differences(found.config.model, theirs.model)
+    differing = _differences(network.config.model, theirs.model)
     if differing:
         raise UserError(
             f"{path}: torchvision's AlexNet is another network. It differs in "
             f"{', '.join(differing)}. Write .safetensors or .npz instead."
         )
-    return layouts.from_params(found.params, NAMES)
+    return layouts.from_params(network.params, NAMES)
 
 
 def _differences(ours: ModelConfig, theirs: ModelConfig) -> list[str]:
-    """Fields of the architecture in which two networks differ, "conv1.features"."""
+    """The fields in which two architectures differ, such as "conv1.features"."""
     # Neither initial values nor dropout matter once a network is trained, except for
-    # the factor in testing that form 2012 has.
+    # the factor that dropout "2012" applies at test time.
     immaterial = {"kernel_std", "bias", "dropout_rate", "precision"}
-    found = []
+    differing = []
     for field in dataclasses.fields(ModelConfig):
-        one, other = getattr(ours, field.name), getattr(theirs, field.name)
-        if dataclasses.is_dataclass(one):
-            found += [
+        our, their = getattr(ours, field.name), getattr(theirs, field.name)
+        if dataclasses.is_dataclass(our):
+            differing += [
                 f"{field.name}.{inner.name}"
-                for inner in dataclasses.fields(one)
+                for inner in dataclasses.fields(our)
                 if inner.name not in immaterial
-                and getattr(one, inner.name) != getattr(other, inner.name)
+                and getattr(our, inner.name) != getattr(their, inner.name)
             ]
         elif field.name == "dropout":
-            found += ["dropout"] if one == "2012" else []
-        elif field.name not in immaterial and one != other:
-            found.append(field.name)
-    return found
+            differing += ["dropout"] if our == "2012" else []
+        elif field.name not in immaterial and our != their:
+            differing.append(field.name)
+    return differing
 
 
-def write_pth(path: Path, found: Network) -> None:
-    """Writes a state_dict as a file of PyTorch."""
-    torch_file.write(path, state_of(path, found))
+def write_pth(path: Path, network: Network) -> None:
+    """Writes a state_dict as a PyTorch file."""
+    torch_file.write(path, state_of(path, network))
 
 
-def write_safetensors(path: Path, found: Network) -> None:
+def write_safetensors(path: Path, network: Network) -> None:
     """Writes a state_dict as a safetensors file."""
-    texts = {_INPUT: describe_input(found)}
-    safetensors_file.write(path, state_of(path, found), texts)
+    texts = {_INPUT: describe_input(network)}
+    safetensors_file.write(path, state_of(path, network), texts)
