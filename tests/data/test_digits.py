@@ -12,7 +12,7 @@ from alexnet_jax.data import digits
 from alexnet_jax.data.source import open_source
 from alexnet_jax.errors import UserError
 
-PREPARE = "import sys; from alexnet_jax.datasets import digits; digits.prepare({!r})"
+PREPARE = "import sys; from alexnet_jax.data import digits; digits.prepare({!r})"
 
 
 def read(folder, split):
