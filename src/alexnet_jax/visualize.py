@@ -72,7 +72,6 @@ class Options:
 def run(options: Options) -> str:
     """Draws the figure, writes its files, and returns a description."""
     config_checks.check_ranges(options)
-    config_checks.check_ranges(options)
     from alexnet_jax.figures import curves, drawing
 
     drawing.new_figure(1, 1)  # raises before any work if matplotlib is missing

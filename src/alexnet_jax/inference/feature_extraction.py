@@ -19,7 +19,7 @@ def extract_features(
     model: Model | str | Path,
     images: Sequence[str | Path] = (),
     *,
-    layers: Sequence[str],
+    layers: str | Sequence[str],
     output: str | Path,
     dataset: str | None = None,
     split: str | None = None,
@@ -53,7 +53,7 @@ def extract_features(
     output = Path(output)
     feature_files.check_output(output)
     model = model if isinstance(model, Model) else trained_model.load(model)
-    stages = {name: activations.find(name, model.layers()) for name in layers}
+    stages = _stages(model, layers)
     files = user_images.find(images) if images else []
     source = user_images.open_inputs(
         model.network.config,
@@ -65,6 +65,11 @@ def extract_features(
     )
     _extract(model, source, stages, output, batch_size, num_workers)
     return source.problems()
+
+
+def _stages(model: Model, layers: str | Sequence[str]) -> dict[str, str]:
+    names = [layers] if isinstance(layers, str) else layers
+    return {name: activations.find(name, model.layers()) for name in names}
 
 
 def _extract(

@@ -8,7 +8,7 @@ chance causes a warning.
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,6 +16,19 @@ import numpy as np
 from alexnet_jax.config import CONV_LAYERS, DENSE_LAYERS, Config
 from alexnet_jax.system.progress import Progress
 from alexnet_jax.training import metrics_writer
+
+
+class _Step(NamedTuple):
+    """A step that has been dispatched."""
+
+    number: int
+    epoch: float
+    values: dict[str, jax.Array]
+    waited: float | None
+    """Seconds that it waited for its batch; None for the first step of a process, which
+    compiles and is not timed."""
+    time: float
+    """When it was taken; the clock of its record ends here."""
 
 
 class StepLog:
@@ -36,10 +49,8 @@ class StepLog:
         self._layers = sorted(
             set(CONV_LAYERS + DENSE_LAYERS) - set(config.model.without)
         )
-        self._pending: list[tuple[int, float, dict[str, jax.Array]]] = []
-        self._waited = 0.0
+        self._pending: list[_Step] = []
         self._since = time.perf_counter()
-        self._timed_steps = 0
         self._compiled = False
 
     def add(
@@ -52,17 +63,15 @@ class StepLog:
         Args:
             waited: seconds that the step waited for its batch.
         """
-        self._pending.append((step, epoch, values))
+        timed = waited if self._compiled else None
         if not self._compiled:
             jax.block_until_ready(values)
             self._compiled = True
             self._progress.first_step_done(step)
             self.restart_clock()
-            return
-        self._timed_steps += 1
-        self._waited += waited
+        self._pending.append(_Step(step, epoch, values, timed, time.perf_counter()))
         every = self._config.run.log_every_steps
-        if len(self._pending) > 1 and self._pending[-2][0] % every == 0:
+        if len(self._pending) > 1 and self._pending[-2].number % every == 0:
             self.flush(leave=1)
 
     def flush(self, leave: int = 0) -> None:
@@ -75,36 +84,34 @@ class StepLog:
         if not done:
             return
         self._pending = self._pending[len(done) :]
-        host = jax.device_get([values for _, _, values in done])
-        for (step, _, _), values in zip(done, host, strict=True):
-            refuse_nan(step, values)
-        self._write(done[-1][0], done[-1][1], host)
+        host = jax.device_get([step.values for step in done])
+        for step, values in zip(done, host, strict=True):
+            refuse_nan(step.number, values)
+        self._write(done, host, done[-1].time if leave else time.perf_counter())
 
-    def _write(self, step: int, epoch: float, host: list[dict[str, Any]]) -> None:
-        elapsed = max(time.perf_counter() - self._since, 1e-9)
-        images = self._timed_steps * self._config.batch_size
+    def _write(self, done: list[_Step], host: list[Any], until: float) -> None:
+        timed = [step for step in done if step.waited is not None]
+        elapsed = max(until - self._since, 1e-9)
         mean = _means(host, self._layers)
         record = {
             "kind": "train",
-            "step": step,
-            "epoch": round(epoch, 4),
+            "step": done[-1].number,
+            "epoch": round(done[-1].epoch, 4),
             **mean,
             "learning_rate": float(host[-1]["learning_rate"]),
-            "images_per_second": images / elapsed,
-            "data_wait_fraction": min(self._waited / elapsed, 1.0),
+            "images_per_second": len(timed) * self._config.batch_size / elapsed,
+            "data_wait_fraction": min(sum(s.waited or 0 for s in timed) / elapsed, 1.0),
         }
         if self._skipped:
             record["damaged_records"] = len(self._skipped)
-        self.restart_clock()
+        self._since = until
         self._writer.write(record)
         self._progress.train(record)
-        self._watch(step, len(host), mean["loss"])
+        self._watch(done[-1].number, len(host), mean["loss"])
 
     def restart_clock(self) -> None:
         """Excludes the time since the last record, spent elsewhere, from the speed."""
         self._since = time.perf_counter()
-        self._waited = 0.0
-        self._timed_steps = 0
 
     def _watch(self, step: int, steps: int, loss: float) -> None:
         """Warns once if the loss is still at chance, ln(classes)."""
