@@ -263,7 +263,7 @@ def test_what_is_recorded(files):
         "network": "caffe_alexnet",
         "channel_order": "BGR",
         "layout": "channels_first",
-        "mean": "Caffe's, of each channel",
+        "mean": "Caffe's, per channel",
         "file": "caffe_alexnet.caffemodel",
     }
 
@@ -357,7 +357,7 @@ REFUSED = {
         "a value of .* bytes begins 0 bytes before its end",
     ),
     "a group": (lambda: b"\xa3\x06", "has wire type 3"),
-    "a number for a layer": (lambda: whole(100, 7), "the number 7 in place of"),
+    "a number for a layer": (lambda: whole(100, 7), "the number 7 stands in place of"),
     "millions of fields": (
         lambda: whole(1, 1) * 1_000_001,
         "a message has more than 1,000,000 fields",
@@ -386,7 +386,7 @@ REFUSED = {
     ),
     "an unknown graph": (
         lambda: caffemodel(changed(), name="", rows=[("conv1", "C", None, b"")]),
-        "say which by --preset",
+        "say which with --preset",
     ),
     "a missing layer": (
         lambda: caffemodel(changed(conv3=None)),
@@ -517,7 +517,7 @@ REFUSED_ARCHIVES = {
         lambda: archive(conv1_w=zeros(3), conv1_weights=zeros(3)),
         "has conv1.weight twice",
     ),
-    "no preset": (lambda: archive(conv1_w=zeros(3)), "say which by --preset"),
+    "no preset": (lambda: archive(conv1_w=zeros(3)), "say which with --preset"),
     "ours without its arrays": (
         lambda: archive(alexnet_jax="{}"),
         "its text 'alexnet_jax' is damaged",
