@@ -33,6 +33,7 @@ class Lock:
             Taken: another process holds it; the message names process and machine.
         """
         path = directory / FILE
+        self.died = ""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -50,7 +51,8 @@ class Lock:
                 file=sys.stderr,
                 flush=True,
             )
-        self.died = self._name_inside()
+        else:  # without a lock, the process named inside may be alive
+            self.died = self._name_inside()
         with contextlib.suppress(OSError):  # full disk; the name is only informative
             os.ftruncate(self._file, 0)
             name = f"process {os.getpid()} on {socket.gethostname()}\n"
