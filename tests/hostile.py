@@ -3,7 +3,6 @@ random. Each property holds for as many examples as one asks for."""
 
 import io
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stand_ins import archive, encoded, picture
 
-from alexnet_jax import presets
+from alexnet_jax import config_json, presets
 from alexnet_jax.config import Config
 from alexnet_jax.data import decoding
 from alexnet_jax.errors import UserError
 from alexnet_jax.preparation import imagenet_tars
-from alexnet_jax.training import checkpoint, workdir
+from alexnet_jax.training import checkpoint_reading, workdir
 from alexnet_jax.weights import caffemodel as reading
 from alexnet_jax.weights import network_file, npz, parameter_shapes
 from alexnet_jax.weights.network import Network
@@ -61,7 +60,7 @@ def _paths(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def configs(examples: int, folder: Path) -> None:
     """A run directory's config.json with a value, or all of it, replaced is read as a
     configuration that can be trained with, or refused with a message."""
-    whole = json.dumps(_plain(presets.DIGITS))
+    whole = json.dumps(config_json.to_json(presets.DIGITS))
     places = _paths(json.loads(whole))
 
     @_often(examples)
@@ -82,12 +81,6 @@ def configs(examples: int, folder: Path) -> None:
             assert "config.json" in str(error) or "--" in str(error)
 
     check()
-
-
-def _plain(config: Config) -> Any:
-    with tempfile.TemporaryDirectory() as folder:
-        workdir.open_workdir(Path(folder), config)
-        return json.loads((Path(folder) / "config.json").read_text())
 
 
 _SPANS = st.lists(
@@ -167,7 +160,7 @@ def checkpoints(examples: int, written: Path, abstract: Any) -> None:
         before = (written / name).read_bytes()
         (written / name).write_bytes(_altered(before, spans, keep))
         same = (written / name).read_bytes() == before
-        step, _ = checkpoint.read_state(written, abstract, "newest")
+        step, _ = checkpoint_reading.read_state(written, abstract, "newest")
         (written / name).write_bytes(before)
         assert (step == int(newest.name)) == same
 

@@ -71,7 +71,7 @@ def test_checkpoints(tmp_path):
     ],
 )
 def test_absurd_configurations(tmp_path, name, value, message):
-    workdir.open_workdir(tmp_path, presets.DIGITS)
+    workdir.write_config(tmp_path, presets.DIGITS)
     content = json.loads((tmp_path / "config.json").read_text())
     *above, last = name.split(".")
     inner = content

@@ -40,7 +40,7 @@ PAPER = {*RANKS[3], "train_step"}
 OWNERS = {
     "flax": {"layers", "model"},
     "optax": {"train_step", "optimizer"},
-    "orbax": {"training.checkpoint"},
+    "orbax": {"training.checkpoint", "training.checkpoint_reading"},
     "tensorflow_datasets": {
         "data.digits",
         "data.tfds_records",

@@ -122,12 +122,52 @@ def test_a_mistake_is_one_message_and_code_2(tmp_path, digits_dir):
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_directories_that_are_no_run(tmp_path):
+    """A file, a directory of other things: refused, and nothing is written."""
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file is a file: name a directory"):
+        workdir.open_workdir(tmp_path / "file", presets.DIGITS)
+    with pytest.raises(UserError, match="holds other files, such as 'file'"):
+        workdir.open_workdir(tmp_path, presets.DIGITS)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_directories_beside_runs(tmp_path):
+    """Other runs, hidden files and a report of a crash may be there."""
+    started(tmp_path / "another", presets.DIGITS)
+    (tmp_path / ".hidden").touch()
+    (tmp_path / "crash-7.txt").touch()
+    started(tmp_path, presets.DIGITS)
+
+
+@pytest.mark.parametrize("arguments", [["--workdir", ""], ["--workdir="]])
+def test_an_empty_value_is_not_the_current_directory(arguments):
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert result.stderr == "error: --workdir has an empty value\n"
+
+
+@pytest.mark.parametrize("text", ["null", "[]", "7", '"x"'])
+def test_a_configuration_that_is_none(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match="holds no configuration"):
+        workdir.open_workdir(tmp_path, presets.DIGITS)
+    with pytest.raises(UserError, match="config.json"):
+        workdir.read_config(tmp_path)
+
+
+def started(directory, config):
+    """The directory of a run that has begun."""
+    workdir.open_workdir(directory, config).release()
+    workdir.write_config(directory, config)
+
+
 def test_another_configuration_is_refused(tmp_path, digits_dir):
     """With the fields that differ. The mesh may differ, and the length of the run."""
     first = presets.DIGITS
-    workdir.open_workdir(tmp_path, first)
+    started(tmp_path, first)
     longer = dataclasses.replace(first, num_epochs=99, run=presets.ALEXNET2012.run)
-    workdir.open_workdir(tmp_path, longer)
+    started(tmp_path, longer)
     other = dataclasses.replace(
         first,
         seed=5,
@@ -143,11 +183,11 @@ def test_another_configuration_is_refused(tmp_path, digits_dir):
 
 def test_a_run_that_is_older_than_a_field_goes_on(tmp_path):
     """Its value there was the default."""
-    workdir.open_workdir(tmp_path, presets.DIGITS)
+    started(tmp_path, presets.DIGITS)
     content = json.loads((tmp_path / "config.json").read_text())
     del content["data"]["squash"]
     (tmp_path / "config.json").write_text(json.dumps(content))
-    workdir.open_workdir(tmp_path, presets.DIGITS)
+    started(tmp_path, presets.DIGITS)
     data = dataclasses.replace(presets.DIGITS.data, squash=True)
     with pytest.raises(UserError, match="--data.squash: False there, True now"):
         workdir.open_workdir(tmp_path, dataclasses.replace(presets.DIGITS, data=data))
@@ -155,13 +195,13 @@ def test_a_run_that_is_older_than_a_field_goes_on(tmp_path):
 
 def test_a_run_with_the_older_name_of_a_field_goes_on(tmp_path):
     """Norms have a position, which was their place."""
-    workdir.open_workdir(tmp_path, presets.DIGITS)
+    started(tmp_path, presets.DIGITS)
     path = tmp_path / "config.json"
     older = path.read_text().replace('"position"', '"place"')
     assert older.count('"place"') == 10
     path.write_text(older)
     assert workdir.read_config(tmp_path) == presets.DIGITS
-    workdir.open_workdir(tmp_path, presets.DIGITS)
+    started(tmp_path, presets.DIGITS)
     assert '"place"' not in path.read_text()
     path.write_text(older)
     other = main.parse(
@@ -176,15 +216,15 @@ def test_a_run_with_the_older_name_of_a_field_goes_on(tmp_path):
 
 @pytest.mark.parametrize("preset", presets.PRESETS)
 def test_configurations_there_and_back(tmp_path, preset):
-    workdir.open_workdir(tmp_path, presets.PRESETS[preset])
+    started(tmp_path, presets.PRESETS[preset])
     assert workdir.read_config(tmp_path) == presets.PRESETS[preset]
 
 
 def test_the_length_of_a_cosine_run_is_part_of_it(tmp_path):
-    workdir.open_workdir(tmp_path, presets.CIFAR10)
+    started(tmp_path, presets.CIFAR10)
     longer = dataclasses.replace(presets.CIFAR10, num_epochs=99)
     with pytest.raises(UserError, match="--num-epochs: 30 there, 99 now"):
-        workdir.open_workdir(tmp_path, longer)
+        started(tmp_path, longer)
 
 
 @pytest.mark.parametrize("seconds", [0, 0.5])
@@ -255,6 +295,16 @@ def test_the_next_start_says_how_a_process_died(tmp_path, digits_dir, number, re
         assert "train.py" in stacks.pop().read_text()
     assert not stacks
     assert "did not finish" not in run(*arguments).stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+def test_other_signals_save_too(tmp_path, digits_dir, number):
+    """A terminal that is closed, the warning of a batch system."""
+    arguments = ["--workdir", str(tmp_path / "run"), "--data.data-dir", digits_dir]
+    arguments += ["--run.log-every-steps", "1"]
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    code, errors = signalled_after_a_step(number, arguments, metrics)
+    assert code == 75 and "stopped and saved at step" in errors, errors
 
 
 def test_ctrl_c_saves_and_the_same_command_resumes(tmp_path, digits_dir):

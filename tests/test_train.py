@@ -256,8 +256,8 @@ def test_metrics_of_training(config, tmp_path):
         layers = {n.split("/")[1] for n in record if n.startswith(f"{what}/")}
         assert layers == set(CONV_LAYERS + DENSE_LAYERS)
     assert list((tmp_path / "tensorboard").iterdir())
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert manifest["mesh"] == {"data": 1, "column": 2}
+    (start,) = json.loads((tmp_path / "manifest.json").read_text())
+    assert start["mesh"] == {"data": 1, "column": 2}
 
 
 def test_norms_of_layers_make_up_the_whole(config, tmp_path):
@@ -300,7 +300,7 @@ def test_a_checkpoint_of_another_order_is_refused(config, tmp_path, monkeypatch)
     train.train_and_evaluate(dataclasses.replace(config, num_epochs=0.1), tmp_path)
     (tmp_path / "config.json").unlink()
     other = dataclasses.replace(config, seed=1)
-    with pytest.raises(UserError, match="seed 0, now it is 1"):
+    with pytest.raises(UserError, match="--seed: 0 there, 1 now"):
         train.train_and_evaluate(other, tmp_path)
 
 

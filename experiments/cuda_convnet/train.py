@@ -32,8 +32,8 @@ import tyro
 
 from alexnet_jax import command, config_checks
 from alexnet_jax.data import loader
-from alexnet_jax.system import devices, interruption, lock
-from alexnet_jax.training import metrics_writer, workdir
+from alexnet_jax.system import devices, interruption
+from alexnet_jax.training import manifest, metrics_writer, workdir
 from experiments.cuda_convnet import checkpoint, images
 from experiments.cuda_convnet.images import Cifar10
 from experiments.cuda_convnet.model import CifarNet
@@ -70,6 +70,7 @@ class Run(NamedTuple):
     """Steps on `batches[start:stop]`, int32 `[batches, batch_size]`: examples."""
     checkpoint: Path
     writer: metrics_writer.MetricsWriter
+    history: manifest.History
     interruption: interruption.Interruption
 
 
@@ -91,7 +92,8 @@ def train_and_evaluate(
         Interrupted: a signal stopped the run; the state is saved.
         FloatingPointError: the loss is NaN or infinite; the last checkpoint is kept.
     """
-    held = _open(directory, settings)
+    any_dataclass: Any = settings
+    held = workdir.open_workdir(directory, any_dataclass)
     definition = net_of(settings)
     net = CifarNet(layers=definition.layers, activation=settings.activation)
     key = jax.random.key(settings.seed)
@@ -103,9 +105,13 @@ def train_and_evaluate(
     if step >= epochs[-1].stop_step or _is_reached(state, settings):
         return Outcome(step, True)
     with contextlib.ExitStack() as stack:
+        stack.callback(held.release)
+        history = stack.enter_context(manifest.History(directory))
+        workdir.write_config(directory, any_dataclass)
+        kinds = [f"{d.platform} {d.device_kind}" for d in jax.devices()[:1]]
+        history.begin(kinds, {}, step)
         writer = metrics_writer.MetricsWriter(directory, resume_step=step)
         stack.callback(writer.close)
-        stack.callback(held.release)
         costs = weight_costs(definition.layers, settings.weight_cost_scale)
         run = Run(
             settings=settings,
@@ -115,18 +121,11 @@ def train_and_evaluate(
             advance=_compile(net, definition.recipe, costs, cifar10, key),
             checkpoint=path,
             writer=writer,
+            history=history,
             interruption=stack.enter_context(interruption.Interruption()),
         )
         run.interruption.has_state = True
         return Outcome(_run_epochs(run, state, epochs), False)
-
-
-def _open(directory: Path, settings: Settings) -> lock.Lock:
-    any_dataclass: Any = settings
-    held = workdir.open_workdir(directory, any_dataclass)
-    devices = [f"{d.platform} {d.device_kind}" for d in jax.devices()[:1]]
-    workdir.write_manifest(directory, devices=devices, mesh={})
-    return held
 
 
 def _run_epochs(run: Run, state: State, epochs: list[Epoch]) -> int:
@@ -210,6 +209,7 @@ def _save(run: Run, state: State) -> None:
     """Saves the state if its loss is finite."""
     _refuse_nan(int(state.step), float(state.running.loss))
     checkpoint.save(run.checkpoint, state)
+    run.history.saved(int(state.step))
 
 
 def _write(run: Run, kind: str, epoch: Epoch, values: dict[str, Any]) -> None:

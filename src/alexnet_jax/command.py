@@ -36,7 +36,19 @@ def parse(options: type[T], name: str, description: str) -> T:
     Args:
         name: of the module, such as "alexnet_jax.evaluate".
     """
+    refuse_empty_values(sys.argv[1:])
     return tyro.cli(options, prog=f"python -m {name}", description=description)
+
+
+def refuse_empty_values(arguments: list[str]) -> None:
+    """Exits with code 2 if a value is empty, as that of an unset shell variable. As a
+    path it would mean the current directory."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        name = argument.partition("=")[0]
+        if not argument or (name.startswith("--") and argument == f"{name}="):
+            named = name or before or "an argument"
+            print(f"error: {named} has an empty value", file=sys.stderr)
+            sys.exit(MISTAKE)
 
 
 def run(
@@ -73,7 +85,8 @@ def run(
         except BrokenPipeError:
             return _end(DONE)
         except OSError as error:
-            return _end(FAULT, f"error: {error}; {stopped}")
+            notes = " ".join(["", *getattr(error, "__notes__", [])])
+            return _end(FAULT, f"error: {error}; {stopped}{notes}")
 
 
 def _end(code: int, message: str = "") -> int:

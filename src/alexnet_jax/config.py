@@ -263,6 +263,13 @@ class RunConfig:
     """Steps per line of the log."""
     keep_checkpoints: Positive[int] = 3
     """Newest checkpoints to keep, besides the best."""
+    checkpoint_minutes: Positive[float] | None = None
+    """Also saves within an epoch, this many minutes after the last checkpoint. None
+    means only at the end of each epoch."""
+    start_over: bool = False
+    """True starts from step 0 where the checkpoints are lost or all damaged; what is
+    left of the run is moved to before_start_over-1. No effect where the run can
+    resume."""
     deterministic: bool = False
     """True forbids operations of GPUs whose result varies from run to run, at a cost in
     speed: the same hardware then gives the same bits. CPUs always do."""

@@ -48,6 +48,7 @@ def parse(arguments: list[str]) -> Options:
 
     The preset is parsed first, since it gives the other options their defaults.
     """
+    command.refuse_empty_values(arguments)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", default="digits")
     name = first.parse_known_args(arguments)[0].preset
@@ -82,7 +83,7 @@ def run(options: Options, interruption: Interruption) -> str:
     head = f"{options.workdir}: "
     if outcome.was_complete:
         head += f"the run is complete, {outcome.step} steps. "
-        remedy = f"\nFor more: --num-epochs {2 * options.config.num_epochs:g}"
+        remedy = f"\nFor more: --num-epochs {2 * round(outcome.epochs, 2):g}"
     else:
         head += f"trained for {outcome.step} steps. "
         remedy = ""

@@ -16,11 +16,16 @@ import jax
 from alexnet_jax import augment, columns, train_step
 from alexnet_jax.config import Config
 from alexnet_jax.data import loader
-from alexnet_jax.errors import DamagedRecord, Fault
 from alexnet_jax.system import crash_report, devices
-from alexnet_jax.system.interruption import Interrupted, Interruption
+from alexnet_jax.system.interruption import Interruption
 from alexnet_jax.train_step import TrainState
-from alexnet_jax.training import checkpoint, setup
+from alexnet_jax.training import (
+    checkpoint,
+    checkpoint_files,
+    manifest,
+    setup,
+    workdir,
+)
 from alexnet_jax.training.epoch_end import EpochEnd
 
 # Streams of random numbers, folded into the key of the run.
@@ -31,6 +36,8 @@ class Outcome(NamedTuple):
     """How a run ended."""
 
     step: int
+    epochs: float
+    """Passes over the training set so far."""
     evaluation: dict[str, float]
     """The last evaluation: loss, top1_error, top5_error (fractions), examples."""
     was_complete: bool
@@ -51,6 +58,7 @@ def train_and_evaluate(
         DamagedRecord, Fault: data, disk or memory failed; the message says what is
             saved.
         FloatingPointError: a step gave NaN or infinity; the last checkpoint is kept.
+        Exception: anything else, with a note if the state is saved.
     """
     with contextlib.ExitStack() as stack:
         if interruption is None:
@@ -60,21 +68,19 @@ def train_and_evaluate(
         stack.callback(run.lock.release)
         stack.enter_context(crash_report.written_on_abort(directory))
         stack.enter_context(jax.set_mesh(run.mesh))
-        # Runs after the last checkpoint is written, since callbacks unwind in reverse.
+        # Run after the last checkpoint is written, since callbacks unwind in reverse.
+        history = stack.enter_context(manifest.History(directory))
         stack.callback(setattr, interruption, "has_state", False)
-        checkpoints = stack.enter_context(
-            checkpoint.Checkpoints(
-                directory / "checkpoints", keep=config.run.keep_checkpoints
-            )
-        )
+        checkpoints = stack.enter_context(_open_checkpoints(run, history))
         state = _newest_or_new_state(run, checkpoints)
         step = int(state.step)
         result = checkpoints.newest_metrics
         ends_here = step == run.num_steps or run.ends_epoch(step)
         unevaluated = step > 0 and ends_here and not result
         if step >= run.num_steps and not unevaluated:
-            return Outcome(step, result, True)
+            return Outcome(step, step / run.steps_per_epoch, result, True)
 
+        setup.begin(run, history, step)
         images = setup.placed_statistics(run)
         update = _compile_update(run, state, images)
         epoch_end = EpochEnd(run, checkpoints, images, interruption, step)
@@ -95,19 +101,46 @@ def train_and_evaluate(
                 if step == run.num_steps or run.ends_epoch(step):
                     state, result = epoch_end.finish(state, step)
                 if step < run.num_steps:
-                    epoch_end.stop_if_asked()
-        except (Interrupted, DamagedRecord, Fault) as why:
-            if not interruption.has_state:
-                raise  # the last checkpoint has the whole state
-            raise epoch_end.saved(why, state, step) from why
-        return Outcome(step, result, False)
+                    epoch_end.after_step(state, step)
+        except FloatingPointError:
+            raise  # this state is of no use
+        except Exception as why:
+            # Otherwise the last checkpoint has the whole state, or the failed step has
+            # taken it.
+            if not interruption.has_state or state.step.is_deleted():
+                raise
+            told = epoch_end.saved(why, state, step)
+            if told is why:
+                raise
+            raise told from why
+        return Outcome(step, step / run.steps_per_epoch, result, False)
+
+
+def _open_checkpoints(
+    run: setup.Run, history: manifest.History
+) -> checkpoint.Checkpoints:
+    """The checkpoints of the run; if they are lost, none, provided that is allowed."""
+    opened = partial(
+        checkpoint.Checkpoints,
+        run.directory / "checkpoints",
+        keep=run.config.run.keep_checkpoints,
+        on_saved=history.saved,
+    )
+    try:
+        return opened(saved_step=history.saved_step)
+    except checkpoint_files.Lost:
+        if not run.config.run.start_over:
+            raise
+        workdir.set_aside(run.directory)
+        history.start_over()
+        return opened()
 
 
 def _newest_or_new_state(
     run: setup.Run, checkpoints: checkpoint.Checkpoints
 ) -> TrainState:
     abstract = train_step.abstract_train_state(run.config, run.mesh)
-    state = checkpoints.restore(abstract, data_order=run.data_order)
+    state = checkpoints.restore(abstract, run=run.identity)
     if state is None:
         key = jax.random.fold_in(jax.random.key(run.config.seed), _INIT)
         state = train_step.create_train_state(run.config, run.mesh, key)

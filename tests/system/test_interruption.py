@@ -11,8 +11,10 @@ import pytest
 
 from alexnet_jax.system.interruption import Interrupted, Interruption
 
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1]
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+@pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_signal_asks(number):
     before = signal.getsignal(number)
     with Interruption() as interruption:
@@ -38,7 +40,7 @@ def in_process(body):
 BUSY = "    import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_the_second_quits_at_once(number):
     result = in_process(
         "    interruption.has_state = True\n"
@@ -53,7 +55,7 @@ def test_the_second_quits_at_once(number):
     assert "again to quit at once" in result.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_quits_at_once_where_nothing_is_to_be_saved(number):
     """In the midst of a call during which Python handles no signal."""
     result = in_process(
@@ -97,3 +99,26 @@ def test_another_thread_changes_nothing():
     thread.start()
     thread.join()
     assert during == [before]
+
+
+def test_nohup_is_respected():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interruption() as interruption:
+            interruption.has_state = True
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not interruption.requested
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_terminal_that_is_gone_does_not_hinder():
+    """Its message cannot be written, and the stop still counts."""
+    result = in_process(
+        "    os.close(2); os.open('/dev/full', os.O_WRONLY)\n"
+        "    interruption.has_state = True\n"
+        "    os.kill(os.getpid(), 1)\n"
+        "    time.sleep(0.1)\n"
+        "    print(interruption.requested, interruption.reason)\n"
+    )
+    assert (result.stdout, result.returncode) == ("True stopped\n", 0)

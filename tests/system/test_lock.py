@@ -56,3 +56,20 @@ def test_it_ends_when_it_is_released_or_forgotten(tmp_path):
     held = lock.Lock(tmp_path)
     del held
     lock.Lock(tmp_path)
+
+
+def test_a_deleted_file_lets_no_second_in(tmp_path, other):
+    (tmp_path / lock.FILE).unlink()
+    with pytest.raises(lock.Taken):
+        lock.Lock(tmp_path)
+
+
+def test_it_knows_where_it_is(tmp_path):
+    place = tmp_path / "run"
+    place.mkdir()
+    held = lock.Lock(place)
+    assert held.is_in_place()
+    place.rename(tmp_path / "elsewhere")
+    assert not held.is_in_place()
+    place.mkdir()
+    assert not held.is_in_place()

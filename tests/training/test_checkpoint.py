@@ -8,18 +8,23 @@ import os
 import pickle
 import random
 import shutil
+import subprocess
 
 import jax
 import numpy as np
 import pytest
 
-from alexnet_jax import columns, presets, train_step
+from alexnet_jax import columns, config_json, presets, train_step
 from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import Fault, UserError
-from alexnet_jax.training import checkpoint, checkpoint_files
-from alexnet_jax.training.checkpoint_files import SEAL, find_fault, write_seal
+from alexnet_jax.system import atomic_files
+from alexnet_jax.training import checkpoint, checkpoint_files, checkpoint_reading
+from alexnet_jax.training.checkpoint_files import SEAL, Lost, find_fault, write_seal
 
-ORDER = {"seed": 0}
+RUN = {
+    "config": config_json.to_json(presets.DIGITS),
+    "data": {"train": {"dataset": "digits train", "sample": ["1a", "", "2b"]}},
+}
 # Top-1 errors of five evaluations; the second is the best.
 ERRORS = [0.5, 0.1, 0.4, 0.3, 0.2]
 
@@ -54,7 +59,7 @@ def written(state, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "checkpoints"
     with checkpoint.Checkpoints(folder, keep=2) as opened:
         for step, error in enumerate(ERRORS, start=1):
-            opened.save(at_step(state, step), step, ORDER, {"top1_error": error})
+            opened.save(at_step(state, step), step, RUN, {"top1_error": error})
     return folder
 
 
@@ -70,7 +75,7 @@ def steps(directory):
 
 def restored_step(directory, abstract):
     with checkpoint.Checkpoints(directory, keep=2) as opened:
-        found = opened.restore(abstract, data_order=ORDER)
+        found = opened.restore(abstract, run=RUN)
     return None if found is None else int(found.step)
 
 
@@ -85,7 +90,7 @@ def test_restores_to_the_bit_and_to_another_mesh(directory, state):
     other = make_mesh(data=4, column=1)
     abstract = train_step.abstract_train_state(presets.DIGITS, other)
     with checkpoint.Checkpoints(directory, keep=2) as opened:
-        found = opened.restore(abstract, data_order=ORDER)
+        found = opened.restore(abstract, run=RUN)
     assert found is not None
     for expected, leaf in zip(
         jax.tree.leaves(at_step(state, 5)), jax.tree.leaves(found), strict=True
@@ -94,12 +99,45 @@ def test_restores_to_the_bit_and_to_another_mesh(directory, state):
         assert leaf.sharding.mesh.shape["data"] == 4
 
 
-def test_other_facts_are_refused(directory, abstract):
+def other_run(**changes):
+    return RUN | {"config": RUN["config"] | changes}
+
+
+def other_data(**changes):
+    return RUN | {"data": {"train": RUN["data"]["train"] | changes}}
+
+
+@pytest.mark.parametrize(
+    "run, message",
+    [
+        (other_run(seed=7), "--seed: 0 there, 7 now"),
+        (other_data(dataset="mnist"), "train: digits train there, mnist now"),
+        (other_data(sample=["1a", "", "0"]), "1 of 3 sampled images or labels"),
+    ],
+)
+def test_another_run_is_refused(directory, abstract, run, message):
+    """Whatever `config.json` says, or if it is gone; nothing is set aside."""
     with (
         checkpoint.Checkpoints(directory, keep=2) as opened,
-        pytest.raises(UserError, match="step 5 was made with seed 0, now it is 7"),
+        pytest.raises(UserError, match=message) as raised,
     ):
-        opened.restore(abstract, data_order={"seed": 7})
+        opened.restore(abstract, run=run)
+    assert str(directory / "5") in str(raised.value)
+    assert steps(directory) == [2, 4, 5]
+
+
+def test_a_longer_run_and_a_damaged_example_are_not_refused(directory, abstract):
+    for run in (other_run(num_epochs=99), other_data(sample=["1a", "7", ""])):
+        with checkpoint.Checkpoints(directory, keep=2) as opened:
+            assert opened.restore(abstract, run=run) is not None
+
+
+def test_a_checkpoint_of_an_older_version_is_refused(directory, state, abstract):
+    with checkpoint.Checkpoints(directory, keep=2) as opened:
+        opened.save(at_step(state, 6), 6, {"seed": 0}, None)
+        opened.wait()
+        with pytest.raises(UserError, match="6 was written by an older version"):
+            opened.restore(abstract, run=RUN)
 
 
 def test_nothing_to_restore(tmp_path, abstract):
@@ -109,7 +147,7 @@ def test_nothing_to_restore(tmp_path, abstract):
 def test_an_interrupted_state_is_newest_without_metrics(directory, state):
     """Saved without an evaluation: it is the one to resume from, never the best."""
     with checkpoint.Checkpoints(directory, keep=2) as opened:
-        opened.save(state, 6, ORDER, None)
+        opened.save(state, 6, RUN, None)
     assert steps(directory) == [2, 5, 6]
     with checkpoint.Checkpoints(directory, keep=2) as opened:
         assert opened.newest_metrics == {}
@@ -118,22 +156,24 @@ def test_an_interrupted_state_is_newest_without_metrics(directory, state):
 def test_the_evaluation_is_added(directory, state):
     """The same step once more, with its evaluation: it replaces the one without."""
     with checkpoint.Checkpoints(directory, keep=2) as opened:
-        opened.save(state, 6, ORDER, None)
-        opened.save(state, 6, ORDER, {"top1_error": 0.05})
+        opened.save(state, 6, RUN, None)
+        opened.save(state, 6, RUN, {"top1_error": 0.05})
     assert steps(directory) == [5, 6]
     assert [path.name for path in directory.parent.iterdir()] == ["checkpoints"]
     with checkpoint.Checkpoints(directory, keep=2) as opened:
         assert opened.newest_metrics == {"top1_error": 0.05}
 
 
-@pytest.mark.parametrize("successor", [False, True])
+@pytest.mark.parametrize("successor", ["none", "unsealed", "complete"])
 def test_killed_while_one_is_replaced(directory, abstract, successor):
     """It comes back, unless its successor was complete."""
     place = directory.with_name("replaced_checkpoint")
     place.mkdir()
     shutil.copytree(directory / "5", place / "5")
-    if not successor:
+    if successor == "none":
         os.rename(directory / "5", directory / "5.orbax-checkpoint-tmp")
+    if successor == "unsealed":
+        (directory / "5" / SEAL).unlink()
     assert restored_step(directory, abstract) == 5
     assert steps(directory) == [2, 4, 5] and not list(place.iterdir())
 
@@ -165,19 +205,146 @@ def test_any_damaged_file_is_found(directory, damage):
     folder = directory / "5"
     assert find_fault(folder) is None
     for path in files(folder):
-        if path.name != SEAL:
-            before = path.read_bytes()
-            damage(path)
-            assert path.name in str(find_fault(folder))
-            path.write_bytes(before)
+        before = path.read_bytes()
+        damage(path)
+        assert path.name in str(find_fault(folder))
+        path.write_bytes(before)
     assert find_fault(folder) is None
+
+
+def empty(seal):
+    seal.write_bytes(b"")
+
+
+def cut_at_a_line_end(seal):
+    seal.write_text("".join(seal.read_text().splitlines(keepends=True)[:3]))
+
+
+def cut_before_the_last_line(seal):
+    seal.write_text("".join(seal.read_text().splitlines(keepends=True)[:-1]))
+
+
+def leave_out_a_line(seal):
+    lines = seal.read_text().splitlines(keepends=True)
+    seal.write_text("".join(lines[1:]))
+
+
+@pytest.mark.parametrize(
+    "damage", [empty, cut_at_a_line_end, cut_before_the_last_line, leave_out_a_line]
+)
+def test_the_seal_protects_itself(directory, abstract, damage):
+    """A seal that lists fewer files would let the others change."""
+    damage(directory / "5" / SEAL)
+    assert f"{SEAL} is damaged" in str(find_fault(directory / "5"))
+    assert restored_step(directory, abstract) == 4
+
+
+def test_the_seal_is_for_sha256sum(directory):
+    result = subprocess.run(
+        ["sha256sum", "--check", "--strict", SEAL],
+        cwd=directory / "5",
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0 and result.stderr == ""
+    assert result.stdout.count(": OK\n") == len(files(directory / "5")) - 1
+
+
+def test_a_file_too_many_is_found(directory):
+    (directory / "5" / "state" / "extra").touch()
+    assert "'state/extra' does not belong" in str(find_fault(directory / "5"))
+
+
+def test_a_copy_of_another_step_is_not_the_newest(directory, abstract, capfd):
+    shutil.copytree(directory / "4", directory / "200")
+    assert checkpoint_reading.read_state(directory, abstract, "newest")[0] == 5
+    assert restored_step(directory, abstract) == 5
+    assert (
+        "200 is damaged and skipped: it is a copy of step 4" in capfd.readouterr().err
+    )
+
+
+def remove_content(folder):
+    shutil.rmtree(folder / "state" / "d")
+
+
+def unreadable_structure(folder):
+    (folder / "state" / "_METADATA").write_text("{")
+
+
+@pytest.mark.parametrize("damage", [remove_content, unreadable_structure])
+def test_one_that_cannot_be_loaded_is_skipped(directory, abstract, damage, capfd):
+    """All checksums fit, as of files that another version wrote."""
+    damage(directory / "5")
+    write_seal(directory / "5")
+    assert checkpoint_reading.read_state(directory, abstract, "newest")[0] == 4
+    assert restored_step(directory, abstract) == 4
+    assert steps(directory.with_name("damaged_checkpoints")) == [5]
+    errors = capfd.readouterr().err
+    assert errors.count("step 5 is damaged and skipped: it cannot be loaded") == 2
+    assert errors.count("; step 4 is used") == 2
+
+
+def test_one_that_does_not_say_of_which_run_it_is(directory, abstract):
+    (directory / "5" / "_CHECKPOINT_METADATA").write_text("{")
+    write_seal(directory / "5")
+    with pytest.raises(UserError, match="5 was written by an older version"):
+        restored_step(directory, abstract)
+
+
+def test_none_can_be_loaded(directory, abstract):
+    for folder in directory.iterdir():
+        remove_content(folder)
+        write_seal(folder)
+    with pytest.raises(Lost, match="can be loaded; they are in damaged_checkpoints"):
+        restored_step(directory, abstract)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"top1_error": null}', "{"])
+@pytest.mark.parametrize("step", [4, 5])
+def test_metrics_that_say_nothing(directory, abstract, step, content):
+    """Orbax needs those of every checkpoint: without this the run was stuck."""
+    (directory / str(step) / "metrics" / "metrics").write_text(content)
+    write_seal(directory / str(step))
+    assert restored_step(directory, abstract) == (5 if step == 4 else 4)
+    assert steps(directory.with_name("damaged_checkpoints")) == [step]
+
+
+def test_saved_ones_are_missed(directory, abstract, capfd):
+    """A known step that is gone is named; without any, nothing starts over."""
+    with checkpoint.Checkpoints(directory, keep=2, saved_step=6) as opened:
+        assert opened.newest_step == 5
+    assert "step 6 is gone; step 5 is used" in capfd.readouterr().err
+    for step in (2, 4, 5):
+        (directory / str(step) / SEAL).unlink()
+    with pytest.raises(Lost, match="are damaged:\n  5: it has no SHA256SUMS"):
+        checkpoint.Checkpoints(directory, keep=2, saved_step=5)
+    assert steps(directory) == [2, 4, 5]
+    shutil.rmtree(directory)
+    with pytest.raises(Lost, match="no checkpoint, though step 5 was saved"):
+        checkpoint.Checkpoints(directory, keep=2, saved_step=5)
+
+
+def test_everything_is_on_disk_before_the_seal(directory, monkeypatch):
+    """And the seal, its name and the name of the folder after it."""
+    synced = []
+    sync = atomic_files.sync
+    monkeypatch.setattr(
+        atomic_files, "sync", lambda path: (synced.append(path), sync(path))
+    )
+    folder = directory / "5"
+    (folder / SEAL).unlink()
+    everything = {folder, directory, *folder.rglob("*")}
+    write_seal(folder)
+    assert set(synced[:-2]) == everything
+    assert synced[-2].parent == folder and synced[-1] == folder
 
 
 @pytest.mark.parametrize("damage", [remove, cut, alter])
 def test_a_damaged_one_is_named_and_passed_over(directory, abstract, damage, capfd):
     largest = max(files(directory / "5"), key=lambda path: path.stat().st_size)
     damage(largest)
-    assert checkpoint.read_state(directory, abstract, "newest")[0] == 4
+    assert checkpoint_reading.read_state(directory, abstract, "newest")[0] == 4
     assert steps(directory) == [2, 4, 5]  # a reader leaves the run alone
     assert restored_step(directory, abstract) == 4
     assert steps(directory) == [2, 4]
@@ -190,7 +357,7 @@ def test_a_damaged_one_is_named_and_passed_over(directory, abstract, damage, cap
 def test_older_damage_does_not_matter(directory, abstract):
     """Also where Orbax would stumble over it."""
     cut(directory / "2" / "metrics" / "metrics")
-    assert checkpoint.read_state(directory, abstract, "best")[0] == 5
+    assert checkpoint_reading.read_state(directory, abstract, "best")[0] == 5
     assert restored_step(directory, abstract) == 5
     assert steps(directory) == [4, 5]
 
@@ -202,7 +369,7 @@ def test_all_damaged(directory, abstract):
     with pytest.raises(UserError, match="all checkpoints .* are damaged"):
         checkpoint.Checkpoints(directory, keep=2)
     with pytest.raises(UserError, match="no intact checkpoint 'newest'"):
-        checkpoint.read_state(directory, abstract, "newest")
+        checkpoint_reading.read_state(directory, abstract, "newest")
     assert steps(directory) == [2, 4, 5]
 
 
@@ -235,13 +402,13 @@ def test_another_architecture_is_refused(directory, mesh):
         checkpoint.Checkpoints(directory, keep=2) as opened,
         pytest.raises(UserError, match="another architecture") as raised,
     ):
-        opened.restore(abstract, data_order=ORDER)
+        opened.restore(abstract, run=RUN)
     told = f"params/fc6/bias: float32[{features}] there, float32[{2 * features}] now"
     assert told in str(raised.value)
     assert "params/conv3/bias: float32" in str(raised.value)
     assert "absent now" in str(raised.value)
     with pytest.raises(UserError, match="another architecture"):
-        checkpoint.read_state(directory, abstract, "best")
+        checkpoint_reading.read_state(directory, abstract, "best")
     assert steps(directory) == [2, 4, 5]
 
 
@@ -267,7 +434,7 @@ def test_no_pickle_is_loaded(directory, abstract, tmp_path, sealed):
             (directory / "5" / SEAL).unlink()
             write_seal(directory / "5")
         with contextlib.suppress(ValueError, OSError, KeyError, TypeError):
-            checkpoint.read_state(directory, abstract, "5")
+            checkpoint_reading.read_state(directory, abstract, "5")
         path.write_bytes(before)
     assert not planted.place.exists()
     pickle.loads(pickle.dumps(planted))
@@ -282,7 +449,7 @@ def test_a_disk_that_is_full(directory, state, monkeypatch):
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(checkpoint_files, "write_seal", full)
-        opened.save(state, 6, ORDER, None)
+        opened.save(state, 6, RUN, None)
         with pytest.raises(Fault, match="No space left on device.* step 6 is kept"):
             opened.wait()
     assert json.loads((directory / "5/metrics/metrics").read_text())

@@ -24,8 +24,7 @@ from alexnet_jax.data.user_images import Picture
 from alexnet_jax.errors import UserError
 from alexnet_jax.inference import activations, batched, predictions
 from alexnet_jax.inference.batched import Part
-from alexnet_jax.training import checkpoint as checkpoints
-from alexnet_jax.training import workdir
+from alexnet_jax.training import checkpoint_reading, workdir
 from alexnet_jax.weights import network_file
 from alexnet_jax.weights.network import Network
 
@@ -244,7 +243,9 @@ def _is_file(path: Path) -> bool:
 def _of_run(directory: Path, which: str, mesh: Mesh) -> Network:
     config = workdir.read_config(directory)
     abstract = train_step.abstract_train_state(config, mesh)
-    step, state = checkpoints.read_state(directory / "checkpoints", abstract, which)
+    step, state = checkpoint_reading.read_state(
+        directory / "checkpoints", abstract, which
+    )
     statistics = image_statistics.load(directory / image_statistics.FILE)
     return Network(
         name=str(directory),

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+PREFIX = "crash-"
 _FIRST_WORDS = "Fatal Python error: "
 
 
@@ -46,4 +47,4 @@ def cause(directory: Path, process: int) -> str:
 
 
 def _path(directory: Path, process: int) -> Path:
-    return directory / f"crash-{process}.txt"
+    return directory / f"{PREFIX}{process}.txt"

@@ -1,5 +1,6 @@
-"""Stopping on request: the first Ctrl-C or SIGTERM saves, the second quits at once."""
+"""Stopping on request: the first Ctrl-C or signal saves, the second quits at once."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,7 +13,8 @@ from typing import Any
 EXIT_RESUME = 75
 """Exit code of a run that was stopped and saved (EX_TEMPFAIL): start it again."""
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Also that of a closed terminal, and the one that batch systems send before the end.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _SAVING = "\nstopping: finishing and saving this step; again to quit at once\n"
 _NOTHING = "nothing to save"
 
@@ -22,7 +24,8 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """A context in which SIGINT and SIGTERM request a stop instead of forcing one.
+    """A context in which a signal requests a stop instead of forcing one: SIGINT,
+    SIGTERM, SIGUSR1 and SIGHUP, unless nohup has the last one ignored.
 
     While `has_state` is false there is nothing to save, and the first signal stops the
     job immediately. Signals reach only the main thread; in any other thread, where a
@@ -64,7 +67,11 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():
-            self._previous = {s: signal.signal(s, self._ask) for s in _SIGNALS}
+            self._previous = {
+                number: signal.signal(number, self._ask)
+                for number in _SIGNALS
+                if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+            }
             if self._owns_process:
                 self._start_watch()
         return self
@@ -119,4 +126,5 @@ class Interruption:
 
 def _say(message: str) -> None:
     # os.write: print is not safe in a signal handler that may interrupt a print.
-    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, message.encode())
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, message.encode())

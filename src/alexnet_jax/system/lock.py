@@ -21,7 +21,11 @@ class Taken(UserError):
 
 
 class Lock:
-    """Holds a directory until `release`, or until the lock is garbage-collected."""
+    """Holds a directory until `release`, or until the lock is garbage-collected.
+
+    Both the directory and a file in it are locked: the directory because the file may
+    be deleted, the file because network file systems lock only files.
+    """
 
     died: str
     """The last holder if it ended without a release, "process 17 on HOST"; else ""."""
@@ -34,9 +38,12 @@ class Lock:
         """
         path = directory / FILE
         self.died = ""
+        self._path = directory.resolve()
+        self._directory = os.open(directory, os.O_RDONLY)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_too(self._directory)
         except BlockingIOError as error:
             holder = self._name_inside()
             self._close()
@@ -67,10 +74,28 @@ class Lock:
                 os.ftruncate(self._file, 0)
             self._close()
 
+    def is_in_place(self) -> bool:
+        """False if the directory has been renamed, deleted or replaced since."""
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._directory))
+        except OSError:
+            return False
+
     def _close(self) -> None:
         os.close(self._file)
+        os.close(self._directory)
         self._file = -1
 
     def __del__(self) -> None:
         if hasattr(self, "_file"):
             self.release()
+
+
+def _lock_too(directory: int) -> None:
+    """Locks an open directory, where the file system can."""
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        pass  # the file is locked

@@ -6,7 +6,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from alexnet_jax.system.streams import print_line
+from alexnet_jax.system.streams import outlived, print_line
 
 _SECONDS_BETWEEN_LINES = 10  # where there is no terminal
 
@@ -56,8 +56,9 @@ class Progress:
             f"data wait {record['data_wait_fraction']:.0%}"
         )
         if self._bar is not None:
-            self._bar.set_postfix_str(numbers, refresh=False)
-            self._bar.update(record["step"] - self._bar.n)
+            with outlived(self._stream):
+                self._bar.set_postfix_str(numbers, refresh=False)
+                self._bar.update(record["step"] - self._bar.n)
             return
         remaining = self._remaining(record["step"])
         self.note(
@@ -75,7 +76,8 @@ class Progress:
     def note(self, text: str) -> None:
         """Prints a line, above the bar if there is one."""
         if self._bar is not None:
-            self._bar.write(text, file=self._stream)
+            with outlived(self._stream):
+                self._bar.write(text, file=self._stream)
         else:
             print_line(text, self._stream)
 
@@ -88,7 +90,8 @@ class Progress:
 
     def close(self) -> None:
         if self._bar is not None:
-            self._bar.close()
+            with outlived(self._stream):
+                self._bar.close()
 
 
 class ImageCounter:

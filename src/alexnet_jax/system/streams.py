@@ -1,6 +1,10 @@
-"""Output streams whose reader may go away, as in `main | head`."""
+"""Output streams that may stop accepting output, while the work must go on."""
 
+import contextlib
+import functools
 import os
+import sys
+from collections.abc import Iterator
 from typing import TextIO
 
 
@@ -11,9 +15,32 @@ def silence(stream: TextIO) -> None:
     os.close(nowhere)
 
 
-def print_line(text: str, stream: TextIO) -> None:
-    """Prints a line and flushes. If the reader is gone, the work continues silently."""
+@contextlib.contextmanager
+def outlived(stream: TextIO) -> Iterator[None]:
+    """Goes on silently if the reader of a stream is gone, as in `main | head`.
+
+    If its disk is full or its terminal is gone, the output is lost and one line on the
+    standard error says so.
+    """
     try:
-        print(text, file=stream, flush=True)
+        yield
     except BrokenPipeError:
         silence(stream)
+    except OSError as error:
+        _warn_once(error.strerror)
+
+
+@functools.cache
+def _warn_once(reason: str) -> None:
+    with contextlib.suppress(OSError):
+        print(
+            f"warning: output cannot be written ({reason}); the work continues",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def print_line(text: str, stream: TextIO) -> None:
+    """Prints a line and flushes; the work outlives the stream."""
+    with outlived(stream):
+        print(text, file=stream, flush=True)

@@ -1,16 +1,16 @@
 """Orbax checkpoints: written in the background, sealed with checksums, restored.
 
-A checkpoint holds the whole train state and, as metadata, everything that the data
-order depends on. Resuming with a different data order is refused: it would not be the
-same run. Once Orbax has written a checkpoint, it is sealed with the checksums of its
-files (`checkpoint_files`); only then is it complete. Checksums are verified before
-anything else is read: a damaged checkpoint is reported, and the previous one is used.
+A checkpoint holds the whole train state and, as metadata, the identity of the run:
+resuming with another configuration or other data is refused. Once Orbax has written a
+checkpoint, it is sealed with the checksums of its files (`checkpoint_files`); only then
+is it complete. Checksums are verified before anything else is read: a damaged
+checkpoint is reported, and the previous one is used.
 """
 
 import contextlib
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,9 @@ import jax
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from alexnet_jax import config_json
-from alexnet_jax.errors import Fault, UserError
+from alexnet_jax.errors import Fault
 from alexnet_jax.train_step import TrainState
-from alexnet_jax.training import checkpoint_files
+from alexnet_jax.training import checkpoint_files, checkpoint_reading, identity
 
 # The annotations of Orbax are narrower than what it accepts.
 _ocp: Any = ocp
@@ -34,18 +33,31 @@ class Checkpoints:
     Close it, or use it as a context manager: writes run in the background.
     """
 
-    def __init__(self, directory: Path, *, keep: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        keep: int,
+        saved_step: int = 0,
+        on_saved: Callable[[int], None] = lambda step: None,
+    ) -> None:
         """Opens the directory; no other process may be using it.
 
         Damaged checkpoints are moved to `damaged_checkpoints` beside it.
 
+        Args:
+            saved_step: a step that is known to have been saved; 0 if none is.
+            on_saved: called with the step once a checkpoint is complete and on disk,
+                in another thread.
+
         Raises:
-            UserError: there are checkpoints, and all are damaged.
+            Lost: there were checkpoints, and none of them is intact.
         """
         self.directory = directory.resolve()
+        self._on_saved = on_saved
         if jax.process_index() == 0:
             checkpoint_files.put_back(self.directory)
-            checkpoint_files.set_damaged_aside(self.directory)
+            checkpoint_files.set_damaged_aside(self.directory, saved_step)
         _meet("the checkpoints have been checked")
         with _explained(self.directory):
             self._orbax = _open(self.directory, keep)
@@ -55,8 +67,12 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:  # a second error would hide the one that explains the first
+            with contextlib.suppress(Exception):
+                self.close()
 
     @property
     def newest_step(self) -> int | None:
@@ -73,7 +89,7 @@ class Checkpoints:
         self,
         state: TrainState,
         step: int,
-        data_order: dict[str, Any],
+        run: identity.Identity,
         metrics: dict[str, float] | None,
     ) -> None:
         """Starts writing the state, after waiting for the previous write.
@@ -81,7 +97,7 @@ class Checkpoints:
         A checkpoint of the same step, saved without an evaluation, is replaced.
 
         Args:
-            data_order: the values that a resumed run must agree with.
+            run: what a resumed run must agree with.
             metrics: the evaluation of this state, with "top1_error". None means that it
                 has not been evaluated.
 
@@ -96,7 +112,7 @@ class Checkpoints:
             written = self._orbax.save_async(
                 step,
                 state._asdict(),
-                custom_metadata=data_order,
+                custom_metadata=run,
                 metrics=metrics,
                 force=True,
             )
@@ -115,20 +131,40 @@ class Checkpoints:
         if jax.process_index() == 0:
             checkpoint_files.write_seal(self.directory / str(step))
             shutil.rmtree(checkpoint_files.replaced(self.directory), ignore_errors=True)
+            self._on_saved(step)
 
     def restore(
-        self, abstract: TrainState, *, data_order: dict[str, Any]
+        self, abstract: TrainState, *, run: identity.Identity
     ) -> TrainState | None:
         """The newest state, sharded like `abstract`; None if there is no checkpoint.
 
+        One that cannot be loaded is set aside, and the one before it is used.
+
         Raises:
-            UserError: it has a different data order or a different architecture.
+            UserError: it is of another run or architecture.
+            Lost: there were checkpoints, and none can be loaded.
         """
-        if self.newest_step is None:
-            return None
-        folder = self.directory / str(self.newest_step)
-        _refuse_other_order(folder, data_order)
-        return _load(folder, abstract)
+        is_lost = False
+        while self.newest_step is not None:
+            folder = self.directory / str(self.newest_step)
+            loaded = checkpoint_reading.load(folder, abstract, run)
+            if isinstance(loaded, TrainState):
+                return loaded
+            self._set_aside(folder, loaded)
+            is_lost = True
+        if is_lost:
+            raise checkpoint_files.Lost(
+                f"no checkpoint in {self.directory} can be loaded; they are in "
+                "damaged_checkpoints now."
+            )
+        return None
+
+    def _set_aside(self, folder: Path, fault: str) -> None:
+        if jax.process_index() == 0:
+            older = checkpoint_files.steps(self.directory).keys() - {int(folder.name)}
+            checkpoint_files.set_aside(folder, fault, max(older, default=None))
+        _meet("a checkpoint that cannot be loaded has been moved")
+        self._orbax.reload()
 
     def wait(self) -> None:
         """Waits for the write in progress, if any.
@@ -142,16 +178,26 @@ class Checkpoints:
                 under_way.result()
 
     def close(self) -> None:
+        """Waits for the write in progress.
+
+        Raises:
+            Fault: the write failed.
+        """
         try:
             self.wait()
         finally:
             self._background.shutdown()
-            self._orbax.close()
+            # Of a failed write it only raises the error again.
+            with contextlib.suppress(Exception):
+                self._orbax.close()
 
 
 def _open(directory: Path, keep: int) -> Any:
-    # Errors arrive as exceptions; Orbax's threads would log each a dozen times too.
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    checkpoint_reading.silence_late_transfers()
+    # Errors arrive as exceptions; Orbax's threads and the event loop inside it would
+    # log each a dozen times too.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     policies = _ocp.training.preservation_policies
     best = policies.BestN(
         get_metric_fn=lambda metrics: metrics["top1_error"],
@@ -183,7 +229,7 @@ def _explained(directory: Path) -> Iterator[None]:
         kept = max(checkpoint_files.steps(directory), default=None)
         raise Fault(
             f"a checkpoint could not be written to {directory}: "
-            f"{' '.join(str(error).split())[:300]}. "
+            f"{checkpoint_reading.short(error)}. "
             + (
                 f"That of step {kept} is kept: "
                 if kept is not None
@@ -191,67 +237,3 @@ def _explained(directory: Path) -> Iterator[None]:
             )
             + "free some space and run the same command again."
         ) from error
-
-
-def _load(folder: Path, abstract: TrainState) -> TrainState:
-    _refuse_other_architecture(folder, abstract)
-    return TrainState(**_ocp.load(folder, abstract._asdict()))
-
-
-def _refuse_other_order(folder: Path, data_order: dict[str, Any]) -> None:
-    saved = _ocp.metadata(folder).custom_metadata or {}
-    for name, value in data_order.items():
-        if saved.get(name) != value:
-            raise UserError(
-                f"the checkpoint of step {folder.name} was made with {name} "
-                f"{saved.get(name)}, now it is {value}: the order of the data would "
-                "differ. Use another --workdir."
-            )
-
-
-def _refuse_other_architecture(folder: Path, abstract: TrainState) -> None:
-    saved = _shapes(_ocp.metadata(folder).metadata)
-    wanted = _shapes(abstract._asdict())
-    lines = config_json.differing_lines(saved, wanted, option="")
-    if lines:
-        more = f"\n  and {len(lines) - 20} more" if len(lines) > 20 else ""
-        raise UserError(
-            f"the checkpoint {folder} is of another architecture:\n"
-            + "\n".join(lines[:20])
-            + more
-            + "\nUse the options of that run, or another --workdir."
-        )
-
-
-def _shapes(tree: Any) -> dict[str, str]:
-    """Maps the path of each leaf, "params/conv2/kernel", to "float32[5,5,48,256]"."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): (
-            f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
-        )
-        for path, leaf in leaves
-    }
-
-
-def read_state(
-    directory: Path, abstract: TrainState, which: str
-) -> tuple[int, TrainState]:
-    """Step and state of a checkpoint of a run, which may still be in progress.
-
-    Args:
-        which: "newest", "best" (lowest top-1 error) or a step.
-
-    Raises:
-        UserError: there is no such checkpoint, it is damaged, or it has a different
-            architecture.
-    """
-    for folder in checkpoint_files.candidates(directory, which):
-        fault = checkpoint_files.find_fault(folder)
-        if fault is None:
-            return int(folder.name), _load(folder, abstract)
-        checkpoint_files.warn(folder, fault)
-    steps = ", ".join(map(str, sorted(checkpoint_files.steps(directory))))
-    raise UserError(
-        f"{directory} has no intact checkpoint {which!r}: there are {steps or 'none'}."
-    )

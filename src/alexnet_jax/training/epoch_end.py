@@ -5,6 +5,7 @@ epoch was evaluated has no metrics; it is evaluated when the run resumes.
 """
 
 import contextlib
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ import jax
 import numpy as np
 
 from alexnet_jax import augment, columns, optimizer
-from alexnet_jax.errors import Fault
+from alexnet_jax.errors import DamagedRecord, Fault
 from alexnet_jax.system import devices
 from alexnet_jax.system.interruption import Interrupted, Interruption
 from alexnet_jax.system.progress import Progress
@@ -38,6 +39,7 @@ class EpochEnd:
         self._run = run
         self._checkpoints = checkpoints
         self._interruption = interruption
+        self._saved_at = time.monotonic()
         self._evaluate = compile_evaluation(run, images, interruption)
         self._count = _compile_plateau(run)
         self._writer = metrics_writer.MetricsWriter(
@@ -71,14 +73,35 @@ class EpochEnd:
         self._writer.write(record)
         self._progress.evaluation(record)
         state = state._replace(plateau=self._count(state.plateau, result))
-        self._checkpoints.save(state, step, self._run.data_order, result)
-        self.log.restart_clock()
+        self._save(state, step, result)
         return state, result
 
-    def stop_if_asked(self) -> None:
-        """Raises Interrupted if a stop was requested."""
+    def after_step(self, state: TrainState, step: int) -> None:
+        """Saves within an epoch if it is time to.
+
+        Raises:
+            Interrupted: a stop was requested.
+        """
         if self._interruption.requested:
             raise Interrupted(self._interruption.reason)
+        minutes = self._run.config.run.checkpoint_minutes
+        if minutes is not None and time.monotonic() - self._saved_at > 60 * minutes:
+            self.log.flush()
+            self._save(state, step, None)
+
+    def _save(
+        self, state: TrainState, step: int, result: dict[str, float] | None
+    ) -> None:
+        if not self._run.lock.is_in_place():
+            raise Fault(
+                f"{self._run.directory} was moved or deleted during the run: the state "
+                f"of step {step} cannot be saved there. If you moved it, the same "
+                "command with its new place resumes from its newest checkpoint."
+            )
+        self._writer.sync()
+        self._checkpoints.save(state, step, self._run.identity, result)
+        self._saved_at = time.monotonic()
+        self.log.restart_clock()
 
     def saved(self, why: Exception, state: TrainState, step: int) -> Exception:
         """Saves the state after `step`; returns `why` with that added to its message.
@@ -90,9 +113,12 @@ class EpochEnd:
         with contextlib.suppress(Fault):  # the state matters more than the records
             self.log.flush()
         if self._checkpoints.newest_step != step:
-            self._checkpoints.save(state, step, self._run.data_order, None)
+            self._save(state, step, None)
         self._checkpoints.wait()
-        return type(why)(f"{why} and saved at step {step}")
+        if isinstance(why, Interrupted | DamagedRecord | Fault):
+            return type(why)(f"{why} and saved at step {step}")
+        why.add_note(f"The state is saved at step {step}.")
+        return why
 
 
 def _compile_plateau(

@@ -37,8 +37,14 @@ class MetricsWriter:
                 record is dropped too.
         """
         path = directory / "metrics.jsonl"
-        if path.exists():
-            _keep_until(path, resume_step, evaluated)
+        last = _keep_until(path, resume_step, evaluated) if path.exists() else 0
+        if last < resume_step:
+            print(
+                f"warning: {path} ends at step {last}, and the checkpoint is of step "
+                f"{resume_step}: the records between are lost",
+                file=sys.stderr,
+                flush=True,
+            )
         # Unbuffered: when `write` returns, the record is in the file.
         self._lines = path.open("ab", buffering=0)
         self._events = EventFile(directory / "tensorboard", first_step=resume_step + 1)
@@ -61,10 +67,24 @@ class MetricsWriter:
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._lines.truncate(end)
-            raise Fault(
-                f"{self._lines.name} cannot be written ({error.strerror}): free some "
-                "space and run the same command again."
-            ) from error
+            raise self._fault(error) from error
+
+    def sync(self) -> None:
+        """Waits until all records are on disk.
+
+        Raises:
+            Fault: the disk fails.
+        """
+        try:
+            os.fsync(self._lines.fileno())
+        except OSError as error:
+            raise self._fault(error) from error
+
+    def _fault(self, error: OSError) -> Fault:
+        return Fault(
+            f"{self._lines.name} cannot be written ({error.strerror}): free some space "
+            "and run the same command again."
+        )
 
     def close(self) -> None:
         self._lines.close()
@@ -78,24 +98,35 @@ def _finite(record: Record) -> Record:
     }
 
 
-def _keep_until(path: Path, step: int, evaluated: bool) -> None:
-    """Drops later and damaged lines; leaves the file alone if there are none."""
+def _keep_until(path: Path, step: int, evaluated: bool) -> int:
+    """Drops later and damaged lines; leaves the file alone if there are none.
+
+    Returns:
+        The step of the last line that is left; 0 if there is none.
+    """
     content = path.read_bytes()
-    lines = content.splitlines()
-    kept = b"".join(line + b"\n" for line in lines if _is_until(line, step, evaluated))
-    if kept != content:
+    lines = [(_position(line), line) for line in content.splitlines()]
+    # Positions are compared by step first; at one step a training record comes first.
+    kept = [pair for pair in lines if (0, False) <= pair[0] <= (step, evaluated)]
+    if torn := sum(position == _TORN for position, _ in lines):
+        print(f"note: {path}: {torn} incomplete lines removed", file=sys.stderr)
+    text = b"".join(line + b"\n" for _, line in kept)
+    if text != content:
         with atomic_files.replacing(path) as partial:
-            partial.write_bytes(kept)
+            partial.write_bytes(text)
+    return kept[-1][0][0] if kept else 0
 
 
-def _is_until(line: bytes, step: int, evaluated: bool) -> bool:
+_TORN = (-1, False)
+
+
+def _position(line: bytes) -> tuple[int, bool]:
+    """The step of a record, and True for an evaluation; `_TORN` if it is incomplete."""
     try:
         record = json.loads(line)
-        is_evaluation = record["kind"] == "eval"
-        # Steps are compared first; at the same step a training record comes first.
-        return (record["step"], is_evaluation) <= (step, evaluated)
+        return int(record["step"]), record["kind"] == "eval"
     except (ValueError, KeyError, TypeError):
-        return False
+        return _TORN
 
 
 _SECONDS_BETWEEN_FLUSHES = 10  # a flush waits for the disk

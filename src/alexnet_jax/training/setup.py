@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from jax.sharding import Mesh
@@ -12,7 +12,8 @@ from alexnet_jax.config import Config
 from alexnet_jax.data import class_names, image_statistics
 from alexnet_jax.data.source import Source, open_source
 from alexnet_jax.system.lock import Lock
-from alexnet_jax.training import workdir
+from alexnet_jax.training import manifest, workdir
+from alexnet_jax.training.identity import Identity, identity_of
 
 
 class Run(NamedTuple):
@@ -23,6 +24,8 @@ class Run(NamedTuple):
     mesh: Mesh
     train_source: Source
     eval_source: Source
+    identity: Identity
+    """What a resumed run must agree with; stored in each checkpoint."""
     lock: Lock
     """Keeps other processes out of the directory during the run."""
 
@@ -45,21 +48,16 @@ class Run(NamedTuple):
         return seen // examples > (seen - self.config.batch_size) // examples
 
     @property
-    def data_order(self) -> dict[str, Any]:
-        """Everything that determines the data order; a resumed run must match it."""
-        return {
-            "seed": self.config.seed,
-            "batch_size": self.config.batch_size,
-            "num_examples": self.train_source.num_examples,
-            "dataset": self.train_source.fingerprint,
-        }
+    def devices(self) -> list[str]:
+        """Platform and kind of each device of the mesh."""
+        return [f"{d.platform} {d.device_kind}" for d in self.mesh.devices.flat]
 
 
 def set_up(config: Config, directory: Path) -> Run:
     """Checks the configuration, opens the data and locks the run directory.
 
     Raises:
-        UserError: a check failed. Nothing has been computed yet.
+        UserError: a check failed. Nothing has been computed or written yet.
     """
     config_checks.check_config(config)
     mesh = columns.make_mesh(config.run.mesh, config.model.num_columns, jax.devices())
@@ -67,17 +65,18 @@ def set_up(config: Config, directory: Path) -> Run:
     train_source = open_source(config.data, config.data.train_split)
     eval_source = open_source(config.data, config.data.eval_split)
     config_checks.check_labels(config, train_source.name, train_source.num_classes)
+    identity = identity_of(config, train_source, eval_source)
     lock = workdir.open_workdir(directory, config)
-    if train_source.class_names:
-        class_names.write(directory, train_source.class_names)
-    workdir.write_manifest(
-        directory,
-        devices=[
-            f"{device.platform} {device.device_kind}" for device in mesh.devices.flat
-        ],
-        mesh=dict(mesh.shape),
-    )
-    return Run(config, directory, mesh, train_source, eval_source, lock)
+    return Run(config, directory, mesh, train_source, eval_source, identity, lock)
+
+
+def begin(run: Run, history: manifest.History, first_step: int) -> None:
+    """Writes what a run directory says of its run. A run that is complete writes
+    nothing, whatever its options say now."""
+    workdir.write_config(run.directory, run.config)
+    if run.train_source.class_names:
+        class_names.write(run.directory, run.train_source.class_names)
+    history.begin(run.devices, dict(run.mesh.shape), first_step)
 
 
 def placed_statistics(run: Run) -> augment.ImageStatistics:

@@ -1,4 +1,4 @@
-"""The run directory: its configuration and its provenance.
+"""The run directory: created, locked and checked; its configuration.
 
 A run directory holds `config.json`, `manifest.json`, `metrics.jsonl`, `tensorboard/`,
 `checkpoints/` and `statistics.npz`. The same command with the same directory resumes; a
@@ -6,11 +6,7 @@ different configuration is refused, and the message lists the fields that differ
 """
 
 import dataclasses
-import datetime
-import importlib.metadata
 import os
-import platform
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,27 +16,29 @@ from alexnet_jax.config import Config
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import atomic_files, crash_report
 from alexnet_jax.system.lock import Lock
+from alexnet_jax.training import identity, manifest
 
-_PACKAGES = (
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "tensorflow-datasets",
-)
+CONFIG = "config.json"
+# What starting over sets aside; statistics depend on the data alone.
+_OF_A_RUN = ("checkpoints", "replaced_checkpoint", "metrics.jsonl", "tensorboard")
 
 
-def open_workdir(workdir: Path, config: Config) -> Lock:
-    """Creates the directory if needed, locks it and writes the configuration.
+def open_workdir(workdir: Path, config: Any) -> Lock:
+    """Creates the directory if needed and locks it. Nothing else is written.
+
+    Args:
+        config: a Config, or the dataclass of settings of another kind of run.
 
     Returns:
         The lock, which holds for as long as it is referenced.
 
     Raises:
-        UserError: the directory cannot be written, another process is using it, or it
-            holds another configuration.
+        UserError: the directory cannot be written, holds other files, is in use by
+            another process, or belongs to a run with another configuration.
     """
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"--workdir {workdir} is a file: name a directory.")
+    _refuse_other_files(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         probe = workdir / f".write-{os.getpid()}"
@@ -54,13 +52,30 @@ def open_workdir(workdir: Path, config: Config) -> Lock:
     lock = Lock(workdir)
     if lock.died:
         _say_how_it_ended(workdir, lock.died)
-    path = workdir / "config.json"
+    path = workdir / CONFIG
     if path.exists():
-        _refuse_other(
-            workdir, config_json.completed(atomic_files.read_json(path)), config
-        )
-    atomic_files.write_json(path, dataclasses.asdict(config))
+        old, new = atomic_files.read_json(path), config_json.to_json(config)
+        identity.refuse_other_config(old, new, f"--workdir {workdir}")
     return lock
+
+
+def _refuse_other_files(workdir: Path) -> None:
+    """Takes over no directory of unrelated files, such as a home directory. Directories
+    of other runs, and hidden files, may be in it."""
+    if any((workdir / name).exists() for name in (CONFIG, manifest.FILE, *_OF_A_RUN)):
+        return
+    entries = workdir.iterdir() if workdir.is_dir() else []
+    unrelated = sorted(
+        entry.name
+        for entry in entries
+        if not entry.name.startswith((".", crash_report.PREFIX))
+        and not (entry / CONFIG).exists()
+    )
+    if unrelated:
+        raise UserError(
+            f"--workdir {workdir} holds other files, such as {unrelated[0]!a}: name a "
+            "new or empty directory."
+        )
 
 
 def _say_how_it_ended(workdir: Path, died: str) -> None:
@@ -74,31 +89,8 @@ def _say_how_it_ended(workdir: Path, died: str) -> None:
     )
 
 
-def _refuse_other(workdir: Path, old: dict[str, Any], config: Config) -> None:
-    lines = config_json.differing_lines(
-        _fields_that_matter(old), _fields_that_matter(config_json.to_json(config))
-    )
-    if lines:
-        raise UserError(
-            f"--workdir {workdir} belongs to a run with another configuration:\n"
-            + "\n".join(lines)
-            + "\nUse another --workdir, or the same options to resume."
-        )
-
-
-def _fields_that_matter(config: dict[str, Any]) -> dict[str, Any]:
-    """The fields that determine the result, by dotted name.
-
-    The length of a run is left out if the schedule does not depend on it, so that a
-    finished run can be extended. How the images are stored is left out too, so that a
-    run that stopped at a damaged image can continue without it.
-    """
-    fields = config_json.flatten(config)
-    if fields.get("optimizer.schedule") not in ("cosine", "levels"):
-        fields.pop("num_epochs", None)
-    for how in ("data_dir", "stored", "damaged"):
-        fields.pop(f"data.{how}", None)
-    return {name: v for name, v in fields.items() if not name.startswith("run.")}
+def write_config(workdir: Path, config: Any) -> None:
+    atomic_files.write_json(workdir / CONFIG, dataclasses.asdict(config))
 
 
 def read_config(workdir: Path) -> Config:
@@ -107,32 +99,20 @@ def read_config(workdir: Path) -> Config:
     Raises:
         UserError: the directory holds no run, or one of another version.
     """
-    path = workdir / "config.json"
+    path = workdir / CONFIG
     if not path.exists():
         raise UserError(f"{workdir} holds no run: {path} does not exist.")
     return config_json.build_config(atomic_files.read_json(path), path)
 
 
-def write_manifest(workdir: Path, devices: list[str], mesh: dict[str, int]) -> None:
-    """Records command, commit, versions and devices of this start of the run."""
-    manifest = {
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "devices": devices,
-        "mesh": mesh,
-    }
-    atomic_files.write_json(workdir / "manifest.json", manifest)
-
-
-def _commit() -> str | None:
-    """The commit of the source, with "+" if modified; None outside git."""
-    source = Path(__file__).parent
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
-    try:
-        result = subprocess.run(command, cwd=source, capture_output=True, text=True)
-    except OSError:
-        return None
-    return result.stdout.strip() or None
+def set_aside(workdir: Path) -> Path:
+    """Moves checkpoints and records of a run into a new directory inside `workdir`."""
+    number = 1
+    while (place := workdir / f"before_start_over-{number}").exists():
+        number += 1
+    place.mkdir()
+    for name in _OF_A_RUN:
+        if (workdir / name).exists():
+            os.rename(workdir / name, place / name)
+    atomic_files.sync(workdir)
+    return place

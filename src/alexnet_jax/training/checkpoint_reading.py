@@ -1,0 +1,112 @@
+"""Reads the state in a checkpoint folder, and says why if it cannot be read."""
+
+import functools
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from alexnet_jax import config_json
+from alexnet_jax.errors import UserError
+from alexnet_jax.train_step import TrainState
+from alexnet_jax.training import checkpoint_files, identity
+
+# The annotations of Orbax are narrower than what it accepts.
+_ocp: Any = ocp
+
+
+@functools.cache
+def silence_late_transfers() -> None:
+    """Hides "Event loop is closed" of transfers that end after a failed one.
+
+    Orbax closes its event loop as soon as one of many transfers fails. The others still
+    report to it, and Python would print a traceback for each.
+    """
+    hook = sys.unraisablehook
+
+    def quiet(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            hook(unraisable)
+
+    sys.unraisablehook = quiet
+
+
+def short(error: Exception) -> str:
+    """The message of an error on one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def load(
+    folder: Path, abstract: TrainState, run: identity.Identity | None = None
+) -> TrainState | str:
+    """The state in a checkpoint, sharded like `abstract`; or why it cannot be read.
+
+    Raises:
+        UserError: it is of another run than `run`, or of another architecture.
+    """
+    silence_late_transfers()
+    try:
+        if run is not None:
+            saved = _ocp.metadata(folder).custom_metadata or {}
+            identity.refuse_other(saved, run, f"the checkpoint {folder}")
+        _refuse_other_architecture(folder, abstract)
+        return TrainState(**_ocp.load(folder, abstract._asdict()))
+    except (UserError, jax.errors.JaxRuntimeError):  # the latter: out of memory
+        raise
+    except Exception as error:
+        return f"it cannot be loaded ({short(error)})"
+
+
+def _refuse_other_architecture(folder: Path, abstract: TrainState) -> None:
+    saved = _shapes(_ocp.metadata(folder).metadata)
+    if not saved:
+        raise ValueError("it holds no state")
+    wanted = _shapes(abstract._asdict())
+    lines = config_json.differing_lines(saved, wanted, option="")
+    if lines:
+        more = f"\n  and {len(lines) - 20} more" if len(lines) > 20 else ""
+        raise UserError(
+            f"the checkpoint {folder} is of another architecture:\n"
+            + "\n".join(lines[:20])
+            + more
+            + "\nUse the options of that run, or another --workdir."
+        )
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    """Maps the path of each leaf, "params/conv2/kernel", to "float32[5,5,48,256]"."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): (
+            f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+        )
+        for path, leaf in leaves
+    }
+
+
+def read_state(
+    directory: Path, abstract: TrainState, which: str
+) -> tuple[int, TrainState]:
+    """Step and state of a checkpoint of a run, which may still be in progress.
+
+    Args:
+        which: "newest", "best" (lowest top-1 error) or a step.
+
+    Raises:
+        UserError: there is no such checkpoint, it is damaged, or it has a different
+            architecture.
+    """
+    candidates = checkpoint_files.candidates(directory, which)
+    for folder, next_best in zip(candidates, [*candidates[1:], None], strict=True):
+        fault = checkpoint_files.find_fault(folder)
+        loaded = fault or load(folder, abstract)
+        if isinstance(loaded, TrainState):
+            return int(folder.name), loaded
+        instead = int(next_best.name) if next_best else None
+        checkpoint_files.warn(folder, loaded, instead)
+    steps = ", ".join(map(str, sorted(checkpoint_files.steps(directory))))
+    raise UserError(
+        f"{directory} has no intact checkpoint {which!r}: there are {steps or 'none'}."
+    )

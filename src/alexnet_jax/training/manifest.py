@@ -1,0 +1,162 @@
+"""The history of a run: `manifest.json`, a list of its starts, oldest first.
+
+Each start has command, commit, versions, machine, devices and mesh; the step it began
+from, the last step it saved, and how it ended (null if it was killed). Nothing is ever
+removed. From the saved steps a later start knows that checkpoints are missing.
+"""
+
+import contextlib
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from alexnet_jax.errors import UserError
+from alexnet_jax.system import atomic_files
+
+FILE = "manifest.json"
+_PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "tensorflow-datasets",
+)
+
+
+class History:
+    """The starts of a run. As a context manager it records how the last one ended."""
+
+    saved_step: int
+    """The last step known to have been saved, since the run last started over."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / FILE
+        self._starts, self._begun = _read(self._path), False
+        self.saved_step = _last_saved(self._starts)
+        if not self._starts:  # the manifest is lost, or nothing was ever written
+            self.saved_step = _last_recorded(directory / "metrics.jsonl")
+
+    def __enter__(self) -> "History":
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if self._begun:
+            ended = "complete" if error is None else str(error) or type(error).__name__
+            with contextlib.suppress(OSError):  # the error itself matters more
+                self._update(ended=_now(), outcome=ended)
+
+    def start_over(self) -> None:
+        """Forgets what was saved: the files have been set aside on purpose."""
+        self.saved_step = 0
+
+    def begin(self, devices: list[str], mesh: dict[str, int], first_step: int) -> None:
+        """Appends a start that continues after `first_step` steps."""
+        start = {
+            "started": _now(),
+            "command": sys.argv,
+            **provenance(),
+            **_machine(),
+            "devices": devices,
+            "mesh": mesh,
+            "first_step": first_step,
+            "starts_over": first_step == 0,
+            "saved_step": first_step,
+            "ended": None,
+            "outcome": None,
+        }
+        self._starts.append(start)
+        self._begun = True
+        self._update()
+
+    def saved(self, step: int) -> None:
+        """Records that a checkpoint is complete and on disk."""
+        self.saved_step = step
+        self._update(saved_step=step)
+
+    def _update(self, **fields: Any) -> None:
+        self._starts[-1].update(fields)
+        atomic_files.write_json(self._path, self._starts)
+
+
+def provenance() -> dict[str, Any]:
+    """Commit of the source and versions of Python and packages."""
+    return {
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "host": platform.node(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _processor() -> str:
+    """The model of the CPU; the architecture where the system does not name it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1] for line in lines if line.startswith("model name")]
+    return names[0].strip() if names else platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """The commit of the source, with "+" if modified; None outside git."""
+    source = Path(__file__).parent
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    try:
+        result = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    except OSError:
+        return None
+    return result.stdout.strip() or None
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The starts so far; an older version stored only the last one.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not path.exists():
+        return []
+    content = atomic_files.read_json(path)
+    starts = [content] if isinstance(content, dict) else content
+    if not isinstance(starts, list) or not all(isinstance(s, dict) for s in starts):
+        raise UserError(f"{path} is not a list of starts: move it away.")
+    return starts
+
+
+def _last_saved(starts: list[dict[str, Any]]) -> int:
+    last = 0
+    for start in starts:
+        saved = start.get("saved_step")
+        last = 0 if start.get("starts_over") else last
+        last = max(last, saved) if isinstance(saved, int) else last
+    return last
+
+
+def _last_recorded(metrics: Path) -> int:
+    """The last step in `metrics.jsonl`; 0 if it has none."""
+    steps = [0]
+    for line in metrics.read_bytes().splitlines() if metrics.exists() else []:
+        try:
+            steps.append(int(json.loads(line)["step"]))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return max(steps)
