@@ -115,11 +115,7 @@ def train_step(
     augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
     epoch = state.step.astype(jnp.float32) / steps_per_epoch
     view = augment.training_views(
-        augment_key,
-        batch["image"],
-        epoch,
-        images,
-        config.augment,
+        augment_key, batch["image"], epoch, images, config.augment
     )
     gradients, values = mean_over_parts(
         partial(_gradients, state.params, config=config),

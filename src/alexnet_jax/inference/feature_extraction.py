@@ -98,10 +98,7 @@ def _folders(files: Sequence[Path]) -> list[str]:
 
 
 def _write(
-    parts: Iterable[Part],
-    source: Source,
-    stages: dict[str, str],
-    output: Path,
+    parts: Iterable[Part], source: Source, stages: dict[str, str], output: Path
 ) -> None:
     keys, labels = [], []
     counter = ImageCounter("features", source.num_examples)

@@ -83,10 +83,7 @@ class Model:
             UserError: an image cannot be read; names it and the reason.
         """
         log_probabilities = self._apply(
-            predictions.log_probabilities,
-            images,
-            batch_size,
-            num_views=views,
+            predictions.log_probabilities, images, batch_size, num_views=views
         )
         num_classes = self.network.config.model.num_classes
         names = class_names.readable(self.network.class_names, num_classes)
@@ -116,10 +113,7 @@ class Model:
         names = [layers] if isinstance(layers, str) else layers
         stages = tuple(activations.find(name, self.layers()) for name in names)
         by_stage = self._apply(
-            activations.activations,
-            images,
-            batch_size,
-            stages=stages,
+            activations.activations, images, batch_size, stages=stages
         )
         return {
             name: by_stage[stage] for name, stage in zip(names, stages, strict=True)
@@ -191,10 +185,7 @@ def _listed(images: Iterable[Picture]) -> list[Picture]:
 
 
 def load(
-    path: str | Path,
-    *,
-    checkpoint: str = "newest",
-    mesh: MeshConfig | None = None,
+    path: str | Path, *, checkpoint: str = "newest", mesh: MeshConfig | None = None
 ) -> Model:
     """Loads a trained network onto the devices of this machine.
 

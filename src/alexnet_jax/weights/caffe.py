@@ -20,10 +20,7 @@ from alexnet_jax.weights.layouts import LAYERS, Layout
 from alexnet_jax.weights.network import Network
 
 Preset = Literal["caffe_alexnet", "caffenet"]
-PRESETS = {
-    "caffe_alexnet": CAFFE_ALEXNET,
-    "caffenet": CAFFENET,
-}
+PRESETS = {"caffe_alexnet": CAFFE_ALEXNET, "caffenet": CAFFENET}
 _NAMES = {layer: layer for layer in LAYERS}
 
 

@@ -67,12 +67,7 @@ _SETTINGS = {
         "norm_region": (4, 0),
         "k": (5, 1.0),
     },
-    "pooling": {
-        "pool": (1, 0),
-        "kernel_size": (2, 0),
-        "stride": (3, 1),
-        "pad": (4, 0),
-    },
+    "pooling": {"pool": (1, 0), "kernel_size": (2, 0), "stride": (3, 1), "pad": (4, 0)},
 }
 
 
