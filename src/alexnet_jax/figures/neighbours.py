@@ -69,7 +69,7 @@ def collect(
 def _activations(
     model: Model, training: Source, layer: str, num_workers: int | None
 ) -> Generator[np.ndarray, None, None]:
-    stage = activations.find(layer, model.layers())
+    stage = model.stages(layer)[layer]
     counter = ImageCounter(f"nearest by {layer}", training.num_examples)
     parts = model.each_batch(
         activations.activations, training, num_workers=num_workers, stages=(stage,)
