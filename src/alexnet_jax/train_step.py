@@ -37,13 +37,7 @@ def abstract_train_state(config: Config, mesh: Mesh) -> TrainState:
     """Shapes, dtypes and shardings of the state, without computing it."""
     state = jax.eval_shape(partial(_initial, config, mesh), jax.random.key(0))
     shardings = columns.state_sharding(mesh, state)
-    return jax.tree.map(
-        lambda leaf, sharding: jax.ShapeDtypeStruct(
-            leaf.shape, leaf.dtype, sharding=sharding
-        ),
-        state,
-        shardings,
-    )
+    return jax.tree.map(lambda x, place: x.update(sharding=place), state, shardings)
 
 
 def create_train_state(config: Config, mesh: Mesh, key: jax.Array) -> TrainState:

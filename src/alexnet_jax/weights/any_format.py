@@ -74,22 +74,20 @@ def read(source: Path, hints: Hints) -> Network:
 
 
 def completed(network: Network, source: Path, hints: Hints) -> Network:
-    """Adds checksum and class names; refuses hints that do not apply."""
-    _refuse_caffe_hints(network, source, hints)
+    """Adds checksum and class names.
+
+    Refuses hints about Caffe's files for any other, converted networks included.
+    """
+    of_caffe = _is_foreign(network) and network.origin["network"] in caffe.PRESETS
+    if (hints.preset or hints.mean) and not of_caffe:
+        given = f"--preset {hints.preset}" if hints.preset else f"--mean {hints.mean}"
+        raise UserError(f"{given} is for Caffe's weights, and {source} holds others.")
     return _named(_with_checksum(network, source), hints.class_names)
 
 
 def _is_foreign(network: Network) -> bool:
     """True if just read from another library's format: it has no checksum yet."""
     return "network" in network.origin and _CHECKSUM not in network.origin
-
-
-def _refuse_caffe_hints(network: Network, source: Path, hints: Hints) -> None:
-    """Refuses hints about Caffe's files for any other, converted networks included."""
-    of_caffe = _is_foreign(network) and network.origin["network"] in caffe.PRESETS
-    if (hints.preset or hints.mean) and not of_caffe:
-        given = f"--preset {hints.preset}" if hints.preset else f"--mean {hints.mean}"
-        raise UserError(f"{given} is for Caffe's weights, and {source} holds others.")
 
 
 def _of_file(source: Path, hints: Hints) -> Network:
