@@ -71,15 +71,8 @@ def test_color_shift_follows_its_formula(form):
     """The shift is one vector for a whole image; along each principal component its
     standard deviation is what the source says."""
     view = jax.random.normal(jax.random.key(2), (4000, 2, 2, 3)) * 50
-    shifted = augment.pca_color_shift(
-        jax.random.key(3),
-        view,
-        STATISTICS.stddev,
-        STATISTICS.direction,
-        variant=form,
-        std=0.1,
-        divisor=1.1,
-    )
+    settings = dataclasses.replace(PLAIN, color_shift=form)
+    shifted = augment.pca_color_shift(jax.random.key(3), view, STATISTICS, settings)
     shift = np.asarray(shifted * (1.1 if form == "2012" else 1.0) - view)
     np.testing.assert_allclose(
         shift, np.broadcast_to(shift[:, :1, :1], shift.shape), atol=1e-3

@@ -90,12 +90,8 @@ _WHITE = 255.0
 def pca_color_shift(
     key: jax.Array,
     image: jax.Array,
-    stddev: jax.Array,
-    direction: jax.Array,
-    *,
-    variant: str,
-    std: float,
-    divisor: float,
+    statistics: ImageStatistics,
+    settings: AugmentConfig,
 ) -> jax.Array:
     """Adds one random multiple of each principal component of RGB to a whole image.
 
@@ -108,17 +104,17 @@ def pca_color_shift(
 
     Args:
         image: float32 `[batch, height, width, 3]`, 0-255, mean subtracted.
-        stddev: float32 `[3]`, on the 0-255 scale.
-        direction: float32 `[3, 3]`, one principal component per row.
 
     Returns:
         float32 `[batch, height, width, 3]`.
     """
-    amount = std * jax.random.normal(key, (image.shape[0], 3))
-    scale = stddev if variant == "2012" else jnp.square(stddev) / _WHITE
-    shift = (amount * scale[None]) @ direction
+    as_in_2012 = settings.color_shift == "2012"
+    stddev = statistics.stddev
+    amount = settings.color_shift_std * jax.random.normal(key, (image.shape[0], 3))
+    scale = stddev if as_in_2012 else jnp.square(stddev) / _WHITE
+    shift = (amount * scale[None]) @ statistics.direction
     shifted = image + shift[:, None, None, :]
-    return shifted / divisor if variant == "2012" else shifted
+    return shifted / settings.color_shift_divisor if as_in_2012 else shifted
 
 
 def training_views(
@@ -145,18 +141,10 @@ def training_views(
     """
     view_key, color_key = jax.random.split(key)
     crop = random_crop_and_flip(view_key, image, settings)
-    view = _minus_mean(crop, statistics.mean_image, settings.crop_size)
+    view = _minus_mean(crop, statistics.mean_image)
     if settings.color_shift == "none":
         return _scaled(view, settings)
-    shifted = pca_color_shift(
-        color_key,
-        view,
-        statistics.stddev,
-        statistics.direction,
-        variant=settings.color_shift,
-        std=settings.color_shift_std,
-        divisor=settings.color_shift_divisor,
-    )
+    shifted = pca_color_shift(color_key, view, statistics, settings)
     if settings.color_shift_until is not None:
         shifted = jnp.where(epoch < settings.color_shift_until, shifted, view)
     return _scaled(shifted, settings)
@@ -203,7 +191,7 @@ def view(
     crop = lax.dynamic_slice_in_dim(image, offset[0], size, axis=1)
     crop = lax.dynamic_slice_in_dim(crop, offset[1], size, axis=2)
     crop = jnp.where(flip, crop[:, :, ::-1], crop)
-    return _scaled(_minus_mean(crop, mean_image, size), settings)
+    return _scaled(_minus_mean(crop, mean_image), settings)
 
 
 def center_view(
@@ -218,13 +206,12 @@ def center_view(
     Returns:
         float32 `[batch, crop_size, crop_size, 3]`.
     """
-    size = settings.crop_size
-    view = _minus_mean(center_crop(image, size), mean_image, size)
-    return _scaled(view, settings)
+    crop = center_crop(image, settings.crop_size)
+    return _scaled(_minus_mean(crop, mean_image), settings)
 
 
-def _minus_mean(crop: jax.Array, mean_image: jax.Array, crop_size: int) -> jax.Array:
-    mean = center_crop(mean_image, crop_size)
+def _minus_mean(crop: jax.Array, mean_image: jax.Array) -> jax.Array:
+    mean = center_crop(mean_image, crop.shape[-2])
     return crop.astype(jnp.float32) - mean[None]
 
 

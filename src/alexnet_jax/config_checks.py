@@ -29,14 +29,7 @@ _MAX_CHARS = 60  # of a value in a message
 
 def conv_layers(model: ModelConfig) -> dict[str, ConvLayer]:
     """The convolutional layers by name, from the image up, absent ones included."""
-    layers = (model.conv1, model.conv2, model.conv3, model.conv4, model.conv5)
-    return dict(zip(CONV_LAYERS, layers, strict=True))
-
-
-def dense_layers(model: ModelConfig) -> dict[str, DenseLayer]:
-    """The fully connected layers by name, absent ones included."""
-    layers = (model.fc6, model.fc7, model.fc8)
-    return dict(zip(DENSE_LAYERS, layers, strict=True))
+    return {name: getattr(model, name) for name in CONV_LAYERS}
 
 
 def map_sizes(model: ModelConfig, crop_size: int) -> dict[str, tuple[int, int]]:
@@ -165,16 +158,15 @@ def _described(allowed: Range) -> str:
 
 
 def _check_columns(model: ModelConfig) -> None:
-    dense = dense_layers(model)
-    for name, layer in (conv_layers(model) | dense).items():
+    for name in CONV_LAYERS + DENSE_LAYERS:
+        layer: ConvLayer | DenseLayer = getattr(model, name)
         must_split = name != "fc8" or layer.sees == "own"
         if must_split and layer.features % model.num_columns:
             raise UserError(
                 f"--model.{name}.features {layer.features} does not split into "
                 f"{model.num_columns} columns (--model.num-columns)."
             )
-    for name, layer in list((conv_layers(model) | dense).items())[1:]:
-        if layer.sees == "image":
+        if layer.sees == "image" and name != "conv1":
             raise UserError(
                 f"--model.{name}.sees image: only conv1 sees the image; the choice "
                 "is own or both."

@@ -168,9 +168,6 @@ class Dense(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", self.bias_init, (self.features,))
         y = columns.matrix_product(
-            x,
-            kernel.astype(self.dtype),
-            sees=self.sees,
-            num_columns=self.num_columns,
+            x, kernel.astype(self.dtype), sees=self.sees, num_columns=self.num_columns
         )
         return y + bias[None].astype(self.dtype)

@@ -139,14 +139,8 @@ def print_table(answer: Answer) -> None:
 
 
 def print_json(answer: Answer) -> None:
-    best = [
-        {
-            "class": guess.class_name,
-            "name": guess.words,
-            "probability": guess.probability,
-        }
-        for guess in answer.guesses
-    ]
+    names = ("class", "name", "probability")
+    best = [dict(zip(names, guess, strict=True)) for guess in answer.guesses]
     print(json.dumps({"image": answer.image, "label": answer.label, "best": best}))
 
 

@@ -37,13 +37,7 @@ def abstract_train_state(config: Config, mesh: Mesh) -> TrainState:
     """Shapes, dtypes and shardings of the state, without computing it."""
     state = jax.eval_shape(partial(_initial, config, mesh), jax.random.key(0))
     shardings = columns.state_sharding(mesh, state)
-    return jax.tree.map(
-        lambda leaf, sharding: jax.ShapeDtypeStruct(
-            leaf.shape, leaf.dtype, sharding=sharding
-        ),
-        state,
-        shardings,
-    )
+    return jax.tree.map(lambda x, place: x.update(sharding=place), state, shardings)
 
 
 def create_train_state(config: Config, mesh: Mesh, key: jax.Array) -> TrainState:
@@ -115,11 +109,7 @@ def train_step(
     augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
     epoch = state.step.astype(jnp.float32) / steps_per_epoch
     view = augment.training_views(
-        augment_key,
-        batch["image"],
-        epoch,
-        images,
-        config.augment,
+        augment_key, batch["image"], epoch, images, config.augment
     )
     gradients, values = mean_over_parts(
         partial(_gradients, state.params, config=config),

@@ -99,11 +99,9 @@ def ask(
         label = np.where(label >= 0, np.searchsorted(kept, label), -1).astype(np.int32)
         names = [names[i] for i in kept] if names else None
     predicted = [_among(*pair) for pair in zip(predicted, outputs, strict=True)]
-    together = (
-        predictions.ensemble(predicted, list(weights))
-        if len(predicted) > 1
-        else predicted[0]
-    )
+    together = predicted[0]
+    if len(predicted) > 1:
+        together = predictions.ensemble(predicted, list(weights))
     return Answers(opened[0], names, label, predicted, together)
 
 

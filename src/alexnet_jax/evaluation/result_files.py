@@ -4,7 +4,6 @@ Files are written atomically.
 """
 
 import csv
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,15 +34,14 @@ def write_predictions(path: Path, answers: Answers) -> None:
     class names."""
     source = answers.source
     names = [source.key(index) for index in range(source.num_examples)]
-    content = io.BytesIO()
-    np.savez(
-        content,
-        probabilities=np.exp(answers.together),
-        label=answers.label,
-        file_name=np.array(names),
-        class_names=np.array(answers.class_names or []),
-    )
-    atomic_files.write_bytes(path, content.getvalue())
+    with atomic_files.replacing(path) as partial, partial.open("wb") as file:
+        np.savez(
+            file,
+            probabilities=np.exp(answers.together),
+            label=answers.label,
+            file_name=np.array(names),
+            class_names=np.array(answers.class_names or []),
+        )
 
 
 def devkit_ids(class_names: list[str] | None) -> np.ndarray:
@@ -85,8 +83,10 @@ def write_per_class(path: Path, answers: Answers) -> None:
             ]
         )
     rows.sort(key=lambda row: -row[2])
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["class", "images", "top1_error", "top5_error"])
-    writer.writerows(rows)
-    atomic_files.write_bytes(path, text.getvalue().encode())
+    with (
+        atomic_files.replacing(path) as partial,
+        partial.open("w", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["class", "images", "top1_error", "top5_error"])
+        writer.writerows(rows)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alexnet_jax.data.source import Source
-from alexnet_jax.figures import drawing
+from alexnet_jax.figures import drawing, shown_images
 from alexnet_jax.inference import activations, nearest_neighbors
 from alexnet_jax.inference.trained_model import Model
 from alexnet_jax.system.progress import ImageCounter
@@ -48,11 +48,8 @@ def collect(
     activations = model.features(queries, [layer])[layer]
     with contextlib.closing(_activations(model, training, layer, num_workers)) as parts:
         place, distance = nearest_neighbors.nearest(activations, parts, count)
-    size = training.image_size
-    image = np.zeros((place.size, size, size, 3), np.uint8)
-    label = np.zeros(place.size, np.int32)
-    training.read(place.ravel(), image, label)
-    image = image.reshape(*place.shape, size, size, 3)
+    image, label = shown_images.read(training, place.ravel())
+    image = image.reshape(*place.shape, *image.shape[1:])
     label = label.reshape(place.shape)
     return [
         Neighbours(
@@ -69,7 +66,7 @@ def collect(
 def _activations(
     model: Model, training: Source, layer: str, num_workers: int | None
 ) -> Generator[np.ndarray, None, None]:
-    stage = activations.find(layer, model.layers())
+    stage = model.stages(layer)[layer]
     counter = ImageCounter(f"nearest by {layer}", training.num_examples)
     parts = model.each_batch(
         activations.activations, training, num_workers=num_workers, stages=(stage,)

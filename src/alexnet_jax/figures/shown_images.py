@@ -24,20 +24,26 @@ class Shown(NamedTuple):
 def first(model: Model, source: Source, count: int | None) -> Shown:
     """The first `count` images; None means all."""
     number = source.num_examples
-    return _read(model, source, np.arange(min(number, count or number)))
+    return _shown(model, source, np.arange(min(number, count or number)))
 
 
 def by_chance(model: Model, source: Source, count: int, seed: int) -> Shown:
     """`count` random images, the same ones for the same seed."""
     order = np.random.default_rng(seed).permutation(source.num_examples)
-    return _read(model, source, order[:count])
+    return _shown(model, source, order[:count])
 
 
-def _read(model: Model, source: Source, indices: np.ndarray) -> Shown:
+def read(source: Source, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The examples at `[n]` indices: uint8 `[n, size, size, 3]`, and int32 labels."""
     size = source.image_size
     image = np.zeros((len(indices), size, size, 3), np.uint8)
     label = np.full(len(indices), -1, np.int32)
     source.read(indices, image, label)
+    return image, label
+
+
+def _shown(model: Model, source: Source, indices: np.ndarray) -> Shown:
+    image, label = read(source, indices)
     user_images.refuse_problems(source)
     learned = model.network.class_names
     if source.class_names and learned:

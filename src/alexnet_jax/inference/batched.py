@@ -52,7 +52,8 @@ def each_batch(
         static: hashable arguments.
     """
     step = _compiled(function, mesh, **static)
-    size = _fitting(min(batch_size, source.num_examples), mesh.shape["data"])
+    parts = mesh.shape["data"]
+    size = -(-min(batch_size, source.num_examples) // parts) * parts
     batches = loader.eval_batches(
         source,
         batch_size=size,
@@ -74,10 +75,6 @@ def each_batch(
         rest = source.num_examples - start  # the last batch is padded
         last = jax.tree.map(lambda array: array[:rest], jax.device_get(pending))
         yield Part(start, *last)
-
-
-def _fitting(batch_size: int, parts: int) -> int:
-    return -(-batch_size // parts) * parts
 
 
 @functools.lru_cache(maxsize=16)

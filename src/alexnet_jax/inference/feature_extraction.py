@@ -1,7 +1,7 @@
 """Writes activations of named layers to a file."""
 
-import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,6 @@ from alexnet_jax.data import user_images
 from alexnet_jax.data.source import Source
 from alexnet_jax.errors import UserError
 from alexnet_jax.inference import activations, feature_files, trained_model
-from alexnet_jax.inference.batched import Part
 from alexnet_jax.inference.trained_model import Model
 from alexnet_jax.system.progress import ImageCounter
 
@@ -53,33 +52,29 @@ def extract_features(
     output = Path(output)
     feature_files.check_output(output)
     model = model if isinstance(model, Model) else trained_model.load(model)
-    stages = _stages(model, layers)
     files = user_images.find(images) if images else []
+    folders = sorted({path.parent.name for path in files})
     source = user_images.open_inputs(
         model.network.config,
         files,
         dataset=dataset,
         split=split,
         data_dir=data_dir,
-        class_names=_folders(files) if class_folders else None,
+        class_names=folders if class_folders else None,
     )
-    _extract(model, source, stages, output, batch_size, num_workers)
+    _extract(model, source, layers, output, batch_size, num_workers)
     return source.problems()
-
-
-def _stages(model: Model, layers: str | Sequence[str]) -> dict[str, str]:
-    names = [layers] if isinstance(layers, str) else layers
-    return {name: activations.find(name, model.layers()) for name in names}
 
 
 def _extract(
     model: Model,
     source: Source,
-    stages: dict[str, str],
+    layers: str | Sequence[str],
     output: Path,
     batch_size: int | None,
     num_workers: int | None,
 ) -> None:
+    stages = model.stages(layers)
     if not stages:
         raise UserError("name a layer, for example fc7.")
     parts = model.each_batch(
@@ -89,24 +84,10 @@ def _extract(
         num_workers=num_workers,
         stages=tuple(stages.values()),
     )
-    with contextlib.closing(parts):
-        _write(parts, source, stages, output)
-
-
-def _folders(files: Sequence[Path]) -> list[str]:
-    return sorted({path.parent.name for path in files})
-
-
-def _write(
-    parts: Iterable[Part],
-    source: Source,
-    stages: dict[str, str],
-    output: Path,
-) -> None:
     keys, labels = [], []
     counter = ImageCounter("features", source.num_examples)
     writer = feature_files.open_writer(output)
-    with contextlib.closing(writer), contextlib.closing(counter):
+    with closing(parts), closing(writer), closing(counter):
         for part in parts:
             indices = part.start + np.arange(len(part.label))
             good = np.array([int(i) not in source.skipped for i in indices])

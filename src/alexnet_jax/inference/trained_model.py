@@ -82,10 +82,7 @@ class Model:
             UserError: an image cannot be read; names it and the reason.
         """
         log_probabilities = self._apply(
-            predictions.log_probabilities,
-            images,
-            batch_size,
-            num_views=views,
+            predictions.log_probabilities, images, batch_size, num_views=views
         )
         num_classes = self.network.config.model.num_classes
         names = class_names.readable(self.network.class_names, num_classes)
@@ -112,17 +109,16 @@ class Model:
         Raises:
             UserError: a layer does not exist, or an image cannot be read.
         """
-        names = [layers] if isinstance(layers, str) else layers
-        stages = tuple(activations.find(name, self.layers()) for name in names)
+        stages = self.stages(layers)
         by_stage = self._apply(
-            activations.activations,
-            images,
-            batch_size,
-            stages=stages,
+            activations.activations, images, batch_size, stages=tuple(stages.values())
         )
-        return {
-            name: by_stage[stage] for name, stage in zip(names, stages, strict=True)
-        }
+        return {name: by_stage[stage] for name, stage in stages.items()}
+
+    def stages(self, layers: str | Sequence[str]) -> dict[str, str]:
+        """The stage of each layer, by the requested name; see `features`."""
+        names = [layers] if isinstance(layers, str) else layers
+        return {name: activations.find(name, self.layers()) for name in names}
 
     def layers(self) -> dict[str, tuple[int, ...]]:
         """The stages that `features` accepts, in the order of computation, with their
@@ -138,16 +134,8 @@ class Model:
         num_workers: int | None = None,
         **static: Any,
     ) -> Generator[Part, None, None]:
-        """`function(params, image, mean_image, config=..., **static)` of all examples,
-        once and in order; memory does not grow with their number.
-
-        Args:
-            function: takes uint8 images `[batch, size, size, 3]`, RGB 0-255; returns
-                a tree of arrays `[batch, ...]`. The same function with the same static
-                arguments is compiled once per process.
-            batch_size: images at a time. None means that of the run.
-            static: hashable arguments.
-        """
+        """`batched.each_batch` of function(params, image, mean_image, config=...,
+        **static); without a batch size, by that of the run."""
         config = self.network.config
         return batched.each_batch(
             function,
@@ -190,10 +178,7 @@ def _listed(images: Iterable[Picture]) -> list[Picture]:
 
 
 def load(
-    path: str | Path,
-    *,
-    checkpoint: str = "newest",
-    mesh: MeshConfig | None = None,
+    path: str | Path, *, checkpoint: str = "newest", mesh: MeshConfig | None = None
 ) -> Model:
     """Loads a trained network onto the devices of this machine.
 

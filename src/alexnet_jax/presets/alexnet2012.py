@@ -6,6 +6,7 @@ by section, [S] the 2012 source release, by file.
 """
 
 import dataclasses
+from functools import partial
 
 from alexnet_jax.config import (
     AugmentConfig,
@@ -27,6 +28,8 @@ _LOCAL_NORM_145 = Norm(position="after_activation")
 # [S] cnorm2, which the paper does not mention: 5x5 pixels of one map, no minDiv.
 _SPATIAL_NORM_145 = Norm(position="after_activation", size=5, k=1.0, alpha=1e-3)
 _OVERLAPPING = Pool(window=3, stride=2)  # [P] 3.4
+# [S] layers-145.cfg: initW=0.03 in conv3 to conv5; the text has 0.01 everywhere.
+_conv_3x3 = partial(ConvLayer, kernel_size=3, padding=(1, 1), kernel_std=0.03)
 
 MODEL_145 = ModelConfig(
     conv1=ConvLayer(
@@ -50,27 +53,9 @@ MODEL_145 = ModelConfig(
         spatial_norm=_SPATIAL_NORM_145,
         pool=_OVERLAPPING,
     ),
-    # [S] layers-145.cfg: initW=0.03 in conv3 to conv5; the text has 0.01 everywhere.
-    conv3=ConvLayer(
-        features=384, kernel_size=3, padding=(1, 1), sees="both", kernel_std=0.03
-    ),
-    conv4=ConvLayer(
-        features=384,
-        kernel_size=3,
-        padding=(1, 1),
-        sees="own",
-        kernel_std=0.03,
-        bias=1.0,
-    ),
-    conv5=ConvLayer(
-        features=256,
-        kernel_size=3,
-        padding=(1, 1),
-        sees="own",
-        kernel_std=0.03,
-        bias=1.0,
-        pool=_OVERLAPPING,
-    ),
+    conv3=_conv_3x3(features=384, sees="both"),
+    conv4=_conv_3x3(features=384, sees="own", bias=1.0),
+    conv5=_conv_3x3(features=256, sees="own", bias=1.0, pool=_OVERLAPPING),
     fc6=DenseLayer(features=4096, bias=1.0),
     fc7=DenseLayer(features=4096, bias=1.0),
     fc8=DenseLayer(features=1000),

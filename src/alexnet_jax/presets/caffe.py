@@ -6,6 +6,7 @@ lrn_layer.cpp and caffe.proto.
 """
 
 import dataclasses
+from functools import partial
 
 from alexnet_jax.config import (
     AugmentConfig,
@@ -20,7 +21,6 @@ from alexnet_jax.config import (
     RunConfig,
 )
 
-_RUN = RunConfig(log_every_steps=100)
 _TRAIN_IMAGES = 1_281_167  # of ILSVRC 2012
 
 # [L] k = 1 by default; alpha is divided by the size; windows cross group boundaries.
@@ -33,18 +33,18 @@ _NORM = Norm(
     across_columns=True,
 )
 _POOL = Pool(window=3, stride=2)  # [C] pool1, pool2, pool5; sizes round up
+_conv_3x3 = partial(ConvLayer, kernel_size=3, padding=(1, 1))
 
-# Deviation: Caffe subtracts from each crop the part of the mean image at the same
-# offset; here it is the centre of the mean image, as in 2012. The centre crop of
-# testing is the same.
-CAFFE_ALEXNET = Config(
-    model=ModelConfig(
+
+def _model(norm: Norm, bias: float) -> ModelConfig:
+    """The network of both: they differ in normalisation and initial biases."""
+    return ModelConfig(
         conv1=ConvLayer(
             features=96,
             kernel_size=11,
             stride=4,
             sees="image",
-            local_norm=_NORM,
+            local_norm=norm,
             pool=_POOL,
         ),
         conv2=ConvLayer(
@@ -52,27 +52,25 @@ CAFFE_ALEXNET = Config(
             kernel_size=5,
             padding=(2, 2),
             sees="own",  # [C] group: 2
-            bias=0.1,
-            local_norm=_NORM,
+            bias=bias,
+            local_norm=norm,
             pool=_POOL,
         ),
-        conv3=ConvLayer(features=384, kernel_size=3, padding=(1, 1), sees="both"),
-        conv4=ConvLayer(
-            features=384, kernel_size=3, padding=(1, 1), sees="own", bias=0.1
-        ),
-        conv5=ConvLayer(
-            features=256,
-            kernel_size=3,
-            padding=(1, 1),
-            sees="own",
-            bias=0.1,
-            pool=_POOL,
-        ),
-        fc6=DenseLayer(features=4096, kernel_std=0.005, bias=0.1),
-        fc7=DenseLayer(features=4096, kernel_std=0.005, bias=0.1),
+        conv3=_conv_3x3(features=384, sees="both"),
+        conv4=_conv_3x3(features=384, sees="own", bias=bias),
+        conv5=_conv_3x3(features=256, sees="own", bias=bias, pool=_POOL),
+        fc6=DenseLayer(features=4096, kernel_std=0.005, bias=bias),
+        fc7=DenseLayer(features=4096, kernel_std=0.005, bias=bias),
         fc8=DenseLayer(features=1000),
         dropout="inverted",
-    ),
+    )
+
+
+# Deviation: Caffe subtracts from each crop the part of the mean image at the same
+# offset; here it is the centre of the mean image, as in 2012. The centre crop of
+# testing is the same.
+CAFFE_ALEXNET = Config(
+    model=_model(_NORM, bias=0.1),
     data=DataConfig(
         name="imagenet2012_256",
         eval_split="validation",
@@ -92,29 +90,14 @@ CAFFE_ALEXNET = Config(
     ),
     batch_size=256,
     num_epochs=round(450_000 * 256 / _TRAIN_IMAGES, 2),  # [C] max_iter
-    run=_RUN,
+    run=RunConfig(log_every_steps=100),
 )
 
-
-def _caffenet(model: ModelConfig) -> ModelConfig:
-    """[C] bvlc_reference_caffenet: pool before norm, biases of 1 instead of 0.1."""
-    after_pool = dataclasses.replace(_NORM, position="after_pool")
-
-    def biased(layer: DenseLayer) -> DenseLayer:
-        return dataclasses.replace(layer, bias=1.0)
-
-    return dataclasses.replace(
-        model,
-        conv1=dataclasses.replace(model.conv1, local_norm=after_pool),
-        conv2=dataclasses.replace(model.conv2, local_norm=after_pool, bias=1.0),
-        conv4=dataclasses.replace(model.conv4, bias=1.0),
-        conv5=dataclasses.replace(model.conv5, bias=1.0),
-        fc6=biased(model.fc6),
-        fc7=biased(model.fc7),
-    )
-
-
-CAFFENET = dataclasses.replace(CAFFE_ALEXNET, model=_caffenet(CAFFE_ALEXNET.model))
+# [C] bvlc_reference_caffenet: pool before norm, biases of 1 instead of 0.1.
+CAFFENET = dataclasses.replace(
+    CAFFE_ALEXNET,
+    model=_model(dataclasses.replace(_NORM, position="after_pool"), bias=1.0),
+)
 
 CAFFE_MEAN = (122.679, 116.669, 104.007)
 """RGB on 0-255: Caffe's mean image averaged over its pixels, as the notebook

@@ -1,6 +1,7 @@
 """The network of 2012 for small images: digits, CIFAR-10, Tiny ImageNet."""
 
 import dataclasses
+from typing import Any
 
 from alexnet_jax.config import (
     AugmentConfig,
@@ -21,29 +22,22 @@ def _narrow(
     variance as in 145 (0.03 there is sqrt(2 / inputs) for conv3 to conv5)."""
     conv1, conv2, conv3, conv4, conv5 = maps
 
-    def std(inputs: int) -> float:
-        return round((2 / inputs) ** 0.5, 3)
+    def resized(layer: Any, features: int, inputs: int) -> Any:
+        std = round((2 / inputs) ** 0.5, 3)
+        return dataclasses.replace(layer, features=features, kernel_std=std)
 
     return dataclasses.replace(
         model,
         conv1=dataclasses.replace(
             model.conv1, features=conv1, kernel_size=5, stride=1, padding=(2, 2)
         ),
-        conv2=dataclasses.replace(
-            model.conv2, features=conv2, kernel_std=std(25 * conv1 // 2)
-        ),
-        conv3=dataclasses.replace(
-            model.conv3, features=conv3, kernel_std=std(9 * conv2)
-        ),
-        conv4=dataclasses.replace(
-            model.conv4, features=conv4, kernel_std=std(9 * conv3 // 2)
-        ),
-        conv5=dataclasses.replace(
-            model.conv5, features=conv5, kernel_std=std(9 * conv4 // 2)
-        ),
+        conv2=resized(model.conv2, conv2, inputs=25 * conv1 // 2),
+        conv3=resized(model.conv3, conv3, inputs=9 * conv2),
+        conv4=resized(model.conv4, conv4, inputs=9 * conv3 // 2),
+        conv5=resized(model.conv5, conv5, inputs=9 * conv4 // 2),
         fc6=dataclasses.replace(model.fc6, features=units),
-        fc7=dataclasses.replace(model.fc7, features=units, kernel_std=std(units)),
-        fc8=dataclasses.replace(model.fc8, features=classes, kernel_std=std(units)),
+        fc7=resized(model.fc7, units, inputs=units),
+        fc8=resized(model.fc8, classes, inputs=units),
     )
 
 

@@ -4,6 +4,8 @@ Preprocessing is torchvision's, and so is the training recipe as far as `Config`
 express it. [T] is torchvision, models/alexnet.py and references/classification.
 """
 
+from functools import partial
+
 from alexnet_jax.config import (
     AugmentConfig,
     Config,
@@ -15,8 +17,6 @@ from alexnet_jax.config import (
     Pool,
     RunConfig,
 )
-
-_RUN = RunConfig(log_every_steps=100)
 
 TORCHVISION_MEAN = (0.485, 0.456, 0.406)
 """RGB on 0-1 ([T] presets.py)."""
@@ -30,6 +30,7 @@ def _std(inputs: int) -> float:
 
 
 _POOL_DOWN = Pool(window=3, stride=2, ceil=False)
+_conv_3x3 = partial(ConvLayer, kernel_size=3, padding=(1, 1), sees="both")
 
 # Deviation: [T] has dropout before fc6 and fc7, here it is after them; [T] starts from
 # uniform kernels and biases, here kernels are Gaussian with the same standard deviation
@@ -55,28 +56,9 @@ TORCHVISION_ALEXNET = Config(
             kernel_std=_std(25 * 64),
             pool=_POOL_DOWN,
         ),
-        conv3=ConvLayer(
-            features=384,
-            kernel_size=3,
-            padding=(1, 1),
-            sees="both",
-            kernel_std=_std(9 * 192),
-        ),
-        conv4=ConvLayer(
-            features=256,
-            kernel_size=3,
-            padding=(1, 1),
-            sees="both",
-            kernel_std=_std(9 * 384),
-        ),
-        conv5=ConvLayer(
-            features=256,
-            kernel_size=3,
-            padding=(1, 1),
-            sees="both",
-            kernel_std=_std(9 * 256),
-            pool=_POOL_DOWN,
-        ),
+        conv3=_conv_3x3(features=384, kernel_std=_std(9 * 192)),
+        conv4=_conv_3x3(features=256, kernel_std=_std(9 * 384)),
+        conv5=_conv_3x3(features=256, kernel_std=_std(9 * 256), pool=_POOL_DOWN),
         fc6=DenseLayer(features=4096, kernel_std=_std(36 * 256)),
         fc7=DenseLayer(features=4096, kernel_std=_std(4096)),
         fc8=DenseLayer(features=1000, kernel_std=_std(4096)),
@@ -97,5 +79,5 @@ TORCHVISION_ALEXNET = Config(
     ),
     batch_size=256,
     num_epochs=90,
-    run=_RUN,
+    run=RunConfig(log_every_steps=100),
 )

@@ -21,7 +21,14 @@ from alexnet_jax.weights.network import Network
 
 Writer = Callable[[Path, Network], None]
 
-# By file extension.
+# By file extension. A reader returns the arrays and the texts of a file.
+_READERS = {
+    ".safetensors": safetensors_file.read,
+    ".npz": npz.read,
+    ".npy": npz.read,
+    ".pth": torch_file.read,
+    ".pt": torch_file.read,
+}
 _WRITERS: dict[str, Writer] = {
     network_file.SUFFIX: network_file.write,
     ".npz": npz.write,
@@ -58,13 +65,23 @@ def read(source: Path, hints: Hints) -> Network:
     """
     if not source.is_file():
         raise UserError(f"{source} does not exist.")
-    _refuse_checkpoint(source, hints)
+    if hints.checkpoint != Hints().checkpoint:
+        raise UserError(
+            f"--checkpoint {hints.checkpoint}: {source} is a file and holds one "
+            "network; omit the option."
+        )
     return completed(_of_file(source, hints), source, hints)
 
 
 def completed(network: Network, source: Path, hints: Hints) -> Network:
-    """Adds checksum and class names; refuses hints that do not apply."""
-    _refuse_caffe_hints(network, source, hints)
+    """Adds checksum and class names.
+
+    Refuses hints about Caffe's files for any other, converted networks included.
+    """
+    of_caffe = _is_foreign(network) and network.origin["network"] in caffe.PRESETS
+    if (hints.preset or hints.mean) and not of_caffe:
+        given = f"--preset {hints.preset}" if hints.preset else f"--mean {hints.mean}"
+        raise UserError(f"{given} is for Caffe's weights, and {source} holds others.")
     return _named(_with_checksum(network, source), hints.class_names)
 
 
@@ -73,68 +90,22 @@ def _is_foreign(network: Network) -> bool:
     return "network" in network.origin and _CHECKSUM not in network.origin
 
 
-def _refuse_caffe_hints(network: Network, source: Path, hints: Hints) -> None:
-    """Refuses hints about Caffe's files for any other, converted networks included."""
-    of_caffe = _is_foreign(network) and network.origin["network"] in caffe.PRESETS
-    if (hints.preset or hints.mean) and not of_caffe:
-        given = f"--preset {hints.preset}" if hints.preset else f"--mean {hints.mean}"
-        raise UserError(f"{given} is for Caffe's weights, and {source} holds others.")
-
-
-def _refuse_checkpoint(source: Path, hints: Hints) -> None:
-    if hints.checkpoint != Hints().checkpoint:
-        raise UserError(
-            f"--checkpoint {hints.checkpoint}: {source} is a file and holds one "
-            "network; omit the option."
-        )
-
-
 def _of_file(source: Path, hints: Hints) -> Network:
-    readers = {
-        ".safetensors": _of_safetensors,
-        ".npz": _of_npz,
-        ".npy": _of_npz,
-        ".caffemodel": _of_caffemodel,
-        ".pth": _of_pth,
-        ".pt": _of_pth,
-    }
-    if source.suffix not in readers:
+    if source.suffix == ".caffemodel":
+        return caffe.of_caffemodel(source, hints.preset, hints.mean)
+    if source.suffix not in _READERS:
         raise UserError(
-            f"{source}: the name should end in {', '.join(readers)}, or be that of a "
-            "run directory."
+            f"{source}: the name should end in {', '.join(_READERS)}, .caffemodel, or "
+            "be that of a run directory."
         )
-    return readers[source.suffix](source, hints)
-
-
-def _of_safetensors(source: Path, hints: Hints) -> Network:
-    arrays, texts = safetensors_file.read(source)
+    arrays, texts = _READERS[source.suffix](source)
     if network_file.TEXT in texts:
         return network_file.from_arrays(source, arrays, texts[network_file.TEXT])
-    if torchvision.is_state(arrays):
-        network = torchvision.to_weights(source, arrays, form="PyTorch, .safetensors")
-        torchvision.check_texts(source, network, texts)
-        return network
+    if source.suffix in (".pth", ".pt") or torchvision.is_state(arrays):
+        return torchvision.to_weights(source, arrays, texts)
     named = npz.of_caffe(source, arrays)
-    form = "Caffe's, .safetensors"
+    form = f"Caffe's, {source.suffix}"
     return caffe.of_arrays(source, named, hints.preset, hints.mean, form=form)
-
-
-def _of_npz(source: Path, hints: Hints) -> Network:
-    arrays = npz.read(source)
-    if npz.is_ours(arrays):
-        return npz.to_weights(source, arrays)
-    if torchvision.is_state(arrays):
-        return torchvision.to_weights(source, arrays, form="PyTorch, .npz")
-    named = npz.of_caffe(source, arrays)
-    return caffe.of_arrays(source, named, hints.preset, hints.mean, form="Caffe, .npz")
-
-
-def _of_caffemodel(source: Path, hints: Hints) -> Network:
-    return caffe.of_caffemodel(source, hints.preset, hints.mean)
-
-
-def _of_pth(source: Path, hints: Hints) -> Network:
-    return torchvision.to_weights(source, torch_file.read(source), form="PyTorch, .pth")
 
 
 def _with_checksum(network: Network, source: Path) -> Network:
@@ -188,5 +159,5 @@ def writer(path: Path, *, as_torchvision: bool) -> Writer:
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"{path}: its folder does not exist or is not writable.")
     if path.suffix == ".pth":
-        torch_file.check_installed(path)
+        torch_file.import_torch(path)
     return writers[path.suffix]

@@ -4,13 +4,12 @@ Caffe's images are BGR on 0-255, ours RGB. So the channels of conv1's kernels an
 mean image are reversed; nothing else changes.
 """
 
-import dataclasses
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from alexnet_jax.config import Config, ModelConfig, Norm, Pool
+from alexnet_jax.config import Config, ModelConfig
 from alexnet_jax.config_checks import conv_layers
 from alexnet_jax.errors import UserError
 from alexnet_jax.presets.caffe import CAFFE_ALEXNET, CAFFE_MEAN, CAFFENET
@@ -20,10 +19,7 @@ from alexnet_jax.weights.layouts import LAYERS, Layout
 from alexnet_jax.weights.network import Network
 
 Preset = Literal["caffe_alexnet", "caffenet"]
-PRESETS = {
-    "caffe_alexnet": CAFFE_ALEXNET,
-    "caffenet": CAFFENET,
-}
+PRESETS = {"caffe_alexnet": CAFFE_ALEXNET, "caffenet": CAFFENET}
 _NAMES = {layer: layer for layer in LAYERS}
 
 
@@ -164,21 +160,19 @@ def _wanted(model: ModelConfig) -> dict[str, dict[str, float]]:
     settings = {}
     for name, layer in conv_layers(model).items():
         group = model.num_columns if layer.sees == "own" else 1
-        pad = layer.padding[0]
+        pad, norm, pool = layer.padding[0], layer.local_norm, layer.pool
         settings[name] = {"pad": pad, "stride": layer.stride, "group": group}
-        settings[f"norm{name[-1]}"] = _norm(layer.local_norm)
-        settings[f"pool{name[-1]}"] = _pool(layer.pool)
+        settings[f"norm{name[-1]}"] = dict(
+            local_size=norm.size,
+            alpha=norm.alpha,
+            beta=norm.beta,
+            norm_region=0,
+            k=norm.k,
+        )
+        settings[f"pool{name[-1]}"] = dict(
+            pool=0, kernel_size=pool.window, stride=pool.stride, pad=0
+        )
     return settings
-
-
-def _norm(norm: Norm) -> dict[str, float]:
-    values = dataclasses.asdict(norm) | {"local_size": norm.size, "norm_region": 0}
-    names = ("local_size", "alpha", "beta", "norm_region", "k")
-    return {name: values[name] for name in names}
-
-
-def _pool(pool: Pool) -> dict[str, float]:
-    return {"pool": 0, "kernel_size": pool.window, "stride": pool.stride, "pad": 0}
 
 
 def _mean_image(path: Path | None, config: Config) -> np.ndarray:

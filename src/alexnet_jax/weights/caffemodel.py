@@ -14,8 +14,6 @@ from alexnet_jax.errors import UserError
 from alexnet_jax.weights import protobuf
 from alexnet_jax.weights.protobuf import Malformed, Value
 
-Fields = dict[int, list[Value]]
-
 
 class Layer(NamedTuple):
     """One layer of a network."""
@@ -67,12 +65,7 @@ _SETTINGS = {
         "norm_region": (4, 0),
         "k": (5, 1.0),
     },
-    "pooling": {
-        "pool": (1, 0),
-        "kernel_size": (2, 0),
-        "stride": (3, 1),
-        "pad": (4, 0),
-    },
+    "pooling": {"pool": (1, 0), "kernel_size": (2, 0), "stride": (3, 1), "pad": (4, 0)},
 }
 
 
@@ -86,8 +79,7 @@ def read_net(path: Path) -> Net:
         content = protobuf.fields(memoryview(path.read_bytes()))
         for version in _VERSIONS:
             if version.layer in content:
-                messages = [protobuf.message(value) for value in content[version.layer]]
-                layers = [_layer(message, version) for message in messages]
+                layers = [_layer(value, version) for value in content[version.layer]]
                 name = protobuf.text(content[1][0]) if 1 in content else ""
                 named = {layer.name: layer for layer in layers}
                 return Net(name, version.title, named)
@@ -98,7 +90,8 @@ def read_net(path: Path) -> Net:
     raise UserError(f"{path} is not a .caffemodel: it has no layers.")
 
 
-def _layer(message: Fields, version: _Version) -> Layer:
+def _layer(layer: Value, version: _Version) -> Layer:
+    message = protobuf.fields(layer)
     if version.layer == 2 and _V0 in message:
         raise Malformed(
             "its layers have the oldest format (V0LayerParameter): convert it with "
@@ -107,34 +100,34 @@ def _layer(message: Fields, version: _Version) -> Layer:
     settings = {}
     for kind, number in version.settings.items():
         for value in message.get(number, [])[-1:]:  # of repeats the last counts
-            settings |= _settings(protobuf.message(value), kind)
+            settings |= _settings(value, kind)
     return Layer(
         name=protobuf.text(message[version.name][-1])
         if version.name in message
         else "",
         bottoms=[protobuf.text(name) for name in message.get(version.bottom, [])],
-        blobs=[
-            _blob(protobuf.message(blob)) for blob in message.get(version.blobs, [])
-        ],
+        blobs=[_blob(blob) for blob in message.get(version.blobs, [])],
         settings=settings,
     )
 
 
-def _settings(message: Fields, kind: str) -> dict[str, float]:
+def _settings(settings: Value, kind: str) -> dict[str, float]:
+    message = protobuf.fields(settings)
     return {
         name: protobuf.number(message[number][-1]) if number in message else default
         for name, (number, default) in _SETTINGS[kind].items()
     }
 
 
-def _blob(message: Fields) -> np.ndarray:
+def _blob(blob: Value) -> np.ndarray:
     """An array from data (field 5) or double_data (8), and its shape."""
+    message = protobuf.fields(blob)
     if 8 in message:
         data = protobuf.floats(message[8], "<f8")
     else:
         data = protobuf.floats(message.get(5, []), "<f4")
     if 7 in message:
-        dims = protobuf.message(message[7][-1]).get(1, [])
+        dims = protobuf.fields(message[7][-1]).get(1, [])
         shape = protobuf.integers(dims)
     else:  # num, channels, height, width
         legacy = [message.get(number, [0])[-1] for number in (1, 2, 3, 4)]
@@ -152,7 +145,7 @@ def read_mean(path: Path) -> np.ndarray:
         UserError: the file is damaged.
     """
     try:
-        return _blob(protobuf.fields(memoryview(path.read_bytes())))
+        return _blob(memoryview(path.read_bytes()))
     except Malformed as error:
         raise UserError(
             f"{path} is not a .binaryproto, or is damaged: {error}."

@@ -34,14 +34,10 @@ def with_classes(config: Config, classes: int) -> Config:
     return config
 
 
-def shapes(
+def _expected(
     config: Config, layout: Layout, names: Mapping[str, str]
 ) -> dict[str, tuple[int, ...]]:
-    """The shapes expected in a file, by "name.weight" and "name.bias".
-
-    Args:
-        names: our layer -> the layer's name in the file.
-    """
+    """The shapes expected in a file, by "name.weight" and "name.bias"."""
     expected = {}
     for layer, kinds in parameter_shapes.shapes(config).items():
         kernel = kinds["kernel"]
@@ -79,7 +75,7 @@ def to_params(
         UserError: names all arrays that do not fit, with both shapes.
     """
     stored = {name: array.shape for name, array in arrays.items()}
-    parameter_shapes.check(path, stored, shapes(config, layout, names))
+    parameter_shapes.check(path, stored, _expected(config, layout, names))
     params = {}
     for layer, kinds in parameter_shapes.shapes(config).items():
         weight, bias = (

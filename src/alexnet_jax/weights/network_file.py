@@ -34,17 +34,13 @@ def read(path: Path) -> Network:
             configuration.
     """
     arrays, texts = safetensors_file.read(path)
-    if TEXT not in texts:
-        raise UserError(_foreign(path))
-    return from_arrays(path, arrays, texts[TEXT])
+    return from_arrays(path, arrays, _own(path, texts))
 
 
 def read_config(path: Path) -> Config:
     """Reads the configuration without the parameters."""
-    texts = safetensors_file.read_texts(path)
-    if TEXT not in texts:
-        raise UserError(_foreign(path))
-    return _config(path, _parsed(path, texts[TEXT]))
+    text = _own(path, safetensors_file.read_texts(path))
+    return config_json.build_config(_parsed(path, text).get("config"), path)
 
 
 def write(path: Path, network: Network) -> None:
@@ -53,20 +49,18 @@ def write(path: Path, network: Network) -> None:
     safetensors_file.write(path, arrays, {TEXT: text})
 
 
-def _foreign(path: Path) -> str:
-    return (
-        f"{path} is not a weights file of alexnet_jax (it has no text {TEXT!r}): "
-        f"convert it with python -m alexnet_jax.convert {path} ours{SUFFIX}"
-    )
+def _own(path: Path, texts: dict[str, str]) -> str:
+    if TEXT not in texts:
+        raise UserError(
+            f"{path} is not a weights file of alexnet_jax (it has no text {TEXT!r}): "
+            f"convert it with python -m alexnet_jax.convert {path} ours{SUFFIX}"
+        )
+    return texts[TEXT]
 
 
 def to_arrays(network: Network) -> tuple[dict[str, np.ndarray], str]:
     """The arrays by their names in the file, and the JSON text."""
-    arrays = {
-        f"{layer}.{kind}": array
-        for layer, kinds in network.params.items()
-        for kind, array in kinds.items()
-    }
+    arrays = config_json.flatten(network.params)
     text = {
         "version": _VERSION,
         "config": dataclasses.asdict(network.config),
@@ -81,16 +75,11 @@ def to_arrays(network: Network) -> tuple[dict[str, np.ndarray], str]:
 def from_arrays(path: Path, arrays: Mapping[str, np.ndarray], text: str) -> Network:
     """The inverse of `to_arrays`; raises UserError if the arrays do not fit."""
     content = _parsed(path, text)
-    config = _config(path, content)
+    config = config_json.build_config(content.get("config"), path)
     shapes = parameter_shapes.shapes(config)
-    wanted = {
-        f"{layer}.{kind}": shape
-        for layer, kinds in shapes.items()
-        for kind, shape in kinds.items()
-    } | {"mean_image": (config.data.image_size,) * 2 + (3,)}
-    parameter_shapes.check(
-        path, {name: array.shape for name, array in arrays.items()}, wanted
-    )
+    mean = {"mean_image": (config.data.image_size,) * 2 + (3,)}
+    stored = {name: array.shape for name, array in arrays.items()}
+    parameter_shapes.check(path, stored, config_json.flatten(shapes) | mean)
     checked = {
         name: parameter_shapes.as_float32(path, name, array)
         for name, array in arrays.items()
@@ -121,10 +110,6 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
             f"reads version {_VERSION}."
         )
     return content
-
-
-def _config(path: Path, content: dict[str, Any]) -> Config:
-    return config_json.build_config(content.get("config"), path)
 
 
 def _class_names(

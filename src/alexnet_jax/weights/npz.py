@@ -33,8 +33,8 @@ _FROM_PICKLE = (
 )
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    """Reads the arrays of an archive by their names.
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Reads the arrays of an archive by their names, and the text of ours.
 
     Raises:
         UserError: the file is not an archive, is damaged, holds pickles, or is far too
@@ -46,38 +46,35 @@ def read(path: Path) -> dict[str, np.ndarray]:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise UserError(f"{path} holds one array and no names: give an .npz.")
             _check_size(path, archive.zip)
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(_reason(path, error)) from error
+            arrays = {name: archive[name] for name in archive.files}
+    except UserError:
+        raise
     except (
-        OSError,
+        EOFError,
         KeyError,
         MemoryError,
-        NotImplementedError,
+        OSError,
         RuntimeError,
+        ValueError,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        raise UserError(_damaged(path, error)) from error
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    return f"{path} is not a numpy archive, or is damaged ({error})."
+        raise UserError(_reason(path, error)) from error
+    return arrays, {TEXT: str(arrays.pop(TEXT))} if TEXT in arrays else {}
 
 
 def _reason(path: Path, error: Exception) -> str:
     # NumPy takes every file that it does not recognise for a pickle.
-    with path.open("rb") as file:
-        known = file.read(6).startswith((b"\x80", b"\x93NUMPY", b"PK"))
-    if "pickle" not in str(error).lower() or not known:
-        return _damaged(path, error)
-    return (
-        f"{path} holds a pickle, which could run code: it is not loaded. If you trust "
-        "its author, convert it to an archive:\n"
-        f'  python -c "{_FROM_PICKLE}" {path} {path.with_suffix(".npz").name}'
-    )
+    if isinstance(error, ValueError) and "pickle" in str(error).lower():
+        with path.open("rb") as file:
+            known = file.read(6).startswith((b"\x80", b"\x93NUMPY", b"PK"))
+        if known:
+            return (
+                f"{path} holds a pickle, which could run code: it is not loaded. If "
+                "you trust its author, convert it to an archive:\n"
+                f'  python -c "{_FROM_PICKLE}" {path} {path.with_suffix(".npz").name}'
+            )
+    return f"{path} is not a numpy archive, or is damaged ({error})."
 
 
 def _check_size(path: Path, archive: zipfile.ZipFile | None) -> None:
@@ -107,17 +104,6 @@ def of_caffe(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]
             raise UserError(f"{path} has {ours} twice, once as {name!r}.")
         renamed[ours] = array
     return renamed
-
-
-def is_ours(arrays: dict[str, np.ndarray]) -> bool:
-    """True if `write` wrote them."""
-    return TEXT in arrays
-
-
-def to_weights(path: Path, arrays: dict[str, np.ndarray]) -> Network:
-    """The network in an archive of ours; raises UserError if it is damaged."""
-    parameters = dict(arrays)
-    return network_file.from_arrays(path, parameters, str(parameters.pop(TEXT)))
 
 
 def write(path: Path, network: Network) -> None:

@@ -26,10 +26,7 @@ def shapes(config: Config) -> dict[str, dict[str, tuple[int, ...]]]:
     abstract: Any = jax.eval_shape(
         partial(net.init, train=False), jax.random.key(0), image
     )["params"]
-    return {
-        layer: {kind: leaf.shape for kind, leaf in abstract[layer].items()}
-        for layer in abstract
-    }
+    return jax.tree.map(lambda leaf: leaf.shape, abstract)
 
 
 def check(

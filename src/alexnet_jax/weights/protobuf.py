@@ -18,16 +18,17 @@ class Malformed(ValueError):
     """The bytes are not a message; the text says what is wrong, and where."""
 
 
-def fields(message: memoryview) -> dict[int, list[Value]]:
+def fields(value: Value) -> dict[int, list[Value]]:
     """The values of a message by field number, in file order."""
+    message = _bytes(value)
     values: dict[int, list[Value]] = {}
     place = 0
     for _ in range(_MAX_FIELDS):
         if place == len(message):
             return values
         key, place = _varint(message, place)
-        value, place = _value(message, place, key & 7)
-        values.setdefault(key >> 3, []).append(value)
+        field, place = _value(message, place, key & 7)
+        values.setdefault(key >> 3, []).append(field)
     raise Malformed(f"a message has more than {_MAX_FIELDS:,} fields")
 
 
@@ -61,11 +62,6 @@ def _value(message: memoryview, place: int, wire_type: int) -> tuple[Value, int]
             "its end: it has been cut off"
         )
     return message[place:end], end
-
-
-def message(value: Value) -> dict[int, list[Value]]:
-    """The fields of a nested message."""
-    return fields(_bytes(value))
 
 
 def text(value: Value) -> str:

@@ -12,14 +12,15 @@ from alexnet_jax.system import atomic_files
 _NESTED = ("state_dict", "model")  # where training checkpoints keep the weights
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    """Reads the tensors of a file by their names; bfloat16 becomes float32.
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Reads the tensors of a file by their names, and no texts; bfloat16 becomes
+    float32.
 
     Raises:
         UserError: torch is not installed, the file is damaged, or it holds more than
             tensors.
     """
-    torch = _torch(path)
+    torch = import_torch(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly anything on damaged files
@@ -34,11 +35,13 @@ def read(path: Path) -> dict[str, np.ndarray]:
     if not isinstance(state, dict):
         raise UserError(f"{path} holds a {type(state).__name__}, not a state_dict.")
     return {
-        _name(name): _array(torch, path, name, tensor) for name, tensor in state.items()
-    }
+        str(name).removeprefix("module."): _array(torch, path, name, tensor)
+        for name, tensor in state.items()  # DataParallel adds the prefix
+    }, {}
 
 
-def _torch(path: Path) -> Any:
+def import_torch(path: Path) -> Any:
+    """The package torch, for the file `path`; UserError if it is not installed."""
     try:
         import torch  # pyright: ignore[reportMissingImports]  # optional
     except ImportError as error:
@@ -47,15 +50,6 @@ def _torch(path: Path) -> Any:
             ".safetensors file, which does not."
         ) from error
     return torch
-
-
-def check_installed(path: Path) -> None:
-    """Raises UserError if torch is not installed."""
-    _torch(path)
-
-
-def _name(name: Any) -> str:
-    return str(name).removeprefix("module.")  # added by DataParallel
 
 
 def _array(torch: Any, path: Path, name: Any, tensor: Any) -> np.ndarray:
@@ -70,7 +64,7 @@ def _array(torch: Any, path: Path, name: Any, tensor: Any) -> np.ndarray:
 
 def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes the file atomically."""
-    torch = _torch(path)
+    torch = import_torch(path)
     tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
     with atomic_files.replacing(path) as partial:
         torch.save(tensors, partial)

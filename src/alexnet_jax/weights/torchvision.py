@@ -7,9 +7,11 @@ bit.
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from alexnet_jax import config_json
 from alexnet_jax.config import Config, ModelConfig
 from alexnet_jax.errors import UserError
 from alexnet_jax.presets import torchvision as preset
@@ -34,30 +36,41 @@ def is_state(arrays: dict[str, np.ndarray]) -> bool:
     return any(name.startswith(("features.", "classifier.")) for name in arrays)
 
 
-def to_weights(path: Path, arrays: dict[str, np.ndarray], *, form: str) -> Network:
+def to_weights(
+    path: Path, arrays: dict[str, np.ndarray], texts: dict[str, str]
+) -> Network:
     """Converts a state_dict to our network.
 
     Raises:
-        UserError: it is another network; names what does not fit, with both shapes.
+        UserError: it is another network; names what does not fit, with both shapes. Or
+            `write_safetensors` wrote it for a network whose preprocessing differs from
+            torchvision's: the file lacks its mean image.
     """
     config = preset.TORCHVISION_ALEXNET
     last = arrays.get(f"{NAMES['fc8']}.bias")
     if last is not None and last.ndim == 1:
         config = layouts.with_classes(config, len(last))
     params = layouts.to_params(path, arrays, config, "channels_first", NAMES, bgr=False)
-    return Network(
+    network = Network(
         name=str(path),
         config=config,
         params=params,
         mean_image=mean_image(config),
         origin={
-            "format": form,
+            "format": f"PyTorch, {path.suffix}",
             "network": "torchvision_alexnet",
             "channel_order": "RGB",
             "layout": "channels_first",
             "mean": "torchvision's, per channel",
         },
     )
+    expected = texts.get(_INPUT, describe_input(network))
+    if expected != describe_input(network):
+        raise UserError(
+            f"{path} holds a network whose preprocessing differs from torchvision's "
+            f"({expected}), and does not hold its mean image: convert the original."
+        )
+    return network
 
 
 def mean_image(config: Config) -> np.ndarray:
@@ -67,27 +80,24 @@ def mean_image(config: Config) -> np.ndarray:
     return np.broadcast_to(mean, (size, size, 3)).copy()
 
 
-def check_texts(path: Path, network: Network, texts: dict[str, str]) -> None:
-    """Refuses a file that `write_safetensors` wrote for a network whose preprocessing
-    differs from torchvision's: the file lacks its mean image."""
-    expected = texts.get(_INPUT, describe_input(network))
-    if expected != describe_input(network):
-        raise UserError(
-            f"{path} holds a network whose preprocessing differs from torchvision's "
-            f"({expected}), and does not hold its mean image: convert the original."
-        )
-
-
 def state_of(path: Path, network: Network) -> dict[str, np.ndarray]:
     """Converts a network to a state_dict.
 
     Raises:
         UserError: torchvision has no such network; names the fields that differ.
     """
-    theirs = layouts.with_classes(
-        preset.TORCHVISION_ALEXNET, network.config.model.num_classes
-    )
-    differing = _differences(network.config.model, theirs.model)
+    ours = network.config.model
+    theirs = layouts.with_classes(preset.TORCHVISION_ALEXNET, ours.num_classes).model
+    # Neither initial values nor dropout matter once a network is trained, except for
+    # the factor that dropout "2012" applies at test time.
+    immaterial = {"kernel_std", "bias", "dropout_rate", "precision"}
+    if ours.dropout != "2012":
+        immaterial.add("dropout")
+    differing = [
+        name
+        for name in config_json.differing(_fields(ours), _fields(theirs))
+        if name.split(".")[-1] not in immaterial
+    ]
     if differing:
         raise UserError(
             f"{path}: torchvision's AlexNet is another network. It differs in "
@@ -96,26 +106,8 @@ def state_of(path: Path, network: Network) -> dict[str, np.ndarray]:
     return layouts.from_params(network.params, NAMES)
 
 
-def _differences(ours: ModelConfig, theirs: ModelConfig) -> list[str]:
-    """The fields in which two architectures differ, such as "conv1.features"."""
-    # Neither initial values nor dropout matter once a network is trained, except for
-    # the factor that dropout "2012" applies at test time.
-    immaterial = {"kernel_std", "bias", "dropout_rate", "precision"}
-    differing = []
-    for field in dataclasses.fields(ModelConfig):
-        our, their = getattr(ours, field.name), getattr(theirs, field.name)
-        if dataclasses.is_dataclass(our):
-            differing += [
-                f"{field.name}.{inner.name}"
-                for inner in dataclasses.fields(our)
-                if inner.name not in immaterial
-                and getattr(our, inner.name) != getattr(their, inner.name)
-            ]
-        elif field.name == "dropout":
-            differing += ["dropout"] if our == "2012" else []
-        elif field.name not in immaterial and our != their:
-            differing.append(field.name)
-    return differing
+def _fields(model: ModelConfig) -> dict[str, Any]:
+    return config_json.flatten(dataclasses.asdict(model))
 
 
 def write_pth(path: Path, network: Network) -> None:
