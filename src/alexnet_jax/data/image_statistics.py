@@ -2,8 +2,7 @@
 
 import io
 import sys
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,12 +169,27 @@ def load(path: Path) -> Statistics:
 
 
 def _load(path: Path) -> tuple[Statistics, str]:
+    if not path.exists():
+        raise UserError(f"{path} does not exist.")
+    stored = read_arrays(path, ("mean_image", "covariance", "fingerprint"))
+    mean_image, covariance, fingerprint = stored
+    if mean_image.ndim != 3 or covariance.shape != (3, 3):
+        shapes = f"{list(mean_image.shape)} and {list(covariance.shape)}"
+        raise UserError(f"{path} is damaged (shapes {shapes}): delete it.")
+    return Statistics(mean_image, covariance), str(fingerprint)
+
+
+def read_arrays(
+    path: Path, names: Sequence[str], remedy: str = "delete it"
+) -> list[np.ndarray]:
+    """Reads arrays of these names from an .npz file.
+
+    Raises:
+        UserError: the file is damaged; the message names the remedy.
+    """
     try:
-        content = io.BytesIO(path.read_bytes())
-        with np.load(content, allow_pickle=False) as stored:
-            statistics = Statistics(stored["mean_image"], stored["covariance"])
-            return statistics, str(stored["fingerprint"])
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist.") from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged ({error}): delete it.") from error
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            return [stored[name] for name in names]
+    # Damaged bytes lead numpy and zipfile to exceptions of many kinds.
+    except Exception as error:
+        raise UserError(f"{path} is damaged ({error}): {remedy}.") from error

@@ -110,7 +110,7 @@ def open_source(data: DataConfig, split: str) -> Source:
     """
     data_dir = tfds_records.directory_of(data.data_dir)
     if data.name == "digits":
-        digits.prepare(str(data_dir))
+        digits.prepare(data_dir)
     builder = tfds_records.find_builder(data.name, data_dir)
     tfds_records.check_features(builder.info, data.label)
     records = tfds_records.open_records(builder, split)

@@ -1,5 +1,6 @@
 """Finds prepared tfds datasets and opens their records. Nothing is downloaded."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from tensorflow_datasets.core import (
     constants,
     example_serializer,
     read_only_builder,
+    registered,
 )
 
 from alexnet_jax.errors import UserError
@@ -23,11 +25,19 @@ def find_builder(name: str, data_dir: Path) -> Any:
     """The prepared dataset of that name ("name", "name/config", "name:1.0.0").
 
     Raises:
-        UserError: it does not exist; the message lists what does.
+        UserError: it does not exist, and the message lists what does; or its metadata
+            cannot be read.
     """
+    folder = data_dir / re.split("[/:]", name)[0]
     try:
         return read_only_builder.builder_from_files(name, data_dir=str(data_dir))
-    except ValueError as error:  # it does not exist, or tfds cannot parse the name
+    except Exception as error:  # the parsers of tfds and protobuf have their own
+        if folder.is_dir() and not isinstance(error, registered.DatasetNotFoundError):
+            raise UserError(
+                f"dataset {name!r}: dataset_info.json or features.json in {folder} "
+                f"cannot be read ({error}). Restore them, or delete this folder and "
+                "prepare the dataset again."
+            ) from error
         available = sorted(
             path.name
             for path in (data_dir.iterdir() if data_dir.is_dir() else [])

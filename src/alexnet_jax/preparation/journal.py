@@ -6,7 +6,6 @@ that is not in the journal is written again, so the result is byte-identical.
 
 import io
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_jax import config_json
-from alexnet_jax.data.image_statistics import Sums, no_images
+from alexnet_jax.data.image_statistics import Sums, no_images, read_arrays
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import atomic_files
 
@@ -72,14 +71,11 @@ def open_journal(
     if not path.exists():
         empty = {name: SplitJournal() for name in splits}
         return Journal(settings, empty, no_images(image_size))
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            facts = json.loads(str(stored["facts"]))
-            sums = Sums(int(stored["num_images"]), stored["total"], stored["products"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path} is damaged ({error}): delete {directory} and start over."
-        ) from error
+    names = ("facts", "num_images", "total", "products")
+    remedy = f"delete {directory} and start over"
+    text, num_images, total, products = read_arrays(path, names, remedy)
+    facts = json.loads(str(text))
+    sums = Sums(int(num_images), total, products)
     refuse_other(directory, facts["settings"], settings)
     known = {name: SplitJournal(**split) for name, split in facts["splits"].items()}
     return Journal(settings, known, sums)
