@@ -4,6 +4,7 @@ Makes a training dataset from the official ImageNet archives, from class folders
 from any prepared tfds dataset, without TensorFlow.
 """
 
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from alexnet_jax import command, config_checks
 from alexnet_jax.config import NonNegative, Threads
 from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.source_images import Form
+from alexnet_jax.system.streams import printable
 
 # Slow imports come after the options are parsed.
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ def run(options: Options) -> int:
     if options.source is not None:
         originals = _open(options.source, data_dir, options.devkit)
         name = name or f"{originals.name}_{options.form.image_size}"
+        _check_name(name)
         _say(originals, data_dir / name)
         _check_space(originals, data_dir, name, options)
         write_dataset.write_dataset(
@@ -89,8 +92,16 @@ def run(options: Options) -> int:
                 name, data_dir, num_workers=options.num_workers, count=ImageCounter
             )
         )
-    print("\n".join(verification.summary(name, data_dir)))
+    print("\n".join(map(printable, verification.summary(name, data_dir))))
     return 0
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z]\w*", name):
+        raise UserError(
+            f"{printable(name)} is no name for a dataset: choose a --name of letters, "
+            "digits and underscores that begins with a letter."
+        )
 
 
 def _open(source: str, data_dir: Path, devkit: Path | None) -> "Originals":
@@ -99,7 +110,7 @@ def _open(source: str, data_dir: Path, devkit: Path | None) -> "Originals":
 
     path = Path(source).expanduser()
     if any(
-        (path / tar).exists()
+        (path / tar).is_file()
         for tar in (imagenet_tars.TRAIN_TAR, imagenet_tars.VALIDATION_TAR)
     ):
         print(f"reading the contents of the archives in {path}", flush=True)
@@ -117,7 +128,7 @@ def _say(originals: "Originals", place: Path) -> None:
     images = ", ".join(f"{s.num_images:,} {n}" for n, s in originals.splits.items())
     print(f"{images} images of {len(originals.class_names)} classes, to {place}")
     for remark in originals.remarks:
-        print(f"incomplete: {remark}")
+        print(printable(f"incomplete: {remark}"))
     sys.stdout.flush()
 
 
@@ -146,7 +157,7 @@ def _check_space(
 
 
 def _report(summary: list[str], faults: list[str]) -> int:
-    print("\n".join(summary))
+    print("\n".join(map(printable, summary)))
     for fault in faults[:50]:
         print(f"error: {fault}", file=sys.stderr)
     print(f"{len(faults)} faults" if faults else "no faults")

@@ -1,8 +1,10 @@
 """The official ILSVRC 2012 tars; images are read in place, nothing is unpacked."""
 
+import collections
 import os
+import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -12,9 +14,12 @@ from alexnet_jax.data import ilsvrc2012
 from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.source_images import Original, Originals, Split
 from alexnet_jax.system.random_access import RandomAccessFile
+from alexnet_jax.system.streams import printable
 
 TRAIN_TAR = "ILSVRC2012_img_train.tar"
 VALIDATION_TAR = "ILSVRC2012_img_val.tar"
+_VALIDATION_NAME = "ILSVRC2012_val_{:08d}.JPEG"
+_REMEDY = "compare its checksum with the one on image-net.org and download it again"
 
 
 class _Place(NamedTuple):
@@ -36,9 +41,9 @@ def open_tars(folder: Path, devkit: Path | None) -> Originals:
         UserError: an archive is damaged, cut off or a different one.
     """
     splits, remarks = {}, []
-    if (folder / TRAIN_TAR).exists():
+    if (folder / TRAIN_TAR).is_file():
         splits["train"] = _train_tar(folder / TRAIN_TAR, remarks)
-    if (folder / VALIDATION_TAR).exists():
+    if (folder / VALIDATION_TAR).is_file():
         labels = ilsvrc2012.validation_labels(devkit)
         splits["validation"] = _validation_tar(folder / VALIDATION_TAR, labels, remarks)
     for name, split in (("train", TRAIN_TAR), ("validation", VALIDATION_TAR)):
@@ -55,11 +60,13 @@ def _train_tar(path: Path, remarks: list[str]) -> Split:
     for synset in _files_in(file, path, 0, os.path.getsize(path)):
         wnid = synset.name.removesuffix(".tar")
         if wnid not in label_of:
-            raise UserError(f"{path}: {synset.name} is not a synset of ILSVRC 2012.")
+            name = printable(synset.name)
+            raise UserError(f"{path}: {name} is not a synset of ILSVRC 2012.")
         images = list(_files_in(file, path, synset.start, synset.size))
         places += images
         labels += [label_of[wnid]] * len(images)
         counts[wnid] += len(images)
+    _refuse_repetitions(path, [place.name for place in places])
     remarks += _missing(len(places), counts)
     return _tar_split(path, places, np.array(labels, np.int32))
 
@@ -84,6 +91,7 @@ def _missing(num_images: int, counts: dict[str, int]) -> list[str]:
 def _validation_tar(path: Path, labels: np.ndarray, remarks: list[str]) -> Split:
     places = sorted(_files_in(RandomAccessFile(path), path, 0, os.path.getsize(path)))
     numbers = np.array([_validation_number(path, place.name) for place in places])
+    _refuse_repetitions(path, [_VALIDATION_NAME.format(n) for n in numbers])
     if len(places) != ilsvrc2012.VALIDATION_IMAGES:
         absent = np.setdiff1d(np.arange(1, ilsvrc2012.VALIDATION_IMAGES + 1), numbers)
         remarks.append(
@@ -94,10 +102,25 @@ def _validation_tar(path: Path, labels: np.ndarray, remarks: list[str]) -> Split
 
 
 def _validation_number(path: Path, name: str) -> int:
-    digits = name.removeprefix("ILSVRC2012_val_").removesuffix(".JPEG")
-    if not digits.isdecimal() or not 1 <= int(digits) <= ilsvrc2012.VALIDATION_IMAGES:
-        raise UserError(f"{path}: {name} is not a validation image of ILSVRC 2012.")
-    return int(digits)
+    digits = re.fullmatch(r"(?:ILSVRC2012_val_)?(\d{1,8})(?:\.JPEG)?", name)
+    number = int(digits[1]) if digits else 0
+    if not 1 <= number <= ilsvrc2012.VALIDATION_IMAGES:
+        raise UserError(
+            f"{path}: {printable(name)} is not a validation image of ILSVRC 2012."
+        )
+    return number
+
+
+def _refuse_repetitions(path: Path, names: Sequence[str]) -> None:
+    """Raises UserError unless there are images, each of its own name."""
+    if not names:
+        raise UserError(f"{path} has no images: {_REMEDY}.")
+    repeated = [name for name, n in collections.Counter(names).items() if n > 1]
+    if repeated:
+        raise UserError(
+            f"{path} has {len(repeated)} names more than once "
+            f"({printable(', '.join(repeated[:5]))}): {_REMEDY}."
+        )
 
 
 def _files_in(
@@ -118,10 +141,15 @@ def _files_in(
                         raise tarfile.ReadError("unexpected end of data")
                     place = start + member.offset_data
                     yield _Place(Path(member.name).name, place, member.size)
-    except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
+    except (
+        tarfile.TarError,
+        ValueError,
+        OverflowError,
+        EOFError,
+        RecursionError,  # headers of headers of headers
+    ) as error:
         raise UserError(
-            f"{path} is damaged or cut off ({error}): compare its checksum with the "
-            "one on image-net.org and download it again."
+            f"{path} is damaged or cut off ({error}): {_REMEDY}."
         ) from error
 
 

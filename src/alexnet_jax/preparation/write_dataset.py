@@ -1,15 +1,11 @@
-"""Writes a tfds dataset as ArrayRecord, shard by shard, and its statistics.
-
-The dataset is built in a hidden folder beside its destination and renamed once it is
-complete, so a partial dataset is never mistaken for a complete one.
-"""
+"""Writes a tfds dataset as ArrayRecord, shard by shard, and its statistics."""
 
 import contextlib
 import dataclasses
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +18,9 @@ from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.conversion import Chunk, convert
 from alexnet_jax.preparation.journal import Journal, open_journal, refuse_other
 from alexnet_jax.preparation.source_images import Form, Originals, Split
+from alexnet_jax.preparation.working_folder import building
 from alexnet_jax.system import atomic_files, threads
-from alexnet_jax.system.lock import Lock
+from alexnet_jax.system.streams import printable
 
 VERSION = "1.0.0"
 REPORT = "preparation.json"
@@ -67,9 +64,7 @@ def write_dataset(
         # The folder remains if the process was killed between renaming and deleting.
         shutil.rmtree(working, ignore_errors=True)
         return final
-    with _locked(working):
-        folder = working / "dataset"
-        folder.mkdir(exist_ok=True)
+    with building(final, working) as folder:
         journal = open_journal(
             working, settings, list(originals.splits), form.image_size
         )
@@ -81,8 +76,6 @@ def write_dataset(
             with contextlib.closing(count(split_name, split.num_images, done)) as shown:
                 _write_split(job, split_name, split, shown.add)
         _finish(folder, name, originals, features, journal)
-        os.rename(folder, final)
-    shutil.rmtree(working)
     return final
 
 
@@ -124,21 +117,6 @@ def _settings(originals: Originals, form: Form) -> dict[str, Any]:
         "classes": len(originals.class_names),
         "seed": _SEED,
     }
-
-
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Creates the directory and locks it for this process."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = Lock(directory)
-    except OSError as error:
-        raise UserError(
-            f"{directory} cannot be written ({error.strerror}): choose another "
-            "directory with --data-dir."
-        ) from error
-    yield
-    lock.release()
 
 
 def _shards(
@@ -188,7 +166,7 @@ def _note(journal: Journal, split: str, chunks: list[Chunk], num_bytes: int) -> 
 def _refuse_unreadable(journal: Journal, limit: int) -> None:
     bad = [line for split in journal.splits.values() for line in split.unreadable]
     if len(bad) > limit:
-        listed = "\n  ".join(bad[:20])
+        listed = "\n  ".join(map(printable, bad[:20]))
         raise UserError(
             f"{len(bad)} images could not be read, more than --max-unreadable {limit}:"
             f"\n  {listed}\nThe same command with a higher limit resumes."

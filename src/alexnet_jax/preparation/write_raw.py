@@ -1,7 +1,6 @@
 """Writes the raw pixels of a prepared dataset beside its records."""
 
 import contextlib
-import os
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from alexnet_jax.config import DataConfig
 from alexnet_jax.data import loader, raw_pixels, tfds_records
 from alexnet_jax.data.source import Source, open_source
+from alexnet_jax.preparation.working_folder import building
 
 _CHUNK = 256  # images decoded at a time
 
@@ -31,25 +31,30 @@ def write_raw(
     if final.exists():
         return
     working = final.with_name(f".{raw_pixels.FOLDER}.partial")
-    working.mkdir(exist_ok=True)
     size = builder.info.features["image"].shape[0]
     settings = DataConfig(
         name=name, data_dir=str(data_dir), image_size=size, stored="records"
     )
-    for split, info in builder.info.splits.items():
-        source = open_source(settings, split)
-        counter = count(f"raw {split}", source.num_examples, 0)
-        with contextlib.closing(counter):
-            bounds = raw_pixels.shard_bounds(info.shard_lengths)
-            for record_path, (begin, end) in zip(info.filepaths, bounds, strict=True):
-                path = working / Path(record_path).name
-                if path.exists():
-                    counter.add(end - begin)
-                    continue
-                pixels = _decoded(source, begin, end, num_workers, counter)
-                with contextlib.closing(pixels):
-                    raw_pixels.write_shard(path, pixels)
-    os.rename(working, final)
+    with building(final, working) as folder:
+        for split, info in builder.info.splits.items():
+            source = open_source(settings, split)
+            counter = count(f"raw {split}", source.num_examples, 0)
+            with contextlib.closing(counter):
+                _write_split(folder, info, source, num_workers, counter)
+
+
+def _write_split(
+    folder: Path, info: Any, source: Source, num_workers: int | None, counter: Any
+) -> None:
+    bounds = raw_pixels.shard_bounds(info.shard_lengths)
+    for record_path, (begin, end) in zip(info.filepaths, bounds, strict=True):
+        path = folder / Path(record_path).name
+        if path.exists():
+            counter.add(end - begin)
+            continue
+        pixels = _decoded(source, begin, end, num_workers, counter)
+        with contextlib.closing(pixels):
+            raw_pixels.write_shard(path, pixels)
 
 
 def _decoded(
