@@ -61,7 +61,6 @@ def run(options: Options) -> int:
     config_checks.check_ranges(options)
     from alexnet_jax.data import tfds_records
     from alexnet_jax.preparation import verification, write_dataset, write_raw
-    from alexnet_jax.system.progress import ImageCounter
 
     data_dir = tfds_records.directory_of(options.data_dir)
     name = options.name
@@ -78,19 +77,16 @@ def run(options: Options) -> int:
             options.form,
             num_workers=options.num_workers,
             max_unreadable=options.max_unreadable,
-            count=ImageCounter,
         )
     elif not (options.check or options.raw) or name is None:
         raise UserError(
             "name what to prepare with --source, or what to --check with --name."
         )
     if options.raw:
-        write_raw.write_raw(name, data_dir, options.num_workers, ImageCounter)
+        write_raw.write_raw(name, data_dir, options.num_workers)
     if options.check:
         return _report(
-            *verification.check(
-                name, data_dir, num_workers=options.num_workers, count=ImageCounter
-            )
+            *verification.check(name, data_dir, num_workers=options.num_workers)
         )
     print("\n".join(map(printable, verification.summary(name, data_dir))))
     return 0

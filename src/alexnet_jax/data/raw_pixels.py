@@ -5,7 +5,6 @@ examples in order, uint8 `[n, size, size, 3]`, then their labels, int32, little 
 The pixels are exactly those that the records decode to, so either can be used.
 """
 
-import itertools
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -66,15 +65,9 @@ def _labels(path: Path, num_examples: int) -> np.ndarray:
 
 def write_shard(path: Path, examples: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
     """Writes a shard from batches of pixels and labels, the whole file or nothing."""
-    labels = []
+    labels = [np.array([], LABEL)]
     with atomic_files.replacing(path) as partial, open(partial, "wb") as file:
         for pixels, label in examples:
             file.write(np.ascontiguousarray(pixels).data)
             labels.append(label.astype(LABEL))
         file.write(np.concatenate(labels).tobytes())
-
-
-def shard_bounds(shard_lengths: list[int]) -> list[tuple[int, int]]:
-    """First example and end (exclusive) of each shard of a split."""
-    ends = list(itertools.accumulate(shard_lengths))
-    return list(zip([0, *ends], ends, strict=False))

@@ -40,10 +40,6 @@ class Journal:
     sums: Sums
     """Of the training set."""
 
-    @property
-    def num_unreadable(self) -> int:
-        return sum(len(split.unreadable) for split in self.splits.values())
-
     def save(self, directory: Path) -> None:
         """Replaces the journal in a directory, the whole file or nothing."""
         splits = {name: vars(split) for name, split in self.splits.items()}

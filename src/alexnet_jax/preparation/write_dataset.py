@@ -20,6 +20,7 @@ from alexnet_jax.preparation.journal import Journal, open_journal, refuse_other
 from alexnet_jax.preparation.source_images import Form, Originals, Split
 from alexnet_jax.preparation.working_folder import building
 from alexnet_jax.system import atomic_files, threads
+from alexnet_jax.system.progress import ImageCounter
 from alexnet_jax.system.streams import printable
 
 VERSION = "1.0.0"
@@ -30,8 +31,6 @@ _SEED = 0
 # One record per group, for random access. JPEGs gain nothing from compression.
 _RECORDS = "group_size:1,uncompressed"
 
-Count = Callable[[str, int, int], Any]
-
 
 def write_dataset(
     originals: Originals,
@@ -41,14 +40,10 @@ def write_dataset(
     *,
     num_workers: int | None,
     max_unreadable: int,
-    count: Count,
-) -> Path:
-    """Writes the dataset, resuming if part of it exists; returns its directory.
+) -> None:
+    """Writes the dataset, resuming if part of it exists.
 
     The training split is shuffled once; the others keep their order.
-
-    Args:
-        count: `count(split, images, done)` returns a counter with `add` and `close`.
 
     Raises:
         UserError: another process is writing it, it was started with other settings, or
@@ -58,12 +53,10 @@ def write_dataset(
     working = data_dir / name / f".{VERSION}.partial"
     settings = _settings(originals, form)
     if final.exists():
-        refuse_other(
-            final, atomic_files.read_json(final / REPORT)["settings"], settings
-        )
+        refuse_other(final, read_report(final)["settings"], settings)
         # The folder remains if the process was killed between renaming and deleting.
         shutil.rmtree(working, ignore_errors=True)
-        return final
+        return
     with building(final, working) as folder:
         journal = open_journal(
             working, settings, list(originals.splits), form.image_size
@@ -72,11 +65,21 @@ def write_dataset(
         serialize = tfds_records.serializer(features)
         job = _Job(name, working, form, serialize, journal, num_workers, max_unreadable)
         for split_name, split in originals.splits.items():
-            done = journal.splits[split_name].num_originals
-            with contextlib.closing(count(split_name, split.num_images, done)) as shown:
-                _write_split(job, split_name, split, shown.add)
+            _write_split(job, split_name, split)
         _finish(folder, name, originals, features, journal)
-    return final
+
+
+def read_report(directory: Path) -> dict[str, Any]:
+    """The report of the preparation of a dataset, from its directory.
+
+    Raises:
+        UserError: it was not prepared by this package.
+    """
+    path = directory / REPORT
+    report = atomic_files.read_json(path) if path.exists() else {}
+    if not {"settings", "remarks", "unreadable"} <= set(report):
+        raise UserError(f"{directory} was not prepared by alexnet_jax.prepare.")
+    return report
 
 
 class _Job(NamedTuple):
@@ -89,16 +92,17 @@ class _Job(NamedTuple):
     max_unreadable: int
 
 
-def _write_split(
-    job: _Job, split_name: str, split: Split, report: Callable[[int], None]
-) -> None:
+def _write_split(job: _Job, split_name: str, split: Split) -> None:
     """Writes the shards that are not yet in the journal."""
     num_shards = -(-split.num_images // _SHARD)
-    with contextlib.closing(_shards(job, split_name, split, num_shards)) as shards:
+    done = job.journal.splits[split_name].num_originals
+    counter = ImageCounter(split_name, split.num_images, done)
+    shards = _shards(job, split_name, split, num_shards)
+    with contextlib.closing(counter), contextlib.closing(shards):
         for shard, results in itertools.groupby(shards, key=lambda result: result[0]):
             chunks = []
             for _, chunk in results:
-                report(chunk.num_originals)
+                counter.add(chunk.num_originals)
                 chunks.append(chunk)
             number = f"{shard:05d}-of-{num_shards:05d}"
             file_name = f"{job.name}-{split_name}.array_record-{number}"
