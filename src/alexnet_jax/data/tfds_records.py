@@ -15,6 +15,8 @@ from tensorflow_datasets.core import (
 
 from alexnet_jax.errors import UserError
 
+_NAME = re.compile(r"(?P<dataset>[A-Za-z]\w*)(/[\w.+-]+)?(:\d+\.\d+\.\d+)?")
+
 
 def directory_of(data_dir: str | None) -> Path:
     """The tfds data directory; None means the default of tfds."""
@@ -28,15 +30,16 @@ def find_builder(name: str, data_dir: Path) -> Any:
         UserError: it does not exist, and the message lists what does; or its metadata
             cannot be read.
     """
-    folder = data_dir / re.split("[/:]", name)[0]
     try:
         return read_only_builder.builder_from_files(name, data_dir=str(data_dir))
     except Exception as error:  # the parsers of tfds and protobuf have their own
-        if folder.is_dir() and not isinstance(error, registered.DatasetNotFoundError):
+        parts = _NAME.fullmatch(name)
+        exists = parts is not None and (data_dir / parts["dataset"]).is_dir()
+        if exists and not isinstance(error, registered.DatasetNotFoundError):
             raise UserError(
-                f"dataset {name!r}: dataset_info.json or features.json in {folder} "
-                f"cannot be read ({error}). Restore them, or delete this folder and "
-                "prepare the dataset again."
+                f"dataset {name!r} in {data_dir}: its dataset_info.json or "
+                f"features.json cannot be read ({error}). Restore them, or delete the "
+                "dataset and prepare it again."
             ) from error
         available = sorted(
             path.name
