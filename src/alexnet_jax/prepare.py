@@ -9,19 +9,15 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
 from alexnet_jax import command, config_checks
 from alexnet_jax.config import NonNegative, Threads
 from alexnet_jax.errors import UserError
-from alexnet_jax.preparation.source_images import Form
+from alexnet_jax.preparation.source_images import Form, Originals
 from alexnet_jax.system.streams import printable
-
-# Slow imports come after the options are parsed.
-if TYPE_CHECKING:
-    from alexnet_jax.preparation.source_images import Originals
 
 DESCRIPTION = """\
 Scales and crops images once, as the authors did, and stores them as a tfds dataset.
@@ -59,6 +55,7 @@ class Options:
 def run(options: Options) -> int:
     """Prepares, checks, or both; returns the exit code."""
     config_checks.check_ranges(options)
+    # Slow imports come after the options are parsed.
     from alexnet_jax.data import tfds_records
     from alexnet_jax.preparation import verification, write_dataset, write_raw
 
@@ -100,7 +97,7 @@ def _check_name(name: str) -> None:
         )
 
 
-def _open(source: str, data_dir: Path, devkit: Path | None) -> "Originals":
+def _open(source: str, data_dir: Path, devkit: Path | None) -> Originals:
     """Opens a source, whichever kind it is."""
     from alexnet_jax.preparation import class_folders, imagenet_tars, tfds_source
 
@@ -120,7 +117,7 @@ def _open(source: str, data_dir: Path, devkit: Path | None) -> "Originals":
     return tfds_source.open_tfds(source, data_dir)
 
 
-def _say(originals: "Originals", place: Path) -> None:
+def _say(originals: Originals, place: Path) -> None:
     images = ", ".join(f"{s.num_images:,} {n}" for n, s in originals.splits.items())
     print(f"{images} images of {len(originals.class_names)} classes, to {place}")
     for remark in originals.remarks:
@@ -129,7 +126,7 @@ def _say(originals: "Originals", place: Path) -> None:
 
 
 def _check_space(
-    originals: "Originals", data_dir: Path, name: str, options: Options
+    originals: Originals, data_dir: Path, name: str, options: Options
 ) -> None:
     """Raises UserError if the disk lacks the space for the dataset."""
     from alexnet_jax.preparation.conversion import stored_size

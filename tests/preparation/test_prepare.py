@@ -184,7 +184,7 @@ def test_an_archive_that_is_cut_off(tars, tmp_path, name, cut):
 def test_archives_without_images(tmp_path):
     for name in ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"):
         stand_ins.archive(tmp_path / name, [])
-        with pytest.raises(UserError, match=f"{name} has no images: compare"):
+        with pytest.raises(UserError, match=f"{name} is damaged .*no files inside"):
             run(tmp_path, tmp_path / "out")
         (tmp_path / name).unlink()
 
@@ -443,7 +443,7 @@ def test_a_source_that_is_none(tmp_path, source):
 @pytest.mark.parametrize("content", ["{", "", "null", '{"name": 3}', "{}"])
 def test_metadata_that_cannot_be_read(prepared, tmp_path, name, content):
     (copy_of(prepared, tmp_path) / name).write_text(content)
-    with pytest.raises(UserError, match=f"dataset_info.json or .* in {tmp_path}"):
+    with pytest.raises(UserError, match=f"in {tmp_path}: its dataset_info.json or"):
         open_split(tmp_path)
 
 

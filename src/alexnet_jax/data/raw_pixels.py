@@ -5,7 +5,6 @@ examples in order, uint8 `[n, size, size, 3]`, then their labels, int32, little 
 The pixels are exactly those that the records decode to, so either can be used.
 """
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -31,15 +30,16 @@ def open_rows(builder: Any, split: str, size: int) -> Fetch:
     Raises:
         FileNotFoundError: there are no raw pixels of that size.
     """
+    length = size**2 * 3
     shards, rows, labels = [], [], []
     for number, part in enumerate(builder.info.splits[split].file_instructions):
         path = Path(builder.data_path) / FOLDER / Path(part.filename).name
         shards.append(_open_shard(path, part.examples_in_shard, size))
         begin, end = part.skip, part.skip + part.take
         rows.append(np.stack([np.full(end - begin, number), np.arange(begin, end)], 1))
-        labels.append(_labels(path, part.examples_in_shard)[begin:end])
+        after = part.examples_in_shard * length
+        labels.append(np.fromfile(path, LABEL, offset=after)[begin:end])
     shard_and_row, label = np.concatenate(rows), np.concatenate(labels)
-    length = size**2 * 3
 
     def fetch(index: int, out: np.ndarray) -> int:
         shard, row = shard_and_row[index]
@@ -54,13 +54,6 @@ def _open_shard(path: Path, num_examples: int, size: int) -> RandomAccessFile:
     if not path.is_file() or path.stat().st_size != expected:
         raise FileNotFoundError(f"{path} does not exist with {size} x {size} pixels")
     return RandomAccessFile(path)
-
-
-def _labels(path: Path, num_examples: int) -> np.ndarray:
-    size = num_examples * LABEL.itemsize
-    with open(path, "rb") as file:
-        file.seek(-size, os.SEEK_END)
-        return np.frombuffer(file.read(size), LABEL)
 
 
 def write_shard(path: Path, examples: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:

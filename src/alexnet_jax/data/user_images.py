@@ -111,11 +111,12 @@ def open_pictures(
             if that is no class. None means that all labels are -1.
         squash: see `read_into`.
     """
-    labels = _labels(pictures, class_names)
+    keys = [str(p if isinstance(p, str | Path) else i) for i, p in enumerate(pictures)]
+    label_of = {name: label for label, name in enumerate(class_names or [])}
 
     def fetch(index: int, out: np.ndarray) -> int:
         read_into(pictures[index], out, squash=squash)
-        return int(labels[index])
+        return label_of.get(Path(keys[index]).parent.name, -1)
 
     return Source(
         name="pictures",
@@ -125,23 +126,10 @@ def open_pictures(
         image_size=size,
         fingerprint="",
         directory=Path(),
-        records=[
-            {"file_name": _name(i, picture)} for i, picture in enumerate(pictures)
-        ],
+        records=[{"file_name": key} for key in keys],
         fetch=fetch,
         skip_damaged=True,
     )
-
-
-def _name(index: int, picture: Picture) -> str:
-    return str(picture) if isinstance(picture, str | Path) else str(index)
-
-
-def _labels(pictures: Sequence[Picture], class_names: list[str] | None) -> np.ndarray:
-    if class_names is None:
-        return np.full(len(pictures), -1)
-    label_of = {name: label for label, name in enumerate(class_names)}
-    return np.array([label_of.get(Path(file).parent.name, -1) for file in pictures])
 
 
 def refuse_problems(source: Source) -> None:

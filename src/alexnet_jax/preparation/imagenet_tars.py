@@ -1,12 +1,11 @@
 """The official ILSVRC 2012 tars; images are read in place, nothing is unpacked."""
 
 import collections
-import os
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -56,13 +55,12 @@ def _train_tar(path: Path, remarks: list[str]) -> Split:
     label_of = {name: label for label, name in enumerate(ilsvrc2012.class_names())}
     places, labels = [], []
     counts = dict.fromkeys(label_of, 0)
-    file = RandomAccessFile(path)
-    for synset in _files_in(file, path, 0, os.path.getsize(path)):
+    for synset in _files_in(path):
         wnid = synset.name.removesuffix(".tar")
         if wnid not in label_of:
             name = printable(synset.name)
             raise UserError(f"{path}: {name} is not a synset of ILSVRC 2012.")
-        images = list(_files_in(file, path, synset.start, synset.size))
+        images = _files_in(path, synset.start, synset.size)
         places += images
         labels += [label_of[wnid]] * len(images)
         counts[wnid] += len(images)
@@ -89,7 +87,7 @@ def _missing(num_images: int, counts: dict[str, int]) -> list[str]:
 
 
 def _validation_tar(path: Path, labels: np.ndarray, remarks: list[str]) -> Split:
-    places = sorted(_files_in(RandomAccessFile(path), path, 0, os.path.getsize(path)))
+    places = sorted(_files_in(path))
     numbers = np.array([_validation_number(path, place.name) for place in places])
     _refuse_repetitions(path, [_VALIDATION_NAME.format(n) for n in numbers])
     if len(places) != ilsvrc2012.VALIDATION_IMAGES:
@@ -112,9 +110,7 @@ def _validation_number(path: Path, name: str) -> int:
 
 
 def _refuse_repetitions(path: Path, names: Sequence[str]) -> None:
-    """Raises UserError unless there are images, each of its own name."""
-    if not names:
-        raise UserError(f"{path} has no images: {_REMEDY}.")
+    """Raises UserError unless each image has a name of its own."""
     repeated = [name for name, n in collections.Counter(names).items() if n > 1]
     if repeated:
         raise UserError(
@@ -123,24 +119,29 @@ def _refuse_repetitions(path: Path, names: Sequence[str]) -> None:
         )
 
 
-def _files_in(
-    file: RandomAccessFile, path: Path, start: int, size: int
-) -> Iterator[_Place]:
-    """The files of an archive that begins at offset `start` of the open file.
+def _files_in(path: Path, start: int = 0, size: int | None = None) -> list[_Place]:
+    """The files of an archive, or of one that begins at byte `start` of another.
 
     Raises:
         UserError: it is not an archive, or it ends before its last file does.
     """
+    end = start + (path.stat().st_size if size is None else size)
+    places = []
     try:
-        window: Any = _Window(file, start, size)
-        with tarfile.open(fileobj=window, mode="r:") as archive:
-            for member in archive:
+        with path.open("rb") as file:
+            file.seek(start)
+            for member in tarfile.open(fileobj=file, mode="r:"):
+                if member.offset >= end:
+                    break
                 _refuse_hostile(member)
                 if member.isfile():
-                    if member.size < 0 or member.offset_data + member.size > size:
+                    if member.size < 0 or member.offset_data + member.size > end:
                         raise tarfile.ReadError("unexpected end of data")
-                    place = start + member.offset_data
-                    yield _Place(Path(member.name).name, place, member.size)
+                    name = Path(member.name).name
+                    places.append(_Place(name, member.offset_data, member.size))
+        if not places:
+            raise tarfile.ReadError("no files inside")
+        return places
     except (
         tarfile.TarError,
         ValueError,
@@ -164,26 +165,6 @@ def _refuse_hostile(member: tarfile.TarInfo) -> None:
         raise tarfile.ReadError(f"member {member.name!r} lies outside the archive")
     if not (member.isfile() or member.isdir()):
         raise tarfile.ReadError(f"member {member.name!r} is a link or a device")
-
-
-class _Window:
-    """Part of an open file, from which tarfile reads the headers."""
-
-    def __init__(self, file: RandomAccessFile, start: int, size: int) -> None:
-        self._file = file
-        self._start, self._size, self._position = start, size, 0
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, position: int) -> None:
-        self._position = position
-
-    def read(self, size: int) -> bytes:
-        size = max(0, min(size, self._size - self._position))
-        data = self._file.read(self._start + self._position, size)
-        self._position += len(data)
-        return data
 
 
 def _tar_split(path: Path, places: list[_Place], labels: np.ndarray) -> Split:

@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,25 +92,40 @@ class _Job(NamedTuple):
     max_unreadable: int
 
 
-def _write_split(job: _Job, split_name: str, split: Split) -> None:
+def _write_split(job: _Job, name: str, split: Split) -> None:
     """Writes the shards that are not yet in the journal."""
+    progress = job.journal.splits[name]
     num_shards = -(-split.num_images // _SHARD)
-    done = job.journal.splits[split_name].num_originals
-    counter = ImageCounter(split_name, split.num_images, done)
-    shards = _shards(job, split_name, split, num_shards)
-    with contextlib.closing(counter), contextlib.closing(shards):
-        for shard, results in itertools.groupby(shards, key=lambda result: result[0]):
+    first = len(progress.shard_lengths)
+    shards = np.array_split(_order(name, split), num_shards)[first:]
+    tasks = (s[i : i + _CHUNK] for s in shards for i in range(0, len(s), _CHUNK))
+    workers = threads.count(job.num_workers)
+    converted = threads.in_order(
+        lambda indices: convert(split, indices, job.form, job.serialize),
+        tasks,
+        workers=workers,
+        depth=4 * workers,
+        name="convert",
+    )
+    counter = ImageCounter(name, split.num_images, progress.num_originals)
+    with contextlib.closing(counter), contextlib.closing(converted):
+        for number, shard in enumerate(shards, start=first):
             chunks = []
-            for _, chunk in results:
+            for chunk in itertools.islice(converted, -(-len(shard) // _CHUNK)):
                 counter.add(chunk.num_originals)
                 chunks.append(chunk)
-            number = f"{shard:05d}-of-{num_shards:05d}"
-            file_name = f"{job.name}-{split_name}.array_record-{number}"
-            path = job.working / "dataset" / file_name
+            suffix = f"array_record-{number:05d}-of-{num_shards:05d}"
+            path = job.working / "dataset" / f"{job.name}-{name}.{suffix}"
             _write_shard(path, itertools.chain(*(chunk.examples for chunk in chunks)))
-            _note(job.journal, split_name, chunks, path.stat().st_size)
+            _note(job.journal, name, chunks, path.stat().st_size)
             _refuse_unreadable(job.journal, job.max_unreadable)
             job.journal.save(job.working)
+
+
+def _order(name: str, split: Split) -> np.ndarray:
+    if name != "train":
+        return np.arange(split.num_images)
+    return np.random.Generator(np.random.Philox(_SEED)).permutation(split.num_images)
 
 
 def _settings(originals: Originals, form: Form) -> dict[str, Any]:
@@ -121,30 +136,6 @@ def _settings(originals: Originals, form: Form) -> dict[str, Any]:
         "classes": len(originals.class_names),
         "seed": _SEED,
     }
-
-
-def _shards(
-    job: _Job, name: str, split: Split, num_shards: int
-) -> Generator[tuple[int, Chunk], None, None]:
-    """Yields shard numbers and chunks of their examples, converted ahead in threads."""
-    order = np.arange(split.num_images)
-    if name == "train":
-        order = np.random.Generator(np.random.Philox(_SEED)).permutation(order)
-    shards = np.array_split(order, num_shards)
-    first = len(job.journal.splits[name].shard_lengths)
-    tasks = (
-        (shard, shards[shard][start : start + _CHUNK])
-        for shard in range(first, num_shards)
-        for start in range(0, len(shards[shard]), _CHUNK)
-    )
-
-    def work(task: tuple[int, np.ndarray]) -> tuple[int, Chunk]:
-        return task[0], convert(split, task[1], job.form, job.serialize)
-
-    workers = threads.count(job.num_workers)
-    return threads.in_order(
-        work, tasks, workers=workers, depth=4 * workers, name="convert"
-    )
 
 
 def _write_shard(path: Path, examples: Iterable[bytes]) -> None:
