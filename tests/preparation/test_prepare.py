@@ -210,6 +210,38 @@ def test_names_that_repeat_in_an_archive(tars, tmp_path):
         run(tmp_path, tmp_path / "out")
 
 
+def test_a_huge_image_in_an_archive(tmp_path, monkeypatch):
+    files = [(f"ILSVRC2012_val_{n:08d}.JPEG", encoded(picture(n))) for n in (1, 2)]
+    files.append(("ILSVRC2012_val_00000003.JPEG", bytes(10_000)))
+    stand_ins.archive(tmp_path / "ILSVRC2012_img_val.tar", files)
+    monkeypatch.setattr(decoding, "MAX_BYTES", 9_999)
+    run(tmp_path, tmp_path)
+    source = open_split(tmp_path, "validation")
+    assert source.num_examples == 2
+    report = json.loads((source.directory / write_dataset.REPORT).read_text())
+    (line,) = report["unreadable"]["validation"]
+    assert line.endswith("10,000 bytes are more than 9,999, the limit")
+
+
+def test_a_dataset_that_others_prepared_is_not_overwritten(tars, tmp_path):
+    folder = tmp_path / f"imagenet2012_{SIZE}" / write_dataset.VERSION
+    folder.mkdir(parents=True)
+    with pytest.raises(UserError, match="was not prepared by alexnet_jax.prepare"):
+        run(tars, tmp_path)
+    (folder / write_dataset.REPORT).write_text("[]")
+    with pytest.raises(UserError, match="was not prepared by alexnet_jax.prepare"):
+        run(tars, tmp_path)
+
+
+def test_a_damaged_journal(tars, tmp_path):
+    working = tmp_path / f"imagenet2012_{SIZE}" / f".{write_dataset.VERSION}.partial"
+    working.mkdir(parents=True)
+    for content in (b"", b"PK", b"text"):
+        (working / "journal.npz").write_bytes(content)
+        with pytest.raises(UserError, match="journal.npz is damaged .*start over"):
+            run(tars, tmp_path)
+
+
 def test_the_devkit_overrides(tars, tmp_path):
     """A ground truth that gives image i the devkit class i."""
     ids = np.arange(50_000) % 1000 + 1

@@ -43,19 +43,20 @@ def read_file(path: Path) -> bytes:
         ValueError: not a regular file (a pipe may never end), or larger than MAX_BYTES.
         OSError: the file cannot be read.
     """
-    with open(path, "rb", opener=_open_without_waiting) as file:
-        status = os.fstat(file.fileno())
+    # Without waiting, for the writer of a pipe.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("not a regular file")
-        if status.st_size > MAX_BYTES:
-            raise ValueError(
-                f"{status.st_size:,} bytes are more than {MAX_BYTES:,}, the limit"
-            )
+        check_bytes(status.st_size)
         return file.read(status.st_size)
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # for the writer of a pipe
+def check_bytes(size: int) -> None:
+    """Raises ValueError if an encoded image has more than MAX_BYTES bytes."""
+    if size > MAX_BYTES:
+        raise ValueError(f"{size:,} bytes are more than {MAX_BYTES:,}, the limit")
 
 
 def read_into(encoded: bytes, out: np.ndarray, *, squash: bool = False) -> None:

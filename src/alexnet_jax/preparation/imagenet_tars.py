@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alexnet_jax.data import ilsvrc2012
+from alexnet_jax.data import decoding, ilsvrc2012
 from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.source_images import Original, Originals, Split
 from alexnet_jax.system.random_access import RandomAccessFile
@@ -172,6 +172,7 @@ def _tar_split(path: Path, places: list[_Place], labels: np.ndarray) -> Split:
 
     def read(index: int) -> Original:
         place = places[index]
+        decoding.check_bytes(place.size)
         encoded = file.read(place.start, place.size)
         return Original(place.name, int(labels[index]), encoded)
 

@@ -4,7 +4,6 @@ Shards are written one after another, and the journal is replaced after each. A 
 that is not in the journal is written again, so the result is byte-identical.
 """
 
-import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,16 +42,9 @@ class Journal:
     def save(self, directory: Path) -> None:
         """Replaces the journal in a directory, the whole file or nothing."""
         splits = {name: vars(split) for name, split in self.splits.items()}
-        content = io.BytesIO()
-        np.savez(
-            content,
-            facts=np.array(json.dumps({"settings": self.settings, "splits": splits})),
-            num_images=np.array(self.sums.num_images),
-            total=self.sums.total,
-            products=self.sums.products,
-        )
+        facts = json.dumps({"settings": self.settings, "splits": splits})
         with atomic_files.replacing(directory / _FILE) as partial:
-            partial.write_bytes(content.getvalue())
+            np.savez(partial, facts=np.array(facts), **vars(self.sums))
 
 
 def open_journal(
@@ -69,12 +61,11 @@ def open_journal(
         return Journal(settings, empty, no_images(image_size))
     names = ("facts", "num_images", "total", "products")
     remedy = f"delete {directory} and start over"
-    text, num_images, total, products = read_arrays(path, names, remedy)
+    text, num_images, *arrays = read_arrays(path, names, remedy)
     facts = json.loads(str(text))
-    sums = Sums(int(num_images), total, products)
     refuse_other(directory, facts["settings"], settings)
     known = {name: SplitJournal(**split) for name, split in facts["splits"].items()}
-    return Journal(settings, known, sums)
+    return Journal(settings, known, Sums(int(num_images), *arrays))
 
 
 def refuse_other(place: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
