@@ -174,7 +174,8 @@ _REFUSALS = (ValueError, RuntimeError, IndexError, OSError)
 def pictures(examples: int) -> None:
     """An altered image gives pixels or a refusal that a source understands."""
     pixels = picture(0, 40, 50)
-    forms = [encoded(pixels, form) for form in ("JPEG", "PNG", "BMP", "GIF", "WEBP")]
+    names = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
+    forms = [encoded(pixels, name) for name in names if name in decoding.formats()]
     forms.append(encoded(pixels, "JPEG", "CMYK"))
 
     @_often(examples)

@@ -14,6 +14,7 @@ import tyro
 from alexnet_jax import command, config_checks
 from alexnet_jax.config import MeshConfig, Positive, Threads
 from alexnet_jax.errors import UserError
+from alexnet_jax.system.streams import printable
 
 DESCRIPTION = """\
 Writes activations of named layers to a file, one row per image.
@@ -77,7 +78,7 @@ def run(options: Options) -> int:
     if options.images or options.dataset or options.split:
         problems = _extract(options, output)
         for key, reason in problems.items():
-            print(f"{key}: {reason}", file=sys.stderr)
+            print(printable(f"{key}: {reason}"), file=sys.stderr)
     elif not (options.linear_probe or options.neighbours_of):
         raise UserError("no images: name files, folders, or a split of a dataset.")
     _analyse(options, output)
@@ -174,7 +175,7 @@ def _print_neighbours(arrays: dict[str, Any], layer: str, key: str, count: int) 
 
     print(f"nearest to {key} by {layer}: distance, key")
     for distance, other in nearest_neighbors.of_key(arrays, layer, key, count):
-        print(f"  {distance:10.4g}  {other}")
+        print(f"  {distance:10.4g}  {printable(other)}")
 
 
 def main() -> int:

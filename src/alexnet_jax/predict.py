@@ -17,6 +17,7 @@ import tyro
 from alexnet_jax import command, config_checks
 from alexnet_jax.config import MeshConfig, Positive, Threads
 from alexnet_jax.errors import UserError
+from alexnet_jax.system.streams import printable
 
 # Slow imports come after the options are parsed.
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 The most probable classes of images, best first.
 
-Images may have any size and any format that Pillow reads. Each is scaled (shorter side)
-and cropped (centre) as in training's evaluation. An unreadable one is reported on a
-line of its own and skipped."""
+Images may have any size: JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PPM. Each is
+scaled (shorter side) and cropped (centre) as in training's evaluation. An unreadable
+one is reported on a line of its own and skipped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +134,10 @@ def _answers_of(
 
 
 def print_table(answer: Answer) -> None:
-    print(answer.image + (f"  ({answer.label})" if answer.label else ""))
+    label = f"  ({answer.label})" if answer.label else ""
+    print(printable(f"{answer.image}{label}"))
     for guess in answer.guesses:
-        print(f"  {guess.probability:7.2%}  {guess.words}")
+        print(f"  {guess.probability:7.2%}  {printable(guess.words)}")
 
 
 def print_json(answer: Answer) -> None:
@@ -146,8 +148,10 @@ def print_json(answer: Answer) -> None:
 
 def print_csv(answer: Answer) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
+    # A file name that is not UTF-8 cannot be printed as it is.
+    name = answer.image.encode(errors="backslashreplace").decode()
     for rank, guess in enumerate(answer.guesses, start=1):
-        writer.writerow([answer.image, answer.label, rank, *guess])
+        writer.writerow([name, answer.label, rank, *guess])
 
 
 def run(options: Options) -> int:
@@ -167,7 +171,7 @@ def run(options: Options) -> int:
             show(answer)
         else:
             problems += 1
-            print(f"{answer.image}: {answer.problem}", file=sys.stderr)
+            print(printable(f"{answer.image}: {answer.problem}"), file=sys.stderr)
         sys.stdout.flush()
     return problems
 

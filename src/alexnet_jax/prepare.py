@@ -4,22 +4,20 @@ Makes a training dataset from the official ImageNet archives, from class folders
 from any prepared tfds dataset, without TensorFlow.
 """
 
+import re
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
 from alexnet_jax import command, config_checks
 from alexnet_jax.config import NonNegative, Threads
 from alexnet_jax.errors import UserError
-from alexnet_jax.preparation.source_images import Form
-
-# Slow imports come after the options are parsed.
-if TYPE_CHECKING:
-    from alexnet_jax.preparation.source_images import Originals
+from alexnet_jax.preparation.source_images import Form, Originals
+from alexnet_jax.system.streams import printable
 
 DESCRIPTION = """\
 Scales and crops images once, as the authors did, and stores them as a tfds dataset.
@@ -57,15 +55,16 @@ class Options:
 def run(options: Options) -> int:
     """Prepares, checks, or both; returns the exit code."""
     config_checks.check_ranges(options)
+    # Slow imports come after the options are parsed.
     from alexnet_jax.data import tfds_records
     from alexnet_jax.preparation import verification, write_dataset, write_raw
-    from alexnet_jax.system.progress import ImageCounter
 
     data_dir = tfds_records.directory_of(options.data_dir)
     name = options.name
     if options.source is not None:
         originals = _open(options.source, data_dir, options.devkit)
         name = name or f"{originals.name}_{options.form.image_size}"
+        _check_name(name)
         _say(originals, data_dir / name)
         _check_space(originals, data_dir, name, options)
         write_dataset.write_dataset(
@@ -75,31 +74,36 @@ def run(options: Options) -> int:
             options.form,
             num_workers=options.num_workers,
             max_unreadable=options.max_unreadable,
-            count=ImageCounter,
         )
     elif not (options.check or options.raw) or name is None:
         raise UserError(
             "name what to prepare with --source, or what to --check with --name."
         )
     if options.raw:
-        write_raw.write_raw(name, data_dir, options.num_workers, ImageCounter)
+        write_raw.write_raw(name, data_dir, options.num_workers)
     if options.check:
         return _report(
-            *verification.check(
-                name, data_dir, num_workers=options.num_workers, count=ImageCounter
-            )
+            *verification.check(name, data_dir, num_workers=options.num_workers)
         )
-    print("\n".join(verification.summary(name, data_dir)))
+    print("\n".join(map(printable, verification.summary(name, data_dir))))
     return 0
 
 
-def _open(source: str, data_dir: Path, devkit: Path | None) -> "Originals":
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z]\w*", name):
+        raise UserError(
+            f"{printable(name)} is no name for a dataset: choose a --name of letters, "
+            "digits and underscores that begins with a letter."
+        )
+
+
+def _open(source: str, data_dir: Path, devkit: Path | None) -> Originals:
     """Opens a source, whichever kind it is."""
     from alexnet_jax.preparation import class_folders, imagenet_tars, tfds_source
 
     path = Path(source).expanduser()
     if any(
-        (path / tar).exists()
+        (path / tar).is_file()
         for tar in (imagenet_tars.TRAIN_TAR, imagenet_tars.VALIDATION_TAR)
     ):
         print(f"reading the contents of the archives in {path}", flush=True)
@@ -113,16 +117,16 @@ def _open(source: str, data_dir: Path, devkit: Path | None) -> "Originals":
     return tfds_source.open_tfds(source, data_dir)
 
 
-def _say(originals: "Originals", place: Path) -> None:
+def _say(originals: Originals, place: Path) -> None:
     images = ", ".join(f"{s.num_images:,} {n}" for n, s in originals.splits.items())
     print(f"{images} images of {len(originals.class_names)} classes, to {place}")
     for remark in originals.remarks:
-        print(f"incomplete: {remark}")
+        print(printable(f"incomplete: {remark}"))
     sys.stdout.flush()
 
 
 def _check_space(
-    originals: "Originals", data_dir: Path, name: str, options: Options
+    originals: Originals, data_dir: Path, name: str, options: Options
 ) -> None:
     """Raises UserError if the disk lacks the space for the dataset."""
     from alexnet_jax.preparation.conversion import stored_size
@@ -146,7 +150,7 @@ def _check_space(
 
 
 def _report(summary: list[str], faults: list[str]) -> int:
-    print("\n".join(summary))
+    print("\n".join(map(printable, summary)))
     for fault in faults[:50]:
         print(f"error: {fault}", file=sys.stderr)
     print(f"{len(faults)} faults" if faults else "no faults")

@@ -1,6 +1,7 @@
 """statistics.py against a direct computation in float64."""
 
 import dataclasses
+import io
 from pathlib import Path
 
 import numpy as np
@@ -77,10 +78,26 @@ def test_statistics_of_another_dataset_are_refused(tmp_path):
         )
 
 
-def test_damaged_file(tmp_path):
+def damaged_files():
+    """What np.load has an exception of its own for, each time another one."""
+    for value in (np.ones(3), {"mean_image": 1}):
+        content = io.BytesIO()
+        np.save(content, value, allow_pickle=True)  # type: ignore[arg-type]
+        yield content.getvalue()
+    names = ("mean_image", "covariance", "fingerprint")
+    content = io.BytesIO()
+    np.savez(content, **{name: np.ones(3) for name in names})  # type: ignore[arg-type]
+    yield content.getvalue()
+    yield content.getvalue()[:-30]
+    yield content.getvalue().replace(b"NUMPY", b"NUMPI")
+    yield from (b"", b"text", b"PK\x03\x04 and then nothing")
+
+
+@pytest.mark.parametrize("content", list(damaged_files()))
+def test_damaged_file(tmp_path, content):
     path = tmp_path / "statistics.npz"
-    path.write_bytes(b"PK\x03\x04 and then nothing")
-    with pytest.raises(UserError, match="damaged.*delete it"):
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="statistics.npz is damaged.*delete it"):
         image_statistics.load_or_compute(Noise(), path, num_workers=1)
 
 

@@ -1,10 +1,13 @@
-"""user_images.py against Pillow: orientation, transparency, 16 bits, arrays."""
+"""user_images.py against Pillow: orientation, transparency, 16 bits, arrays; and what
+is handed in as an image and is none."""
 
 import io
+import os
+import struct
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 from stand_ins import encoded, picture
 
 from alexnet_jax.data import decoding, user_images
@@ -78,6 +81,42 @@ def test_sixteen_bits(tmp_path, form):
     np.testing.assert_array_equal(found[:, :, 0], pixels >> 8)
 
 
+def test_sixteen_bits_with_a_transparent_grey(tmp_path):
+    pixels = np.arange(576, dtype=np.uint16).reshape(24, 24) * 100
+    found = read(saved(tmp_path, encoded(pixels, "PNG", transparency=500)))
+    expected = np.where(pixels == 500, 255, pixels >> 8)
+    np.testing.assert_array_equal(found[:, :, 0], expected)
+
+
+def test_twelve_bits(tmp_path):
+    pixels = np.arange(576).reshape(24, 24) * 7
+    a, b = pixels.reshape(-1, 2).T
+    packed = np.stack([a >> 4, (a & 15) << 4 | b >> 8, b & 255], 1).astype(np.uint8)
+    size, start = packed.nbytes, 8 + 2 + 9 * 12 + 4
+    fields = {256: 24, 257: 24, 258: 12, 259: 1, 262: 1, 273: start, 277: 1, 278: 24}
+    fields |= {279: size}  # bytes of the strip that begins at `start`
+    head = b"II*\0" + struct.pack("<IH", 8, len(fields))
+    head += b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in fields.items())
+    found = read(saved(tmp_path, head + bytes(4) + packed.tobytes()))
+    np.testing.assert_array_equal(found[:, :, 0], pixels >> 4)
+
+
+@pytest.mark.parametrize(
+    "dtype, form, kind",
+    [
+        (np.float32, "TIFF", "floating-point"),
+        (np.float32, "PPM", "floating-point"),
+        (np.int32, "TIFF", "32-bit"),
+    ],
+)
+def test_pixels_of_no_known_range_are_refused(tmp_path, dtype, form, kind):
+    pixels = np.linspace(0, 1, 576).reshape(24, 24)
+    content = encoded((pixels * 255).astype(dtype), form)
+    for one in (saved(tmp_path, content), Image.open(io.BytesIO(content))):
+        with pytest.raises(ValueError, match=f"{kind} pixels have no known range"):
+            read(one)
+
+
 @pytest.mark.parametrize("mode, form", [("L", "JPEG"), ("P", "GIF"), ("1", "PNG")])
 def test_other_modes_equal_pillow(tmp_path, mode, form):
     content = encoded(PIXELS, form, mode=mode)
@@ -99,6 +138,7 @@ def test_arrays_and_images_of_pillow_equal_files(tmp_path):
     [
         (np.zeros((9, 9, 3), np.float32), "float32"),
         (np.zeros((9, 9, 4), np.uint8), "4 channels"),
+        (np.zeros((0, 9, 3), np.uint8), "not empty"),
     ],
 )
 def test_other_arrays_are_refused(pixels, remark):
@@ -110,12 +150,79 @@ def test_find(tmp_path, monkeypatch):
     for name in ("b.png", "a.JPG", "notes.txt", "deep/c.webp"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    monkeypatch.setattr("sys.stdin", io.StringIO("x.png\n\n y.txt \n"))
+    listed = io.TextIOWrapper(io.BytesIO(b"x.png\n\n y.txt \n\xff.png\n"))
+    monkeypatch.setattr("sys.stdin", listed)
     found = user_images.find(["z", str(tmp_path), "-"])
     below = [tmp_path / name for name in ("a.JPG", "b.png", "deep/c.webp")]
-    assert [str(path) for path in found] == ["z", *map(str, below), "x.png", "y.txt"]
+    named = ["x.png", "y.txt", os.fsdecode(b"\xff.png")]
+    assert [str(path) for path in found] == ["z", *map(str, below), *named]
     with pytest.raises(UserError, match="no images"):
         user_images.find([])
+
+
+# --- no images -----------------------------------------------------------------------
+
+
+def a_pipe(path):
+    os.mkfifo(path)
+
+
+def an_endless_device(path):
+    path.symlink_to("/dev/zero")
+
+
+def a_huge_file(path):
+    with path.open("wb") as file:
+        file.truncate(decoding.MAX_BYTES + 1)
+
+
+def a_program_in_postscript(path):
+    path.write_bytes(encoded(PIXELS, "EPS"))
+
+
+def a_folder(path):
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (a_pipe, "not a regular file"),
+        (an_endless_device, "not a regular file"),
+        (a_huge_file, "536,870,913 bytes are more than"),
+        (a_program_in_postscript, "no image of a format that is read: JPEG, PNG"),
+        (a_folder, "Is a directory"),
+    ],
+)
+def test_what_is_no_image_is_left_out(tmp_path, make, reason):
+    make(tmp_path / "one.jpg")
+    good = saved(tmp_path, encoded(PIXELS, "PNG"), "two.png")
+    source = user_images.open_pictures([tmp_path / "one.jpg", good], 24)
+    image, label = np.ones((2, 24, 24, 3), np.uint8), np.zeros(2, np.int32)
+    source.read(np.arange(2), image, label)
+    assert list(source.skipped) == [0] and reason in source.skipped[0]
+    np.testing.assert_array_equal(image[1], read(good))
+
+
+@pytest.mark.parametrize("error", [KeyError("IDAT"), struct.error(), ZeroDivisionError])
+def test_any_failure_of_a_decoder_is_of_its_image(tmp_path, monkeypatch, error):
+    def fail(image):
+        raise error
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", fail)
+    path = saved(tmp_path, encoded(PIXELS, "PNG"))
+    with pytest.raises(UserError, match="one.png: .*(?i:error)"):
+        source = user_images.open_pictures([path], 24)
+        source.read(np.arange(1), np.zeros((1, 24, 24, 3), np.uint8), np.zeros(1))
+        user_images.refuse_problems(source)
+
+
+def test_all_formats_are_found_in_folders():
+    """By the suffixes that Pillow registers for them."""
+    assert {".jpg", ".png", ".gif", ".bmp", ".webp", ".tif", ".jp2", ".ppm"} <= (
+        user_images.suffixes()
+    )
+    assert not {".eps", ".wmf", ".mpg", ".psd"} & user_images.suffixes()
 
 
 def test_folders_are_labels(tmp_path):

@@ -13,6 +13,7 @@ from stand_ins import encoded, picture
 import alexnet_jax
 from alexnet_jax import augment, columns, features, model, presets
 from alexnet_jax.config import MeshConfig
+from alexnet_jax.data import decoding
 from alexnet_jax.errors import UserError
 from alexnet_jax.inference import (
     activations,
@@ -22,7 +23,7 @@ from alexnet_jax.inference import (
 )
 
 NET = presets.DIGITS.model
-NO_IMAGE = "no image of a format that Pillow reads"
+NO_IMAGE = "no image of a format that is read: " + ", ".join(decoding.formats())
 LAYERS = ["conv1.linear", "conv2.norm", "pool5", "conv5", "fc7", "fc8"]
 
 
@@ -287,9 +288,7 @@ def test_the_command(capsys, digits_run, folder, tmp_path):
         neighbours_of=(key,),
     )
     out, err = capsys.readouterr()
-    assert unreadable == 1 and err.endswith(
-        "bad.png: no image of a format that Pillow reads\n"
-    )
+    assert unreadable == 1 and err.endswith(f"bad.png: {NO_IMAGE}\n")
     assert "20 images" in out and "linear probe" in out
     found = feature_files.read(output)
     expected = nearest_neighbors.of_key(found, "fc7", key, 6)

@@ -181,6 +181,67 @@ def test_an_archive_that_is_cut_off(tars, tmp_path, name, cut):
     assert not (tmp_path / "out").exists()
 
 
+def test_archives_without_images(tmp_path):
+    for name in ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"):
+        stand_ins.archive(tmp_path / name, [])
+        with pytest.raises(UserError, match=f"{name} is damaged .*no files inside"):
+            run(tmp_path, tmp_path / "out")
+        (tmp_path / name).unlink()
+
+
+def test_names_that_repeat_in_an_archive(tars, tmp_path):
+    train, validation = (
+        tmp_path / name
+        for name in ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")
+    )
+    files = [(f"ILSVRC2012_val_{n:08d}.JPEG", b"") for n in (1, 2, 2)]
+    stand_ins.archive(validation, files)
+    with pytest.raises(UserError, match="1 names more than once .*_val_00000002"):
+        run(tmp_path, tmp_path / "out")
+    files = [(f"{n}", b"") for n in (*range(1, 50_001), 7)]
+    stand_ins.archive(validation, files)
+    with pytest.raises(UserError, match="1 names more than once .*_val_00000007"):
+        run(tmp_path, tmp_path / "out")
+    validation.unlink()
+    with tarfile.open(tars / train.name) as tar:
+        inner = [(m.name, tar.extractfile(m).read()) for m in tar]  # type: ignore
+    stand_ins.archive(train, [*inner, inner[0]])
+    with pytest.raises(UserError, match="4 names more than once .*n01440764_0.JPEG"):
+        run(tmp_path, tmp_path / "out")
+
+
+def test_a_huge_image_in_an_archive(tmp_path, monkeypatch):
+    files = [(f"ILSVRC2012_val_{n:08d}.JPEG", encoded(picture(n))) for n in (1, 2)]
+    files.append(("ILSVRC2012_val_00000003.JPEG", bytes(10_000)))
+    stand_ins.archive(tmp_path / "ILSVRC2012_img_val.tar", files)
+    monkeypatch.setattr(decoding, "MAX_BYTES", 9_999)
+    run(tmp_path, tmp_path)
+    source = open_split(tmp_path, "validation")
+    assert source.num_examples == 2
+    report = json.loads((source.directory / write_dataset.REPORT).read_text())
+    (line,) = report["unreadable"]["validation"]
+    assert line.endswith("10,000 bytes are more than 9,999, the limit")
+
+
+def test_a_dataset_that_others_prepared_is_not_overwritten(tars, tmp_path):
+    folder = tmp_path / f"imagenet2012_{SIZE}" / write_dataset.VERSION
+    folder.mkdir(parents=True)
+    with pytest.raises(UserError, match="was not prepared by alexnet_jax.prepare"):
+        run(tars, tmp_path)
+    (folder / write_dataset.REPORT).write_text("[]")
+    with pytest.raises(UserError, match="was not prepared by alexnet_jax.prepare"):
+        run(tars, tmp_path)
+
+
+def test_a_damaged_journal(tars, tmp_path):
+    working = tmp_path / f"imagenet2012_{SIZE}" / f".{write_dataset.VERSION}.partial"
+    working.mkdir(parents=True)
+    for content in (b"", b"PK", b"text"):
+        (working / "journal.npz").write_bytes(content)
+        with pytest.raises(UserError, match="journal.npz is damaged .*start over"):
+            run(tars, tmp_path)
+
+
 def test_the_devkit_overrides(tars, tmp_path):
     """A ground truth that gives image i the devkit class i."""
     ids = np.arange(50_000) % 1000 + 1
@@ -279,6 +340,26 @@ def test_one_job_at_a_time(tars, tmp_path):
     run(tars, tmp_path)
 
 
+def test_one_job_of_raw_pixels_at_a_time(prepared, tmp_path):
+    folder = copy_of(prepared, tmp_path)
+    shutil.rmtree(folder / "raw")
+    working = folder / ".raw.partial"
+    working.mkdir()
+    held = lock.Lock(working)
+    with pytest.raises(lock.Taken, match=f"another process .*process {os.getpid()} on"):
+        run(None, tmp_path, name=f"imagenet2012_{SIZE}", raw=True)
+    held.release()
+    run(None, tmp_path, name=f"imagenet2012_{SIZE}", raw=True)
+    assert digest(tmp_path) == digest(prepared)
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "/tmp/escaped", "a b", "..", "2012"])
+def test_names_that_no_dataset_has(tars, tmp_path, name):
+    with pytest.raises(UserError, match="no name for a dataset: choose a --name of"):
+        run(tars, tmp_path / "a" / "b", name=name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_settings_are_refused(prepared, tars, tmp_path):
     with pytest.raises(UserError, match="quality: 95 there, 50 now"):
         run(tars, prepared, form=Form(image_size=SIZE, quality=50))
@@ -301,6 +382,42 @@ def test_class_folders(tmp_path):
     assert names == {"cat/train0.jpg": 0, "dog/train1.jpg": 1}
     validation = open_split(tmp_path, "validation", name=f"my_pets_{SIZE}")
     assert file_names(validation) == ["cat/val0.jpg", "dog/val1.jpg"]
+
+
+def test_class_folders_with_what_is_no_image(tmp_path):
+    """Each is listed, and the others are prepared; an odd name does no harm."""
+    folder = tmp_path / "pets" / "cat"
+    folder.mkdir(parents=True)
+    odd = os.fsdecode(b"\xff\x1b[31m.jpg")
+    (folder / odd).write_bytes(encoded(picture(0)))
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "zero.jpg").symlink_to("/dev/zero")
+    (folder / "gone.jpg").symlink_to("nowhere")
+    assert run(tmp_path / "pets", tmp_path) == 0
+    source = open_split(tmp_path, name=f"pets_{SIZE}")
+    assert file_names(source) == ["cat/\\udcff\x1b[31m.jpg"]
+    report = json.loads((source.directory / write_dataset.REPORT).read_text())
+    gone, pipe, zero = sorted(report["unreadable"]["train"])
+    assert gone.startswith("number 0: ") and gone.endswith("pets/cat/gone.jpg'")
+    assert pipe == "number 1: cat/pipe.jpg: not a regular file"
+    assert zero == "number 2: cat/zero.jpg: not a regular file"
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"two\nlines", b" cat", b"a\xe2\x80\xa8b"])
+def test_class_folders_with_odd_names_are_refused(tmp_path, name):
+    folder = tmp_path / "pets" / os.fsdecode(name)
+    folder.mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(encoded(picture(0)))
+    with pytest.raises(UserError, match="class folder .* not UTF-8, has line breaks"):
+        run(tmp_path / "pets", tmp_path)
+
+
+def test_two_folders_of_one_split(tmp_path):
+    for name in ("train", "val", "validation"):
+        (tmp_path / name / "cat").mkdir(parents=True)
+        (tmp_path / name / "cat" / "a.jpg").write_bytes(encoded(picture(0)))
+    with pytest.raises(UserError, match="split validation, val and validation"):
+        run(tmp_path, tmp_path / "out")
 
 
 def write_tfrecord(path, records):
@@ -352,6 +469,14 @@ def test_a_tfds_dataset_in_either_format(tmp_path):
 def test_a_source_that_is_none(tmp_path, source):
     with pytest.raises(UserError, match="no such folder|no prepared dataset"):
         run(source, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])
+@pytest.mark.parametrize("content", ["{", "", "null", '{"name": 3}', "{}"])
+def test_metadata_that_cannot_be_read(prepared, tmp_path, name, content):
+    (copy_of(prepared, tmp_path) / name).write_text(content)
+    with pytest.raises(UserError, match=f"in {tmp_path}: its dataset_info.json or"):
+        open_split(tmp_path)
 
 
 def test_an_empty_folder(tmp_path):

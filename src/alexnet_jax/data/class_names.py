@@ -9,6 +9,7 @@ import numpy as np
 from alexnet_jax.data import ilsvrc2012
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import atomic_files
+from alexnet_jax.system.streams import printable
 
 FILE = "classes.txt"
 
@@ -22,7 +23,9 @@ def write(workdir: Path, names: list[str]) -> None:
 def read(workdir: Path) -> list[str] | None:
     """The class names in a run directory; None if its dataset has none."""
     path = workdir / FILE
-    return path.read_text().splitlines() if path.exists() else None
+    if not path.exists():
+        return None
+    return path.read_bytes().decode().removesuffix("\n").split("\n")
 
 
 def outputs_of(dataset: list[str], network: list[str]) -> np.ndarray:
@@ -36,7 +39,7 @@ def outputs_of(dataset: list[str], network: list[str]) -> np.ndarray:
     if unknown:
         raise UserError(
             f"{len(unknown)} of the dataset's {len(dataset)} classes are not among the "
-            f"{len(network)} of the network: {', '.join(unknown[:5])}."
+            f"{len(network)} of the network: {printable(', '.join(unknown[:5]))}."
         )
     return np.array([output_of[name] for name in dataset], np.int32)
 

@@ -1,23 +1,62 @@
 """Decodes images to RGB pixels, 0-255, as squares of one size (paper section 2)."""
 
+import contextlib
+import functools
 import io
+import os
+import stat
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 # Our own threads decode images in parallel; those of OpenCV would only compete.
 cv2.setNumThreads(1)
 
+# Pillow reads more, but some of it in other programs (EPS in Ghostscript).
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM")
 _JPEG = b"\xff\xd8\xff"
 _CMYK = "CMYK"
 # Larger images are refused, as decompression bombs. All of ImageNet's are smaller.
 MAX_PIXELS = 89_478_485  # Pillow's limit, 256 MiB of RGB
+MAX_BYTES = 2**29  # of a file: MAX_PIXELS in 16 bits per channel, uncompressed
 # A warning of libjpeg about intact images, some of ImageNet's among them.
 _HARMLESS = "extraneous bytes before marker"
+
+
+@functools.cache
+def formats() -> tuple[str, ...]:
+    """The formats that are read, by Pillow's names: `_FORMATS`, if Pillow has them."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def read_file(path: Path) -> bytes:
+    """The content of an image file.
+
+    Raises:
+        ValueError: not a regular file (a pipe may never end), or larger than MAX_BYTES.
+        OSError: the file cannot be read.
+    """
+    # Without waiting, for the writer of a pipe.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a regular file")
+        check_bytes(status.st_size)
+        return file.read(status.st_size)
+
+
+def check_bytes(size: int) -> None:
+    """Raises ValueError if an encoded image has more than MAX_BYTES bytes."""
+    if size > MAX_BYTES:
+        raise ValueError(f"{size:,} bytes are more than {MAX_BYTES:,}, the limit")
 
 
 def read_into(encoded: bytes, out: np.ndarray, *, squash: bool = False) -> None:
@@ -64,7 +103,7 @@ def _header(encoded: bytes) -> Any:
 
 
 def decode(encoded: bytes, memory: Any = None) -> np.ndarray:
-    """Decodes an image of any format that Pillow reads.
+    """Decodes an image of one of `formats()`.
 
     Grey becomes three equal channels, CMYK and transparent images become RGB, and 16
     bits are reduced to the upper 8. The EXIF orientation is not applied.
@@ -78,32 +117,58 @@ def decode(encoded: bytes, memory: Any = None) -> np.ndarray:
     Raises:
         ValueError: not an image, or a damaged one.
     """
+    if encoded.startswith(_JPEG) and _header(encoded)[2] != _CMYK:
+        return _decode_jpeg(encoded, memory)
+    with opened(encoded) as image:
+        return rgb(image)
+
+
+@contextlib.contextmanager
+def opened(encoded: bytes) -> Iterator[Image.Image]:
+    """Opens an image of one of `formats()`, which decodes itself when it is used.
+
+    Raises:
+        ValueError: not an image, or one that Pillow fails on inside the block.
+    """
     try:
-        if encoded.startswith(_JPEG):
-            if _header(encoded)[2] != _CMYK:
-                return _decode_jpeg(encoded, memory)
-        with Image.open(io.BytesIO(encoded)) as image:
+        with Image.open(io.BytesIO(encoded), formats=formats()) as image:
             check_size(image.height, image.width)
-            return rgb(image)
+            yield image
+    except ValueError:
+        raise
     except UnidentifiedImageError as error:
-        raise ValueError("no image of a format that Pillow reads") from error
-    # The exceptions that Pillow raises for damaged images.
-    except (
-        OSError,
-        SyntaxError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
-        raise ValueError(str(error)) from error
+        known = ", ".join(formats())
+        raise ValueError(f"no image of a format that is read: {known}") from error
+    # Besides OSError, whatever its readers run into in damaged images.
+    except Exception as error:
+        text = str(error) if isinstance(error, OSError) else repr(error)
+        raise ValueError(text) from error
 
 
 def rgb(image: Image.Image) -> np.ndarray:
-    """The pixels of a Pillow image: uint8 `[height, width, 3]`, RGB 0-255."""
-    if image.mode == "I" or image.mode.startswith("I;16"):
+    """The pixels of a Pillow image: uint8 `[height, width, 3]`, RGB 0-255.
+
+    Raises:
+        ValueError: it has floating-point or 32-bit pixels, whose range is not known.
+    """
+    # Only these formats have 16 bits in Pillow's mode of 32.
+    wide = image.mode == "I" and image.format not in ("PNG", "PPM")
+    if wide or image.mode == "F":
+        kind = "32-bit" if wide else "floating-point"
+        raise ValueError(
+            f"{kind} pixels have no known range: save it with 8 or 16 bits per channel"
+        )
+    if image.mode.startswith("I"):
         # Pillow's own conversion would clip 16-bit values at 255.
-        upper = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)
-        return np.repeat(upper.astype(np.uint8)[:, :, None], 3, axis=2)
+        upper = (np.asarray(image) >> (_bits(image) - 8)).astype(np.uint8)
+        return np.repeat(upper[:, :, None], 3, axis=2)
     return np.array(image.convert("RGB"))
+
+
+def _bits(image: Image.Image) -> int:
+    """Bits of a pixel of mode I: 16, or those that a TIFF says, which may be 12."""
+    tags = getattr(image, "tag_v2", {})
+    return tags.get(ExifTags.Base.BitsPerSample, (16,))[0]
 
 
 def check_size(height: Any, width: Any) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import io
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
             yield int(row), {"image": encoded, "label": int(digits.target[row])}
 
 
-def prepare(data_dir: str | None) -> None:
+def prepare(data_dir: str | Path) -> None:
     """Writes the dataset to a tfds data directory, as ArrayRecord, unless it exists.
 
     tfds writes to a temporary directory and renames it, so a partial dataset is never
@@ -78,9 +79,9 @@ def prepare(data_dir: str | None) -> None:
     Raises:
         UserError: the directory cannot be written to.
     """
-    builder = Digits(data_dir=data_dir, file_format="array_record")
-    if builder.data_path.exists():
+    if (Path(data_dir) / "digits" / str(Digits.VERSION)).exists():
         return
+    builder = Digits(data_dir=str(data_dir), file_format="array_record")
     print_line(f"preparing the digits in {builder.data_path}", sys.stdout)
     tfds.disable_progress_bar()
     try:

@@ -70,14 +70,12 @@ def validation_labels(devkit: Path | None) -> np.ndarray:
     Raises:
         UserError: the devkit cannot be read or is a different one.
     """
-    names = class_names()
     if devkit is None:
         lines = tfds_records.package_file("datasets/imagenet2012/validation_labels.txt")
-        label_of = {name: label for label, name in enumerate(names)}
+        label_of = {name: label for label, name in enumerate(class_names())}
         return np.array([label_of[name] for name in lines.split()], np.int32)
-    label_of_id = np.full(len(names) + 1, -1, np.int32)
-    label_of_id[devkit_ids()] = np.arange(len(names))
-    return label_of_id[_ground_truth(devkit)]
+    label_of_id = np.argsort(devkit_ids()).astype(np.int32)  # of id 1, 2, ...
+    return label_of_id[_ground_truth(devkit) - 1]
 
 
 def _ground_truth(devkit: Path) -> np.ndarray:

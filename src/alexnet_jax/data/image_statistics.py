@@ -2,21 +2,19 @@
 
 import io
 import sys
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from alexnet_jax.data import decoding
-from alexnet_jax.data.source import Source
+from alexnet_jax.data.source import Source, in_chunks
 from alexnet_jax.errors import UserError
-from alexnet_jax.system import atomic_files, threads
+from alexnet_jax.system import atomic_files
 from alexnet_jax.system.streams import print_line
 
 FILE = "statistics.npz"
-_CHUNK = 16  # images summed at a time
 
 
 @dataclass(frozen=True)
@@ -77,44 +75,27 @@ def no_images(size: int) -> Sums:
 
 def sums_of(image: np.ndarray) -> Sums:
     """The sums over uint8 images `[n, size, size, 3]`."""
-    products = sum(decoding.channel_products(pixels) for pixels in image)
-    return Sums(len(image), image.sum(axis=0, dtype=np.int64), np.array(products))
+    sums = no_images(image.shape[1])
+    sums.num_images = len(image)
+    sums.total += image.sum(axis=0, dtype=np.int64)
+    for pixels in image:
+        sums.products += decoding.channel_products(pixels)
+    return sums
 
 
-def compute(
-    source: Source,
-    *,
-    num_workers: int | None,
-    report: Callable[[int], None] = lambda images: None,
-) -> Statistics:
+def compute(source: Source, *, num_workers: int | None) -> Statistics:
     """Computes the statistics in one pass over a training set.
 
-    Args:
-        report: called after each chunk with the number of images summed so far.
+    Damaged images that are skipped do not count.
     """
-    sums = no_images(source.image_size)
-    for part in chunk_sums(source, num_workers):
-        sums += part
-        report(sums.num_images)
-    return sums.statistics()
 
-
-def chunk_sums(source: Source, num_workers: int | None) -> Iterator[Sums]:
-    """Sums over consecutive chunks, computed in threads, without damaged images."""
-    size = source.image_size
-
-    def sum_chunk(start: int) -> Sums:
-        indices = np.arange(start, min(start + _CHUNK, source.num_examples))
-        image = np.empty((len(indices), size, size, 3), np.uint8)
-        label = np.empty(len(indices), np.int32)
-        source.read(indices, image, label)
+    def sum_up(_: np.ndarray, image: np.ndarray, label: np.ndarray) -> Sums:
         return sums_of(image[label >= 0] if source.skip_damaged else image)
 
-    starts = range(0, source.num_examples, _CHUNK)
-    workers = threads.count(num_workers)
-    return threads.in_order(
-        sum_chunk, starts, workers=workers, depth=2 * workers, name="sums"
-    )
+    sums = no_images(source.image_size)
+    for part in in_chunks(source, sum_up, num_workers):
+        sums += part
+    return sums.statistics()
 
 
 def load_or_compute(
@@ -129,17 +110,12 @@ def load_or_compute(
         UserError: those at `path` belong to another dataset, or the file is damaged.
     """
     if not path.exists():
-        prepared = source.directory / FILE
-        if prepared.exists():
-            statistics, fingerprint = _load(prepared)
-            if fingerprint == source.fingerprint:
-                save(path, statistics, fingerprint)
-                return statistics
-        text = f"computing the mean image of {source.num_examples} images"
-        print_line(text, sys.stdout)
-        statistics = compute(source, num_workers=num_workers)
+        statistics = _prepared(source)
+        if statistics is None:
+            text = f"computing the mean image of {source.num_examples} images"
+            print_line(text, sys.stdout)
+            statistics = compute(source, num_workers=num_workers)
         save(path, statistics, source.fingerprint)
-        return statistics
     statistics, fingerprint = _load(path)
     if fingerprint != source.fingerprint:
         raise UserError(
@@ -147,6 +123,12 @@ def load_or_compute(
             "it or use another --workdir."
         )
     return statistics
+
+
+def _prepared(source: Source) -> Statistics | None:
+    path = source.directory / FILE
+    statistics, fingerprint = _load(path) if path.exists() else (None, None)
+    return statistics if fingerprint == source.fingerprint else None
 
 
 def save(path: Path, statistics: Statistics, fingerprint: str) -> None:
@@ -170,12 +152,27 @@ def load(path: Path) -> Statistics:
 
 
 def _load(path: Path) -> tuple[Statistics, str]:
+    if not path.exists():
+        raise UserError(f"{path} does not exist.")
+    stored = read_arrays(path, ("mean_image", "covariance", "fingerprint"))
+    mean_image, covariance, fingerprint = stored
+    if mean_image.ndim != 3 or covariance.shape != (3, 3):
+        shapes = f"{list(mean_image.shape)} and {list(covariance.shape)}"
+        raise UserError(f"{path} is damaged (shapes {shapes}): delete it.")
+    return Statistics(mean_image, covariance), str(fingerprint)
+
+
+def read_arrays(
+    path: Path, names: Sequence[str], remedy: str = "delete it"
+) -> list[np.ndarray]:
+    """Reads arrays of these names from an .npz file.
+
+    Raises:
+        UserError: the file is damaged; the message names the remedy.
+    """
     try:
-        content = io.BytesIO(path.read_bytes())
-        with np.load(content, allow_pickle=False) as stored:
-            statistics = Statistics(stored["mean_image"], stored["covariance"])
-            return statistics, str(stored["fingerprint"])
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist.") from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged ({error}): delete it.") from error
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            return [stored[name] for name in names]
+    # Damaged bytes lead numpy and zipfile to exceptions of many kinds.
+    except Exception as error:
+        raise UserError(f"{path} is damaged ({error}): {remedy}.") from error

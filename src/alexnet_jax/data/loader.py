@@ -104,7 +104,7 @@ def eval_batches(
         batch = _load(read, np.where(mask, indices, 0), sharding, pool)
         rows = local_rows(sharding, batch_size)
         parts = {start: mask[start:stop] for start, stop in rows}
-        return batch | {"mask": _place(mask.shape, parts, sharding)}
+        return batch | {"mask": _place(parts, batch_size, sharding)}
 
     return ahead(load, steps, num_workers)
 
@@ -185,12 +185,11 @@ def _load(
         start: read(indices[start:stop], pool)
         for start, stop in local_rows(sharding, len(indices))
     }
-    shape = (len(indices), *next(iter(parts.values()))[0].shape[1:])
-    image = {start: part[0] for start, part in parts.items()}
-    label = {start: part[1] for start, part in parts.items()}
+    image = {start: image for start, (image, _) in parts.items()}
+    label = {start: label for start, (_, label) in parts.items()}
     return {
-        "image": _place(shape, image, sharding),
-        "label": _place(shape[:1], label, sharding),
+        "image": _place(image, len(indices), sharding),
+        "label": _place(label, len(indices), sharding),
     }
 
 
@@ -204,9 +203,10 @@ def local_rows(sharding: NamedSharding, batch_size: int) -> list[tuple[int, int]
 
 
 def _place(
-    shape: tuple[int, ...], parts: dict[int, np.ndarray], sharding: NamedSharding
+    parts: dict[int, np.ndarray], num_rows: int, sharding: NamedSharding
 ) -> jax.Array:
     """Makes a global array from the rows of this process, given by their start."""
+    shape = (num_rows, *next(iter(parts.values())).shape[1:])
     devices: Any = sharding.addressable_devices_indices_map(shape)
     # Explicit transfers, since training disallows implicit ones.
     pieces = [

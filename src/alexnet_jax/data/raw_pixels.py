@@ -5,8 +5,6 @@ examples in order, uint8 `[n, size, size, 3]`, then their labels, int32, little 
 The pixels are exactly those that the records decode to, so either can be used.
 """
 
-import itertools
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -32,15 +30,16 @@ def open_rows(builder: Any, split: str, size: int) -> Fetch:
     Raises:
         FileNotFoundError: there are no raw pixels of that size.
     """
+    length = size**2 * 3
     shards, rows, labels = [], [], []
     for number, part in enumerate(builder.info.splits[split].file_instructions):
         path = Path(builder.data_path) / FOLDER / Path(part.filename).name
         shards.append(_open_shard(path, part.examples_in_shard, size))
         begin, end = part.skip, part.skip + part.take
         rows.append(np.stack([np.full(end - begin, number), np.arange(begin, end)], 1))
-        labels.append(_labels(path, part.examples_in_shard)[begin:end])
+        after = part.examples_in_shard * length
+        labels.append(np.fromfile(path, LABEL, offset=after)[begin:end])
     shard_and_row, label = np.concatenate(rows), np.concatenate(labels)
-    length = size**2 * 3
 
     def fetch(index: int, out: np.ndarray) -> int:
         shard, row = shard_and_row[index]
@@ -57,24 +56,11 @@ def _open_shard(path: Path, num_examples: int, size: int) -> RandomAccessFile:
     return RandomAccessFile(path)
 
 
-def _labels(path: Path, num_examples: int) -> np.ndarray:
-    size = num_examples * LABEL.itemsize
-    with open(path, "rb") as file:
-        file.seek(-size, os.SEEK_END)
-        return np.frombuffer(file.read(size), LABEL)
-
-
 def write_shard(path: Path, examples: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
     """Writes a shard from batches of pixels and labels, the whole file or nothing."""
-    labels = []
+    labels = [np.array([], LABEL)]
     with atomic_files.replacing(path) as partial, open(partial, "wb") as file:
         for pixels, label in examples:
             file.write(np.ascontiguousarray(pixels).data)
             labels.append(label.astype(LABEL))
         file.write(np.concatenate(labels).tobytes())
-
-
-def shard_bounds(shard_lengths: list[int]) -> list[tuple[int, int]]:
-    """First example and end (exclusive) of each shard of a split."""
-    ends = list(itertools.accumulate(shard_lengths))
-    return list(zip([0, *ends], ends, strict=False))

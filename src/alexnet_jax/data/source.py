@@ -5,8 +5,8 @@ The pixels come from encoded records, decoded on the fly; from files of raw pixe
 first decoding. All three give the same pixels.
 """
 
-import dataclasses
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ import numpy as np
 from alexnet_jax.config import DataConfig
 from alexnet_jax.data import decoding, digits, raw_pixels, tfds_records
 from alexnet_jax.errors import DamagedRecord, UserError
+from alexnet_jax.system import threads
 
+_CHUNK = 16  # examples that a thread reads at a time
 _MEMORY_LIMIT = 2**30  # bytes; "auto" keeps a split of up to this size in memory
 
 # fetch(index, out) writes the pixels of an example to `out`, uint8 `[size, size, 3]`,
@@ -50,10 +52,7 @@ class Source:
 
     def key(self, index: int) -> str:
         """The name of an example: its file name or id, else its index in the split."""
-        try:
-            fields = other_fields(self.records[index])
-        except (ValueError, RuntimeError, IndexError):  # damaged
-            return str(index)
+        fields = self._other_fields(index)
         key = fields.get("file_name", fields.get("id", index))
         return key.decode() if isinstance(key, bytes) else str(key)
 
@@ -81,21 +80,51 @@ class Source:
         return {self.key(index): self.skipped[index] for index in sorted(self.skipped)}
 
     def _damage(self, index: int, error: Exception) -> str:
-        try:
-            fields = other_fields(self.records[index])
-            key = f" {fields}" if fields else ""
-        except (ValueError, RuntimeError, IndexError):
-            key = ""  # the record itself is damaged
+        fields = self._other_fields(index)
+        key = f" {fields}" if fields else ""
         return (
             f"dataset {self.name}, split {self.split}, record {index}{key} cannot be "
             f"read: {error}. To leave such records out: --data.damaged skip in "
             "training, --damaged skip in evaluation."
         )
 
+    def _other_fields(self, index: int) -> dict[str, Any]:
+        """All features of an example except image and label, such as its key."""
+        try:
+            fields = self.records[index].items()
+        except (ValueError, RuntimeError, IndexError):  # the record itself is damaged
+            return {}
+        return {k: v for k, v in fields if k not in ("image", "label")}
 
-def other_fields(record: dict[str, Any]) -> dict[str, Any]:
-    """All features of a record except image and label, such as its key."""
-    return {k: v for k, v in record.items() if k not in ("image", "label")}
+
+def in_chunks(
+    source: Source,
+    work: Callable[[np.ndarray, np.ndarray, np.ndarray], Any],
+    num_workers: int | None,
+    examples: range | None = None,
+) -> Generator[Any, None, None]:
+    """Yields `work(indices, image, label)` for a few examples after the other.
+
+    Threads read and work ahead; closing the iterator stops them.
+
+    Args:
+        examples: the examples to read. None means all of them.
+    """
+    examples = range(source.num_examples) if examples is None else examples
+    size = source.image_size
+
+    def read(indices: np.ndarray) -> Any:
+        image = np.empty((len(indices), size, size, 3), np.uint8)
+        label = np.empty(len(indices), np.int32)
+        source.read(indices, image, label)
+        return work(indices, image, label)
+
+    starts = range(0, len(examples), _CHUNK)
+    chunks = (np.array(examples[start : start + _CHUNK]) for start in starts)
+    workers = threads.count(num_workers)
+    return threads.in_order(
+        read, chunks, workers=workers, depth=2 * workers, name="read"
+    )
 
 
 def open_source(data: DataConfig, split: str) -> Source:
@@ -110,11 +139,11 @@ def open_source(data: DataConfig, split: str) -> Source:
     """
     data_dir = tfds_records.directory_of(data.data_dir)
     if data.name == "digits":
-        digits.prepare(str(data_dir))
+        digits.prepare(data_dir)
     builder = tfds_records.find_builder(data.name, data_dir)
     tfds_records.check_features(builder.info, data.label)
     records = tfds_records.open_records(builder, split)
-    source = Source(
+    return Source(
         name=data.name,
         split=split,
         num_examples=len(records),
@@ -123,10 +152,9 @@ def open_source(data: DataConfig, split: str) -> Source:
         fingerprint=fingerprint(builder.info, split, len(records), data.image_size),
         directory=Path(builder.data_path),
         records=records,
-        fetch=_from_records(records, data.label, data.squash),
+        fetch=_choose_fetch(records, builder, split, data),
         skip_damaged=data.damaged == "skip",
     )
-    return dataclasses.replace(source, fetch=_choose_fetch(source, builder, data))
 
 
 def fingerprint(info: Any, split: str, num_examples: int, image_size: int) -> str:
@@ -134,21 +162,25 @@ def fingerprint(info: Any, split: str, num_examples: int, image_size: int) -> st
     return f"{info.full_name} {split} {num_examples} at {image_size}"
 
 
-def _choose_fetch(source: Source, builder: Any, data: DataConfig) -> Fetch:
+def _choose_fetch(
+    records: Sequence[dict[str, Any]], builder: Any, split: str, data: DataConfig
+) -> Fetch:
     """The `fetch` that `--data.stored` asks for; for "auto", the fastest available."""
-    size = source.num_examples * source.image_size**2 * 3
     if data.stored in ("auto", "raw"):
         try:
-            return raw_pixels.open_rows(builder, source.split, source.image_size)
+            return raw_pixels.open_rows(builder, split, data.image_size)
         except FileNotFoundError as error:
             if data.stored == "raw":
                 raise UserError(
                     f"--data.stored raw: {error}. Write it with python -m "
                     f"alexnet_jax.prepare --raw, or use --data.stored records."
                 ) from error
-    if data.stored == "memory" or (data.stored == "auto" and size <= _MEMORY_LIMIT):
-        return _remembered(source)
-    return source.fetch
+    fetch = _from_records(records, data.label, data.squash)
+    shape = len(records), data.image_size, data.image_size, 3
+    small = math.prod(shape) <= _MEMORY_LIMIT
+    if data.stored == "memory" or (data.stored == "auto" and small):
+        return _remembered(fetch, shape)
+    return fetch
 
 
 def _from_records(records: Sequence[dict[str, Any]], label: str, squash: bool) -> Fetch:
@@ -163,18 +195,17 @@ def _from_records(records: Sequence[dict[str, Any]], label: str, squash: bool) -
     return fetch
 
 
-def _remembered(source: Source) -> Fetch:
+def _remembered(fetch: Fetch, shape: tuple[int, ...]) -> Fetch:
     """Decodes each example once and keeps it; memory grows as examples are read."""
-    size = source.image_size
-    pixels = np.empty((source.num_examples, size, size, 3), np.uint8)
-    labels = np.empty(source.num_examples, np.int32)
-    known = np.zeros(source.num_examples, bool)
+    pixels = np.empty(shape, np.uint8)
+    labels = np.empty(len(pixels), np.int32)
+    known = np.zeros(len(pixels), bool)
 
-    def fetch(index: int, out: np.ndarray) -> int:
+    def remembered(index: int, out: np.ndarray) -> int:
         if not known[index]:  # a race is harmless: both threads write the same
-            labels[index] = source.fetch(index, pixels[index])
+            labels[index] = fetch(index, pixels[index])
             known[index] = True
         out[...] = pixels[index]
         return labels[index]
 
-    return fetch
+    return remembered

@@ -1,5 +1,6 @@
 """Finds prepared tfds datasets and opens their records. Nothing is downloaded."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ from tensorflow_datasets.core import (
     constants,
     example_serializer,
     read_only_builder,
+    registered,
 )
 
 from alexnet_jax.errors import UserError
+
+_NAME = re.compile(r"(?P<dataset>[A-Za-z]\w*)(/[\w.+-]+)?(:\d+\.\d+\.\d+)?")
 
 
 def directory_of(data_dir: str | None) -> Path:
@@ -23,11 +27,20 @@ def find_builder(name: str, data_dir: Path) -> Any:
     """The prepared dataset of that name ("name", "name/config", "name:1.0.0").
 
     Raises:
-        UserError: it does not exist; the message lists what does.
+        UserError: it does not exist, and the message lists what does; or its metadata
+            cannot be read.
     """
     try:
         return read_only_builder.builder_from_files(name, data_dir=str(data_dir))
-    except ValueError as error:  # it does not exist, or tfds cannot parse the name
+    except Exception as error:  # the parsers of tfds and protobuf have their own
+        parts = _NAME.fullmatch(name)
+        exists = parts is not None and (data_dir / parts["dataset"]).is_dir()
+        if exists and not isinstance(error, registered.DatasetNotFoundError):
+            raise UserError(
+                f"dataset {name!r} in {data_dir}: its dataset_info.json or "
+                f"features.json cannot be read ({error}). Restore them, or delete the "
+                "dataset and prepare it again."
+            ) from error
         available = sorted(
             path.name
             for path in (data_dir.iterdir() if data_dir.is_dir() else [])

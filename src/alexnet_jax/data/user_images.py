@@ -6,7 +6,7 @@ orientation is applied and transparent pixels become white.
 """
 
 import dataclasses
-import io
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +19,7 @@ from alexnet_jax.config import Config
 from alexnet_jax.data import decoding
 from alexnet_jax.data.source import Source, open_source
 from alexnet_jax.errors import UserError
+from alexnet_jax.system.streams import printable
 
 STANDARD_INPUT = "-"
 
@@ -85,8 +86,8 @@ def find(arguments: Sequence[str | Path]) -> list[Path]:
 
 def _expand(argument: str | Path) -> Iterator[Path]:
     if argument == STANDARD_INPUT:
-        lines = (line.strip() for line in sys.stdin)
-        yield from (Path(line) for line in lines if line)
+        lines = (line.strip() for line in sys.stdin.buffer)
+        yield from (Path(os.fsdecode(line)) for line in lines if line)
     elif Path(argument).is_dir():
         known = suffixes()
         below = Path(argument).rglob("*")
@@ -110,11 +111,12 @@ def open_pictures(
             if that is no class. None means that all labels are -1.
         squash: see `read_into`.
     """
-    labels = _labels(pictures, class_names)
+    keys = [str(p if isinstance(p, str | Path) else i) for i, p in enumerate(pictures)]
+    label_of = {name: label for label, name in enumerate(class_names or [])}
 
     def fetch(index: int, out: np.ndarray) -> int:
         read_into(pictures[index], out, squash=squash)
-        return int(labels[index])
+        return label_of.get(Path(keys[index]).parent.name, -1)
 
     return Source(
         name="pictures",
@@ -124,42 +126,24 @@ def open_pictures(
         image_size=size,
         fingerprint="",
         directory=Path(),
-        records=[
-            {"file_name": _name(i, picture)} for i, picture in enumerate(pictures)
-        ],
+        records=[{"file_name": key} for key in keys],
         fetch=fetch,
         skip_damaged=True,
     )
-
-
-def _name(index: int, picture: Picture) -> str:
-    return str(picture) if isinstance(picture, str | Path) else str(index)
-
-
-def _labels(pictures: Sequence[Picture], class_names: list[str] | None) -> np.ndarray:
-    if class_names is None:
-        return np.full(len(pictures), -1)
-    label_of = {name: label for label, name in enumerate(class_names)}
-    return np.array([label_of.get(Path(file).parent.name, -1) for file in pictures])
 
 
 def refuse_problems(source: Source) -> None:
     """Raises UserError if pictures could not be read; names each one and the reason."""
     problems = source.problems()
     if problems:
-        lines = [f"{key}: {problem}" for key, problem in problems.items()]
+        lines = [printable(f"{key}: {text}") for key, text in problems.items()]
         raise UserError("images that cannot be read:\n" + "\n".join(lines))
 
 
 def suffixes() -> set[str]:
-    """The suffixes of image files that Pillow reads, such as ".jpg"."""
-    known = Image.registered_extensions()
-    # Pillow registers other formats too, films among them, that it cannot read.
-    return {
-        suffix
-        for suffix, form in known.items()
-        if form in Image.OPEN and Image.MIME.get(form, "").startswith("image/")
-    }
+    """The suffixes of image files that are read, such as ".jpg"."""
+    known = Image.registered_extensions().items()
+    return {suffix for suffix, name in known if name in decoding.formats()}
 
 
 def read_into(picture: Picture, out: np.ndarray, *, squash: bool = False) -> None:
@@ -186,11 +170,10 @@ def read_into(picture: Picture, out: np.ndarray, *, squash: bool = False) -> Non
 
 
 def _read_file_into(path: Path, out: np.ndarray, squash: bool) -> None:
-    encoded = path.read_bytes()
+    encoded = decoding.read_file(path)
     orientation, transparent = _header(encoded)
     if transparent:
-        decoding.decode(encoded)  # raises ValueError if the file is damaged
-        with Image.open(io.BytesIO(encoded)) as image:
+        with decoding.opened(encoded) as image:
             read_into(image, out, squash=squash)
     elif orientation == 1:
         decoding.read_into(encoded, out, squash=squash)
@@ -202,11 +185,9 @@ def _read_file_into(path: Path, out: np.ndarray, squash: bool) -> None:
 def _header(encoded: bytes) -> tuple[int, bool]:
     """The EXIF orientation, 1 to 8, and True if there may be transparent pixels."""
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            decoding.check_size(image.height, image.width)
+        with decoding.opened(encoded) as image:
             return _orientation(image), image.has_transparency_data
-    # `decode` will report the problem.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except ValueError:  # `decode` will report the problem
         return 1, False
 
 
@@ -222,19 +203,27 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(turned)
 
 
+def _over_white(image: Image.Image) -> np.ndarray:
+    if not image.has_transparency_data:
+        return decoding.rgb(image)
+    if image.mode.startswith("I"):  # its alpha would be right, but its grey clipped
+        pixels = decoding.rgb(image)
+        pixels[np.asarray(image) == image.info["transparency"]] = 255
+        return pixels
+    rgba = image.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, "white")
+    return decoding.rgb(Image.alpha_composite(white, rgba))
+
+
 def _pixels(picture: Any) -> np.ndarray:
     """The pixels of an array or a Pillow image: uint8 `[height, width, 3]`."""
     if isinstance(picture, Image.Image):
-        opaque = picture
-        if picture.has_transparency_data:
-            rgba = picture.convert("RGBA")
-            opaque = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-        return upright(decoding.rgb(opaque), _orientation(picture))
+        return upright(_over_white(picture), _orientation(picture))
     pixels = np.asarray(picture)
-    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or not pixels.size:
         raise ValueError(
             f"an array of {pixels.dtype} {list(pixels.shape)}: expected uint8 pixels "
-            "on 0-255, [height, width, 3] or [height, width]"
+            "on 0-255, [height, width, 3] or [height, width], not empty"
         )
     if pixels.ndim == 2 or pixels.shape[2] == 1:
         pixels = np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)

@@ -51,21 +51,16 @@ def convert(
         # The statistics are those of the pixels that training will decode.
         decoding.read_into(stored, square)
         examples.append(serialize(example))
-    sums = image_statistics.no_images(size)
-    if examples:
-        sums += image_statistics.sums_of(pixels[: len(examples)])
+    sums = image_statistics.sums_of(pixels[: len(examples)])
     return Chunk(len(indices), examples, sums, unreadable)
 
 
 def stored_size(split: Split, form: Form) -> float:
     """Estimated bytes per stored image, from a sample spread over the split."""
     spread = np.linspace(0, split.num_images - 1, min(_SAMPLE, split.num_images))
-    sizes = []
-    for index in np.unique(spread.astype(int)):
-        try:
-            image = decoding.decode(split.read(int(index)).encoded)
-        except (OSError, ValueError):
-            continue
-        square = decoding.fit(image, form.image_size)
-        sizes.append(len(decoding.encode_jpeg(square, form.quality, form.subsampling)))
+    sizes = [
+        len(image)
+        for index in np.unique(spread.astype(int))
+        for image in convert(split, [index], form, lambda e: e["image"]).examples
+    ]
     return float(np.mean(sizes)) + _RECORD if sizes else 0.0

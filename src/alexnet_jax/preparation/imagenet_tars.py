@@ -1,20 +1,24 @@
 """The official ILSVRC 2012 tars; images are read in place, nothing is unpacked."""
 
-import os
+import collections
+import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from alexnet_jax.data import ilsvrc2012
+from alexnet_jax.data import decoding, ilsvrc2012
 from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.source_images import Original, Originals, Split
 from alexnet_jax.system.random_access import RandomAccessFile
+from alexnet_jax.system.streams import printable
 
 TRAIN_TAR = "ILSVRC2012_img_train.tar"
 VALIDATION_TAR = "ILSVRC2012_img_val.tar"
+_VALIDATION_NAME = "ILSVRC2012_val_{:08d}.JPEG"
+_REMEDY = "compare its checksum with the one on image-net.org and download it again"
 
 
 class _Place(NamedTuple):
@@ -36,9 +40,9 @@ def open_tars(folder: Path, devkit: Path | None) -> Originals:
         UserError: an archive is damaged, cut off or a different one.
     """
     splits, remarks = {}, []
-    if (folder / TRAIN_TAR).exists():
+    if (folder / TRAIN_TAR).is_file():
         splits["train"] = _train_tar(folder / TRAIN_TAR, remarks)
-    if (folder / VALIDATION_TAR).exists():
+    if (folder / VALIDATION_TAR).is_file():
         labels = ilsvrc2012.validation_labels(devkit)
         splits["validation"] = _validation_tar(folder / VALIDATION_TAR, labels, remarks)
     for name, split in (("train", TRAIN_TAR), ("validation", VALIDATION_TAR)):
@@ -51,15 +55,16 @@ def _train_tar(path: Path, remarks: list[str]) -> Split:
     label_of = {name: label for label, name in enumerate(ilsvrc2012.class_names())}
     places, labels = [], []
     counts = dict.fromkeys(label_of, 0)
-    file = RandomAccessFile(path)
-    for synset in _files_in(file, path, 0, os.path.getsize(path)):
+    for synset in _files_in(path):
         wnid = synset.name.removesuffix(".tar")
         if wnid not in label_of:
-            raise UserError(f"{path}: {synset.name} is not a synset of ILSVRC 2012.")
-        images = list(_files_in(file, path, synset.start, synset.size))
+            name = printable(synset.name)
+            raise UserError(f"{path}: {name} is not a synset of ILSVRC 2012.")
+        images = _files_in(path, synset.start, synset.size)
         places += images
         labels += [label_of[wnid]] * len(images)
         counts[wnid] += len(images)
+    _refuse_repetitions(path, [place.name for place in places])
     remarks += _missing(len(places), counts)
     return _tar_split(path, places, np.array(labels, np.int32))
 
@@ -82,8 +87,9 @@ def _missing(num_images: int, counts: dict[str, int]) -> list[str]:
 
 
 def _validation_tar(path: Path, labels: np.ndarray, remarks: list[str]) -> Split:
-    places = sorted(_files_in(RandomAccessFile(path), path, 0, os.path.getsize(path)))
+    places = sorted(_files_in(path))
     numbers = np.array([_validation_number(path, place.name) for place in places])
+    _refuse_repetitions(path, [_VALIDATION_NAME.format(n) for n in numbers])
     if len(places) != ilsvrc2012.VALIDATION_IMAGES:
         absent = np.setdiff1d(np.arange(1, ilsvrc2012.VALIDATION_IMAGES + 1), numbers)
         remarks.append(
@@ -94,34 +100,57 @@ def _validation_tar(path: Path, labels: np.ndarray, remarks: list[str]) -> Split
 
 
 def _validation_number(path: Path, name: str) -> int:
-    digits = name.removeprefix("ILSVRC2012_val_").removesuffix(".JPEG")
-    if not digits.isdecimal() or not 1 <= int(digits) <= ilsvrc2012.VALIDATION_IMAGES:
-        raise UserError(f"{path}: {name} is not a validation image of ILSVRC 2012.")
-    return int(digits)
+    digits = re.fullmatch(r"(?:ILSVRC2012_val_)?(\d{1,8})(?:\.JPEG)?", name)
+    number = int(digits[1]) if digits else 0
+    if not 1 <= number <= ilsvrc2012.VALIDATION_IMAGES:
+        raise UserError(
+            f"{path}: {printable(name)} is not a validation image of ILSVRC 2012."
+        )
+    return number
 
 
-def _files_in(
-    file: RandomAccessFile, path: Path, start: int, size: int
-) -> Iterator[_Place]:
-    """The files of an archive that begins at offset `start` of the open file.
+def _refuse_repetitions(path: Path, names: Sequence[str]) -> None:
+    """Raises UserError unless each image has a name of its own."""
+    repeated = [name for name, n in collections.Counter(names).items() if n > 1]
+    if repeated:
+        raise UserError(
+            f"{path} has {len(repeated)} names more than once "
+            f"({printable(', '.join(repeated[:5]))}): {_REMEDY}."
+        )
+
+
+def _files_in(path: Path, start: int = 0, size: int | None = None) -> list[_Place]:
+    """The files of an archive, or of one that begins at byte `start` of another.
 
     Raises:
         UserError: it is not an archive, or it ends before its last file does.
     """
+    end = start + (path.stat().st_size if size is None else size)
+    places = []
     try:
-        window: Any = _Window(file, start, size)
-        with tarfile.open(fileobj=window, mode="r:") as archive:
-            for member in archive:
+        with path.open("rb") as file:
+            file.seek(start)
+            for member in tarfile.open(fileobj=file, mode="r:"):
+                if member.offset >= end:
+                    break
                 _refuse_hostile(member)
                 if member.isfile():
-                    if member.size < 0 or member.offset_data + member.size > size:
+                    if member.size < 0 or member.offset_data + member.size > end:
                         raise tarfile.ReadError("unexpected end of data")
-                    place = start + member.offset_data
-                    yield _Place(Path(member.name).name, place, member.size)
-    except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
+                    name = Path(member.name).name
+                    places.append(_Place(name, member.offset_data, member.size))
+        if not places:
+            raise tarfile.ReadError("no files inside")
+        return places
+    except (
+        tarfile.TarError,
+        ValueError,
+        OverflowError,
+        EOFError,
+        RecursionError,  # headers of headers of headers
+    ) as error:
         raise UserError(
-            f"{path} is damaged or cut off ({error}): compare its checksum with the "
-            "one on image-net.org and download it again."
+            f"{path} is damaged or cut off ({error}): {_REMEDY}."
         ) from error
 
 
@@ -138,31 +167,12 @@ def _refuse_hostile(member: tarfile.TarInfo) -> None:
         raise tarfile.ReadError(f"member {member.name!r} is a link or a device")
 
 
-class _Window:
-    """Part of an open file, from which tarfile reads the headers."""
-
-    def __init__(self, file: RandomAccessFile, start: int, size: int) -> None:
-        self._file = file
-        self._start, self._size, self._position = start, size, 0
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, position: int) -> None:
-        self._position = position
-
-    def read(self, size: int) -> bytes:
-        size = max(0, min(size, self._size - self._position))
-        data = self._file.read(self._start + self._position, size)
-        self._position += len(data)
-        return data
-
-
 def _tar_split(path: Path, places: list[_Place], labels: np.ndarray) -> Split:
     file = RandomAccessFile(path)
 
     def read(index: int) -> Original:
         place = places[index]
+        decoding.check_bytes(place.size)
         encoded = file.read(place.start, place.size)
         return Original(place.name, int(labels[index]), encoded)
 

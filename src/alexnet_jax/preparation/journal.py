@@ -4,9 +4,7 @@ Shards are written one after another, and the journal is replaced after each. A 
 that is not in the journal is written again, so the result is byte-identical.
 """
 
-import io
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_jax import config_json
-from alexnet_jax.data.image_statistics import Sums, no_images
+from alexnet_jax.data.image_statistics import Sums, no_images, read_arrays
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import atomic_files
 
@@ -41,23 +39,12 @@ class Journal:
     sums: Sums
     """Of the training set."""
 
-    @property
-    def num_unreadable(self) -> int:
-        return sum(len(split.unreadable) for split in self.splits.values())
-
     def save(self, directory: Path) -> None:
         """Replaces the journal in a directory, the whole file or nothing."""
         splits = {name: vars(split) for name, split in self.splits.items()}
-        content = io.BytesIO()
-        np.savez(
-            content,
-            facts=np.array(json.dumps({"settings": self.settings, "splits": splits})),
-            num_images=np.array(self.sums.num_images),
-            total=self.sums.total,
-            products=self.sums.products,
-        )
+        facts = json.dumps({"settings": self.settings, "splits": splits})
         with atomic_files.replacing(directory / _FILE) as partial:
-            partial.write_bytes(content.getvalue())
+            np.savez(partial, facts=np.array(facts), **vars(self.sums))
 
 
 def open_journal(
@@ -72,17 +59,13 @@ def open_journal(
     if not path.exists():
         empty = {name: SplitJournal() for name in splits}
         return Journal(settings, empty, no_images(image_size))
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            facts = json.loads(str(stored["facts"]))
-            sums = Sums(int(stored["num_images"]), stored["total"], stored["products"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path} is damaged ({error}): delete {directory} and start over."
-        ) from error
+    names = ("facts", "num_images", "total", "products")
+    remedy = f"delete {directory} and start over"
+    text, num_images, *arrays = read_arrays(path, names, remedy)
+    facts = json.loads(str(text))
     refuse_other(directory, facts["settings"], settings)
     known = {name: SplitJournal(**split) for name, split in facts["splits"].items()}
-    return Journal(settings, known, sums)
+    return Journal(settings, known, Sums(int(num_images), *arrays))
 
 
 def refuse_other(place: Path, old: dict[str, Any], new: dict[str, Any]) -> None:

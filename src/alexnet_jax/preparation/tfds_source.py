@@ -27,7 +27,8 @@ def open_tfds(name: str, data_dir: Path) -> Originals:
     """Opens all splits of a prepared dataset with image and class label.
 
     Raises:
-        UserError: the dataset does not exist, or has no images or no classes.
+        UserError: the dataset does not exist, has no images or no classes, or is in
+            files that are cut off or have no random access.
     """
     builder = tfds_records.find_builder(name, data_dir)
     tfds_records.check_features(builder.info)
@@ -39,7 +40,10 @@ def open_tfds(name: str, data_dir: Path) -> Originals:
 
 
 def _tfds_split(builder: Any, split: str) -> Split:
-    records = _open_records(builder, split)
+    if builder.info.file_format.value == "tfrecord":
+        records = _Records(builder.info, split)
+    else:
+        records = tfds_records.open_records(builder, split)
 
     def read(index: int) -> Original:
         record = records[index]
@@ -48,19 +52,6 @@ def _tfds_split(builder: Any, split: str) -> Split:
         return Original(name, int(record["label"]), record["image"])
 
     return Split(len(records), read)
-
-
-def _open_records(builder: Any, split: str) -> Any:
-    """The examples of a whole split, images still encoded.
-
-    Formats other than TFRecord are read by tfds.
-
-    Raises:
-        UserError: a file is cut off, or the format has no random access.
-    """
-    if builder.info.file_format.value != "tfrecord":
-        return tfds_records.open_records(builder, split)
-    return _Records(builder.info, split)
 
 
 class _Records:

@@ -1,26 +1,17 @@
 """Verifies a prepared dataset by reading every image again."""
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from alexnet_jax.config import DataConfig
-from alexnet_jax.data import (
-    ilsvrc2012,
-    image_statistics,
-    loader,
-    raw_pixels,
-    tfds_records,
-)
-from alexnet_jax.data.source import Source, open_source
-from alexnet_jax.errors import UserError
-from alexnet_jax.preparation.write_dataset import REPORT
-from alexnet_jax.system import atomic_files
+from alexnet_jax.data import ilsvrc2012, image_statistics, raw_pixels, tfds_records
+from alexnet_jax.data.source import Source, in_chunks, open_source
+from alexnet_jax.preparation.write_dataset import read_report
+from alexnet_jax.system.progress import ImageCounter
 
-_CHUNK = 256  # images read at a time
 _EXPECTED = {
     "train": ilsvrc2012.TRAIN_IMAGES,
     "validation": ilsvrc2012.VALIDATION_IMAGES,
@@ -35,9 +26,7 @@ def summary(name: str, data_dir: Path) -> list[str]:
     """
     builder = tfds_records.find_builder(name, data_dir)
     directory = Path(builder.data_path)
-    if not (directory / REPORT).exists():
-        raise UserError(f"{directory} was not prepared by alexnet_jax.prepare.")
-    report = atomic_files.read_json(directory / REPORT)
+    report = read_report(directory)
     lines = [f"{directory}: {report['settings']}"]
     for split, info in builder.info.splits.items():
         lines.append(f"{split}: {info.num_examples:,} images, {info.num_bytes:,} bytes")
@@ -48,11 +37,7 @@ def summary(name: str, data_dir: Path) -> list[str]:
 
 
 def check(
-    name: str,
-    data_dir: Path,
-    *,
-    num_workers: int | None,
-    count: Callable[[str, int, int], Any],
+    name: str, data_dir: Path, *, num_workers: int | None
 ) -> tuple[list[str], list[str]]:
     """Decodes every image and compares raw pixels and statistics with the records.
 
@@ -66,19 +51,18 @@ def check(
     builder = tfds_records.find_builder(name, data_dir)
     directory = Path(builder.data_path)
     size = builder.info.features["image"].shape[0]
+    settings = DataConfig(
+        name=name,
+        data_dir=str(data_dir),
+        image_size=size,
+        stored="records",
+        damaged="skip",
+    )
     for split in builder.info.splits:
-        settings = DataConfig(
-            name=name,
-            data_dir=str(data_dir),
-            image_size=size,
-            stored="records",
-            damaged="skip",
-        )
-        records = open_source(settings, split)
-        rows = _raw_rows(builder, split, size)
-        counter = count(f"check {split}", records.num_examples, 0)
-        with contextlib.closing(counter):
-            sums, labels, unequal = _read(records, rows, num_workers, counter)
+        records, rows = open_source(settings, split), None
+        if (directory / raw_pixels.FOLDER).exists():
+            rows = raw_pixels.open_rows(builder, split, size)
+        sums, labels, unequal = _read(records, rows, num_workers)
         description.append(_describe(split, labels, records, rows is not None))
         faults += [f"{split}: record {i} is damaged" for i in sorted(records.skipped)]
         faults += [f"{split}: raw pixels of record {i} differ" for i in unequal]
@@ -89,41 +73,29 @@ def check(
     return description, faults
 
 
-def _raw_rows(builder: Any, split: str, size: int) -> Any:
-    if not (Path(builder.data_path) / raw_pixels.FOLDER).exists():
-        return None
-    return raw_pixels.open_rows(builder, split, size)
-
-
 def _read(
-    records: Source, rows: Any, num_workers: int | None, counter: Any
-) -> tuple[image_statistics.Sums, np.ndarray, list[int]]:
+    records: Source, rows: raw_pixels.Fetch | None, num_workers: int | None
+) -> tuple[image_statistics.Sums, np.ndarray, np.ndarray]:
     """Sums and labels of all examples, and indices of those whose raw pixels differ."""
-    size = records.image_size
 
-    def read_chunk(indices: np.ndarray, pool: Any) -> Any:
-        image, label = loader.read_rows(records, indices, pool)
-        unequal = []
+    def compare(indices: np.ndarray, image: np.ndarray, label: np.ndarray) -> Any:
+        unequal = np.zeros(len(indices), bool)
         if rows is not None:
-            out = np.empty((size, size, 3), np.uint8)
-            unequal = [
-                int(index)
-                for row, index in enumerate(indices)
-                if rows(int(index), out) != label[row]
-                or not np.array_equal(out, image[row])
-            ]
-        return image_statistics.sums_of(image[label >= 0]), label, unequal
+            raw = np.empty_like(image)
+            read = [rows(int(i), out) for i, out in zip(indices, raw, strict=True)]
+            unequal = (np.array(read) != label) | (raw != image).any(axis=(1, 2, 3))
+        return image_statistics.sums_of(image[label >= 0]), label, indices[unequal]
 
-    starts = range(0, records.num_examples, _CHUNK)
-    parts = (np.arange(s, min(s + _CHUNK, records.num_examples)) for s in starts)
-    sums, labels, unequal = image_statistics.no_images(size), [], []
-    with contextlib.closing(loader.ahead(read_chunk, parts, num_workers)) as results:
-        for part, label, different in results:
+    sums, labels, unequal = image_statistics.no_images(records.image_size), [], []
+    counter = ImageCounter(f"check {records.split}", records.num_examples)
+    chunks = in_chunks(records, compare, num_workers)
+    with contextlib.closing(counter), contextlib.closing(chunks):
+        for part, label, different in chunks:
             sums += part
             labels.append(label)
-            unequal += different
+            unequal.append(different)
             counter.add(len(label))
-    return sums, np.concatenate(labels), unequal
+    return sums, np.concatenate(labels), np.concatenate(unequal)
 
 
 def _describe(split: str, labels: np.ndarray, records: Source, has_raw: bool) -> str:

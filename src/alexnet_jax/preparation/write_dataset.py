@@ -1,15 +1,11 @@
-"""Writes a tfds dataset as ArrayRecord, shard by shard, and its statistics.
-
-The dataset is built in a hidden folder beside its destination and renamed once it is
-complete, so a partial dataset is never mistaken for a complete one.
-"""
+"""Writes a tfds dataset as ArrayRecord, shard by shard, and its statistics."""
 
 import contextlib
 import dataclasses
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +18,10 @@ from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.conversion import Chunk, convert
 from alexnet_jax.preparation.journal import Journal, open_journal, refuse_other
 from alexnet_jax.preparation.source_images import Form, Originals, Split
+from alexnet_jax.preparation.working_folder import building
 from alexnet_jax.system import atomic_files, threads
-from alexnet_jax.system.lock import Lock
+from alexnet_jax.system.progress import ImageCounter
+from alexnet_jax.system.streams import printable
 
 VERSION = "1.0.0"
 REPORT = "preparation.json"
@@ -32,8 +30,6 @@ _CHUNK = 16  # images that a thread converts at a time
 _SEED = 0
 # One record per group, for random access. JPEGs gain nothing from compression.
 _RECORDS = "group_size:1,uncompressed"
-
-Count = Callable[[str, int, int], Any]
 
 
 def write_dataset(
@@ -44,14 +40,10 @@ def write_dataset(
     *,
     num_workers: int | None,
     max_unreadable: int,
-    count: Count,
-) -> Path:
-    """Writes the dataset, resuming if part of it exists; returns its directory.
+) -> None:
+    """Writes the dataset, resuming if part of it exists.
 
     The training split is shuffled once; the others keep their order.
-
-    Args:
-        count: `count(split, images, done)` returns a counter with `add` and `close`.
 
     Raises:
         UserError: another process is writing it, it was started with other settings, or
@@ -61,15 +53,11 @@ def write_dataset(
     working = data_dir / name / f".{VERSION}.partial"
     settings = _settings(originals, form)
     if final.exists():
-        refuse_other(
-            final, atomic_files.read_json(final / REPORT)["settings"], settings
-        )
+        refuse_other(final, read_report(final)["settings"], settings)
         # The folder remains if the process was killed between renaming and deleting.
         shutil.rmtree(working, ignore_errors=True)
-        return final
-    with _locked(working):
-        folder = working / "dataset"
-        folder.mkdir(exist_ok=True)
+        return
+    with building(final, working) as folder:
         journal = open_journal(
             working, settings, list(originals.splits), form.image_size
         )
@@ -77,13 +65,21 @@ def write_dataset(
         serialize = tfds_records.serializer(features)
         job = _Job(name, working, form, serialize, journal, num_workers, max_unreadable)
         for split_name, split in originals.splits.items():
-            done = journal.splits[split_name].num_originals
-            with contextlib.closing(count(split_name, split.num_images, done)) as shown:
-                _write_split(job, split_name, split, shown.add)
+            _write_split(job, split_name, split)
         _finish(folder, name, originals, features, journal)
-        os.rename(folder, final)
-    shutil.rmtree(working)
-    return final
+
+
+def read_report(directory: Path) -> dict[str, Any]:
+    """The report of the preparation of a dataset, from its directory.
+
+    Raises:
+        UserError: it was not prepared by this package.
+    """
+    path = directory / REPORT
+    report = atomic_files.read_json(path) if path.exists() else {}
+    if not {"settings", "remarks", "unreadable"} <= set(report):
+        raise UserError(f"{directory} was not prepared by alexnet_jax.prepare.")
+    return report
 
 
 class _Job(NamedTuple):
@@ -96,24 +92,40 @@ class _Job(NamedTuple):
     max_unreadable: int
 
 
-def _write_split(
-    job: _Job, split_name: str, split: Split, report: Callable[[int], None]
-) -> None:
+def _write_split(job: _Job, name: str, split: Split) -> None:
     """Writes the shards that are not yet in the journal."""
+    progress = job.journal.splits[name]
     num_shards = -(-split.num_images // _SHARD)
-    with contextlib.closing(_shards(job, split_name, split, num_shards)) as shards:
-        for shard, results in itertools.groupby(shards, key=lambda result: result[0]):
+    first = len(progress.shard_lengths)
+    shards = np.array_split(_order(name, split), num_shards)[first:]
+    tasks = (s[i : i + _CHUNK] for s in shards for i in range(0, len(s), _CHUNK))
+    workers = threads.count(job.num_workers)
+    converted = threads.in_order(
+        lambda indices: convert(split, indices, job.form, job.serialize),
+        tasks,
+        workers=workers,
+        depth=4 * workers,
+        name="convert",
+    )
+    counter = ImageCounter(name, split.num_images, progress.num_originals)
+    with contextlib.closing(counter), contextlib.closing(converted):
+        for number, shard in enumerate(shards, start=first):
             chunks = []
-            for _, chunk in results:
-                report(chunk.num_originals)
+            for chunk in itertools.islice(converted, -(-len(shard) // _CHUNK)):
+                counter.add(chunk.num_originals)
                 chunks.append(chunk)
-            number = f"{shard:05d}-of-{num_shards:05d}"
-            file_name = f"{job.name}-{split_name}.array_record-{number}"
-            path = job.working / "dataset" / file_name
+            suffix = f"array_record-{number:05d}-of-{num_shards:05d}"
+            path = job.working / "dataset" / f"{job.name}-{name}.{suffix}"
             _write_shard(path, itertools.chain(*(chunk.examples for chunk in chunks)))
-            _note(job.journal, split_name, chunks, path.stat().st_size)
+            _note(job.journal, name, chunks, path.stat().st_size)
             _refuse_unreadable(job.journal, job.max_unreadable)
             job.journal.save(job.working)
+
+
+def _order(name: str, split: Split) -> np.ndarray:
+    if name != "train":
+        return np.arange(split.num_images)
+    return np.random.Generator(np.random.Philox(_SEED)).permutation(split.num_images)
 
 
 def _settings(originals: Originals, form: Form) -> dict[str, Any]:
@@ -124,45 +136,6 @@ def _settings(originals: Originals, form: Form) -> dict[str, Any]:
         "classes": len(originals.class_names),
         "seed": _SEED,
     }
-
-
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Creates the directory and locks it for this process."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = Lock(directory)
-    except OSError as error:
-        raise UserError(
-            f"{directory} cannot be written ({error.strerror}): choose another "
-            "directory with --data-dir."
-        ) from error
-    yield
-    lock.release()
-
-
-def _shards(
-    job: _Job, name: str, split: Split, num_shards: int
-) -> Generator[tuple[int, Chunk], None, None]:
-    """Yields shard numbers and chunks of their examples, converted ahead in threads."""
-    order = np.arange(split.num_images)
-    if name == "train":
-        order = np.random.Generator(np.random.Philox(_SEED)).permutation(order)
-    shards = np.array_split(order, num_shards)
-    first = len(job.journal.splits[name].shard_lengths)
-    tasks = (
-        (shard, shards[shard][start : start + _CHUNK])
-        for shard in range(first, num_shards)
-        for start in range(0, len(shards[shard]), _CHUNK)
-    )
-
-    def work(task: tuple[int, np.ndarray]) -> tuple[int, Chunk]:
-        return task[0], convert(split, task[1], job.form, job.serialize)
-
-    workers = threads.count(job.num_workers)
-    return threads.in_order(
-        work, tasks, workers=workers, depth=4 * workers, name="convert"
-    )
 
 
 def _write_shard(path: Path, examples: Iterable[bytes]) -> None:
@@ -188,7 +161,7 @@ def _note(journal: Journal, split: str, chunks: list[Chunk], num_bytes: int) -> 
 def _refuse_unreadable(journal: Journal, limit: int) -> None:
     bad = [line for split in journal.splits.values() for line in split.unreadable]
     if len(bad) > limit:
-        listed = "\n  ".join(bad[:20])
+        listed = "\n  ".join(map(printable, bad[:20]))
         raise UserError(
             f"{len(bad)} images could not be read, more than --max-unreadable {limit}:"
             f"\n  {listed}\nThe same command with a higher limit resumes."

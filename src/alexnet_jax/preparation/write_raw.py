@@ -1,66 +1,65 @@
 """Writes the raw pixels of a prepared dataset beside its records."""
 
 import contextlib
-import os
-from collections.abc import Callable, Generator
+import shutil
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from alexnet_jax.config import DataConfig
-from alexnet_jax.data import loader, raw_pixels, tfds_records
-from alexnet_jax.data.source import Source, open_source
+from alexnet_jax.data import raw_pixels, tfds_records
+from alexnet_jax.data.source import Source, in_chunks, open_source
+from alexnet_jax.preparation.working_folder import building
+from alexnet_jax.system.progress import ImageCounter
 
-_CHUNK = 256  # images decoded at a time
 
-
-def write_raw(
-    name: str,
-    data_dir: Path,
-    num_workers: int | None,
-    count: Callable[[str, int, int], Any],
-) -> None:
+def write_raw(name: str, data_dir: Path, num_workers: int | None) -> None:
     """Decodes each record once; resumes after the last complete shard.
 
-    Args:
-        count: `count(split, images, done)` returns a counter with `add` and `close`.
+    Raises:
+        UserError: the dataset does not exist, or another process is writing them.
     """
     builder = tfds_records.find_builder(name, data_dir)
     final = Path(builder.data_path) / raw_pixels.FOLDER
-    if final.exists():
-        return
     working = final.with_name(f".{raw_pixels.FOLDER}.partial")
-    working.mkdir(exist_ok=True)
+    if final.exists():
+        # The folder remains if the process was killed between renaming and deleting.
+        shutil.rmtree(working, ignore_errors=True)
+        return
     size = builder.info.features["image"].shape[0]
     settings = DataConfig(
         name=name, data_dir=str(data_dir), image_size=size, stored="records"
     )
-    for split, info in builder.info.splits.items():
-        source = open_source(settings, split)
-        counter = count(f"raw {split}", source.num_examples, 0)
-        with contextlib.closing(counter):
-            bounds = raw_pixels.shard_bounds(info.shard_lengths)
-            for record_path, (begin, end) in zip(info.filepaths, bounds, strict=True):
-                path = working / Path(record_path).name
-                if path.exists():
-                    counter.add(end - begin)
-                    continue
-                pixels = _decoded(source, begin, end, num_workers, counter)
-                with contextlib.closing(pixels):
-                    raw_pixels.write_shard(path, pixels)
-    os.rename(working, final)
+    with building(final, working) as folder:
+        for split, info in builder.info.splits.items():
+            source = open_source(settings, split)
+            paths = [folder / Path(path).name for path in info.filepaths]
+            _write_split(source, paths, info.shard_lengths, num_workers)
+
+
+def _write_split(
+    source: Source, paths: list[Path], lengths: list[int], num_workers: int | None
+) -> None:
+    counter = ImageCounter(f"raw {source.split}", source.num_examples)
+    with contextlib.closing(counter):
+        begin = 0
+        for path, length in zip(paths, lengths, strict=True):
+            examples = range(begin, begin + length)
+            begin += length
+            if path.exists():
+                counter.add(length)
+                continue
+            pixels = _decoded(source, examples, num_workers, counter)
+            with contextlib.closing(pixels):
+                raw_pixels.write_shard(path, pixels)
 
 
 def _decoded(
-    source: Source, begin: int, end: int, num_workers: int | None, counter: Any
+    source: Source, examples: range, num_workers: int | None, counter: ImageCounter
 ) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
-    parts = (np.arange(i, min(i + _CHUNK, end)) for i in range(begin, end, _CHUNK))
-
-    def read(indices: np.ndarray, pool: Any) -> tuple[np.ndarray, np.ndarray]:
-        return loader.read_rows(source, indices, pool)
-
-    with contextlib.closing(loader.ahead(read, parts, num_workers)) as batches:
-        for image, label in batches:
+    chunks = in_chunks(source, lambda _, *chunk: chunk, num_workers, examples)
+    with contextlib.closing(chunks):
+        for image, label in chunks:
             counter.add(len(label))
             yield image, label

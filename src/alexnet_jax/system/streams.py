@@ -1,4 +1,4 @@
-"""Output streams that may stop accepting output, while the work must go on."""
+"""Output that may not be accepted any more, and text that must not steer a terminal."""
 
 import contextlib
 import functools
@@ -13,6 +13,17 @@ def silence(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def printable(text: str) -> str:
+    """The text with control characters and the like as escapes, such as \\x1b.
+
+    So names of files and classes neither drive the terminal nor fail to print.
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in text
+    )
 
 
 @contextlib.contextmanager
