@@ -66,12 +66,8 @@ def read_into(encoded: bytes, out: np.ndarray, *, squash: bool = False) -> None:
     large, are decoded into a reused buffer: page faults of new memory would take a
     quarter of the time.
     """
-    size = out.shape[0]
     pixels = decode(encoded, _memory_for(encoded, out))
-    if pixels.shape != out.shape:
-        fit(pixels, size, out, squash=squash)
-    elif not np.shares_memory(pixels, out):
-        out[...] = pixels
+    fit(pixels, out.shape[0], out, squash=squash)
 
 
 _SCRATCH = 4_000_000  # pixels; nearly all images of ImageNet have fewer

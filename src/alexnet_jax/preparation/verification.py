@@ -100,11 +100,8 @@ def _read(
 
 def _describe(split: str, labels: np.ndarray, records: Source, has_raw: bool) -> str:
     per_class = np.bincount(labels[labels >= 0], minlength=records.num_classes or 1)
-    of = (
-        f" of {_EXPECTED[split]:,}"
-        if records.num_classes == 1000 and split in _EXPECTED
-        else ""
-    )
+    expected = _EXPECTED.get(split) if records.num_classes == 1000 else None
+    of = f" of {expected:,}" if expected else ""
     return (
         f"{split}: {np.count_nonzero(labels >= 0):,}{of} images can be read, "
         f"{np.count_nonzero(per_class)} of {len(per_class)} classes, "

@@ -13,19 +13,25 @@ from alexnet_jax.errors import UserError
 from alexnet_jax.system.lock import Lock
 
 
+def is_complete(final: Path) -> bool:
+    """True if the folder exists."""
+    if final.exists():
+        # This remains if the process was killed between renaming and deleting.
+        shutil.rmtree(_working(final), ignore_errors=True)
+    return final.exists()
+
+
 @contextlib.contextmanager
-def building(final: Path, working: Path) -> Iterator[Path]:
+def building(final: Path) -> Iterator[Path]:
     """Yields the folder that becomes `final` if the block succeeds.
 
-    Otherwise it remains, for a process that resumes.
-
-    Args:
-        working: holds the folder and what is only needed until then. One process at a
-            time uses it.
+    Otherwise it remains, for a process that resumes. Its parent is for what is only
+    needed until then. One process at a time uses them.
 
     Raises:
-        UserError: another process is using it, or it cannot be written.
+        UserError: another process is using them, or they cannot be written.
     """
+    working = _working(final)
     folder = working / "dataset"
     try:
         working.mkdir(parents=True, exist_ok=True)
@@ -40,3 +46,7 @@ def building(final: Path, working: Path) -> Iterator[Path]:
     os.rename(folder, final)
     lock.release()
     shutil.rmtree(working)
+
+
+def _working(final: Path) -> Path:
+    return final.with_name(f".{final.name}.partial")

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import itertools
 import os
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.conversion import Chunk, convert
 from alexnet_jax.preparation.journal import Journal, open_journal, refuse_other
 from alexnet_jax.preparation.source_images import Form, Originals, Split
-from alexnet_jax.preparation.working_folder import building
+from alexnet_jax.preparation.working_folder import building, is_complete
 from alexnet_jax.system import atomic_files, threads
 from alexnet_jax.system.progress import ImageCounter
 from alexnet_jax.system.streams import printable
@@ -50,20 +49,16 @@ def write_dataset(
             too many images are unreadable.
     """
     final = data_dir / name / VERSION
-    working = data_dir / name / f".{VERSION}.partial"
     settings = _settings(originals, form)
-    if final.exists():
+    if is_complete(final):
         refuse_other(final, read_report(final)["settings"], settings)
-        # The folder remains if the process was killed between renaming and deleting.
-        shutil.rmtree(working, ignore_errors=True)
         return
-    with building(final, working) as folder:
-        journal = open_journal(
-            working, settings, list(originals.splits), form.image_size
-        )
+    with building(final) as folder:
+        splits = list(originals.splits)
+        journal = open_journal(folder.parent, settings, splits, form.image_size)
         features = tfds_records.image_features(originals.class_names, form.image_size)
         serialize = tfds_records.serializer(features)
-        job = _Job(name, working, form, serialize, journal, num_workers, max_unreadable)
+        job = _Job(name, folder, form, serialize, journal, num_workers, max_unreadable)
         for split_name, split in originals.splits.items():
             _write_split(job, split_name, split)
         _finish(folder, name, originals, features, journal)
@@ -84,7 +79,7 @@ def read_report(directory: Path) -> dict[str, Any]:
 
 class _Job(NamedTuple):
     name: str
-    working: Path
+    folder: Path
     form: Form
     serialize: Callable[[dict[str, Any]], bytes]
     journal: Journal
@@ -115,11 +110,11 @@ def _write_split(job: _Job, name: str, split: Split) -> None:
                 counter.add(chunk.num_originals)
                 chunks.append(chunk)
             suffix = f"array_record-{number:05d}-of-{num_shards:05d}"
-            path = job.working / "dataset" / f"{job.name}-{name}.{suffix}"
+            path = job.folder / f"{job.name}-{name}.{suffix}"
             _write_shard(path, itertools.chain(*(chunk.examples for chunk in chunks)))
             _note(job.journal, name, chunks, path.stat().st_size)
             _refuse_unreadable(job.journal, job.max_unreadable)
-            job.journal.save(job.working)
+            job.journal.save(job.folder.parent)
 
 
 def _order(name: str, split: Split) -> np.ndarray:

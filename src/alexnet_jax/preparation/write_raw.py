@@ -1,7 +1,6 @@
 """Writes the raw pixels of a prepared dataset beside its records."""
 
 import contextlib
-import shutil
 from collections.abc import Generator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from alexnet_jax.config import DataConfig
 from alexnet_jax.data import raw_pixels, tfds_records
 from alexnet_jax.data.source import Source, in_chunks, open_source
-from alexnet_jax.preparation.working_folder import building
+from alexnet_jax.preparation.working_folder import building, is_complete
 from alexnet_jax.system.progress import ImageCounter
 
 
@@ -22,16 +21,13 @@ def write_raw(name: str, data_dir: Path, num_workers: int | None) -> None:
     """
     builder = tfds_records.find_builder(name, data_dir)
     final = Path(builder.data_path) / raw_pixels.FOLDER
-    working = final.with_name(f".{raw_pixels.FOLDER}.partial")
-    if final.exists():
-        # The folder remains if the process was killed between renaming and deleting.
-        shutil.rmtree(working, ignore_errors=True)
+    if is_complete(final):
         return
     size = builder.info.features["image"].shape[0]
     settings = DataConfig(
         name=name, data_dir=str(data_dir), image_size=size, stored="records"
     )
-    with building(final, working) as folder:
+    with building(final) as folder:
         for split, info in builder.info.splits.items():
             source = open_source(settings, split)
             paths = [folder / Path(path).name for path in info.filepaths]
