@@ -1,11 +1,18 @@
-"""The small job that campaigns disturb, and what must be equal at its end."""
+"""Our commands in forked processes, and what must be equal at the end of two runs.
 
+The process that forks has imported everything and started nothing: a try costs no
+imports. It must never use a JAX device, since threads do not survive a fork.
+"""
+
+import gc
+import hashlib
 import json
 import os
-import subprocess
+import re
+import signal
 import sys
-import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,26 +20,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 REPOSITORY = Path(__file__).parents[2]
-# Eight steps an epoch, five epochs, a checkpoint after each, on two column devices.
+# Four steps an epoch, two epochs, a checkpoint after each, on two column devices. Most
+# of a try is tracing, so there are few layers.
 TRAIN = (
-    *("--data.train-split", "train[:512]", "--num-epochs", "5"),
-    *("--run.log-every-steps", "3", "--run.mesh.data", "1", "--run.mesh.column", "2"),
+    *("--data.train-split", "train[:256]", "--data.eval-split", "test[:64]"),
+    *("--num-epochs", "2", "--run.log-every-steps", "3"),
+    *("--run.mesh.data", "1", "--run.mesh.column", "2"),
+    *("--model.without", "conv3", "conv4", "fc7"),
 )
-NUM_STEPS = 40
+STEPS_PER_EPOCH, NUM_STEPS = 4, 8
+SEAL = "SHA256SUMS"
 _PATIENCE = 300  # seconds after which a job counts as hanging
+_CRASHED = 70  # exit code of a command that ends with an exception
 
-
-class Row(NamedTuple):
-    """What a campaign came to."""
-
-    fault: str
-    tries: int
-    survived: int
-    remark: str = ""
-
-    @property
-    def lost(self) -> int:
-        return self.tries - self.survived
+Main = Callable[[], int | None]
 
 
 class Place(NamedTuple):
@@ -42,105 +43,225 @@ class Place(NamedTuple):
     """For everything that it writes."""
     data: Path
     """The tfds data directory of all campaigns."""
+    whole: Path
+    """The undisturbed run, its summary and its duration; one for all campaigns."""
     out: Path
     """The folder of the results, which outlives the process."""
 
-
-def make_tests_importable() -> None:
-    """Campaigns share jobs and oracles with the tests."""
-    tests = REPOSITORY / "tests"
-    sys.path[:0] = [str(tests), str(tests / "preparation")]
-
-
-def environment() -> dict[str, str]:
-    """Compiled programs are kept, since most of a short job is compilation."""
-    cache = Path(tempfile.gettempdir()) / f"campaigns-cache-{os.getuid()}"
-    path = [str(REPOSITORY / "src"), str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
-    return os.environ | {
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
-        "PYTHONPATH": os.pathsep.join(filter(None, path)),
-    }
+    @property
+    def seconds(self) -> float:
+        """From the start of the undisturbed job to its end."""
+        return float((self.whole.parent / "seconds").read_text())
 
 
-def start(module: str, *arguments: Any, **options: Any) -> subprocess.Popen[str]:
-    """One of our commands in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-        cwd=REPOSITORY,
-        **options,
-    )
+class Job(NamedTuple):
+    """A command in a process of its own."""
+
+    process: int
+    output: Path
+    """What it says, on standard output and standard error."""
+
+    def has_ended(self) -> bool:
+        return _wait(self.process, os.WNOHANG) is not None
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self.process, number)
+
+    def end(self, patience: float = _PATIENCE) -> tuple[int, str]:
+        """Exit code, negative for a signal, and all that was said. Kills a job that
+        hangs, and raises TimeoutError."""
+        deadline = time.monotonic() + patience
+        while not self.has_ended():
+            if time.monotonic() > deadline:
+                self.send(signal.SIGKILL)
+                os.waitpid(self.process, 0)
+                raise TimeoutError(f"the job hangs: {self.said()[-500:]}")
+            time.sleep(0.005)
+        _, status = os.waitpid(self.process, 0)
+        return os.waitstatus_to_exitcode(status), self.said()
+
+    def said(self) -> str:
+        return self.output.read_text(errors="replace")
+
+    def wait_until(self, condition: Callable[[], Any]) -> bool:
+        """Looks again and again; false if the job ended before."""
+        deadline = time.monotonic() + _PATIENCE
+        while not condition():
+            if self.has_ended() or time.monotonic() > deadline:
+                return False
+            time.sleep(0.0005)
+        return True
 
 
-def start_training(place: Place, workdir: Path, *more: Any) -> subprocess.Popen[str]:
-    options = ("--workdir", workdir, "--data.data-dir", place.data, *TRAIN, *more)
-    return start("alexnet_jax.main", *options)
+def _wait(process: int, options: int) -> Any:
+    """Leaves the dead process, so that its number is not used again."""
+    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT | options)
 
 
-def finish(
-    process: subprocess.Popen[str], patience: float = _PATIENCE
-) -> tuple[int, str]:
-    """Exit code and all that was said.
+def start(
+    main: Main,
+    arguments: tuple[Any, ...],
+    output: Path,
+    *,
+    before: Callable[[], None] = lambda: None,
+    after: Callable[[], None] = lambda: None,
+) -> Job:
+    """Forks a command.
 
-    Raises:
-        subprocess.TimeoutExpired: after `patience` seconds.
+    Args:
+        main: of the command; it reads sys.argv.
+        before: called in the new process before the command.
+        after: called in the new process if the command ends with 0.
     """
-    output, errors = process.communicate(timeout=patience)
-    return process.returncode, output + errors
+    sys.stdout.flush()
+    sys.stderr.flush()
+    process = os.fork()
+    if process:
+        return Job(process, output)
+    code = _CRASHED
+    try:
+        _redirect(output)
+        sys.argv = ["campaign", *map(str, arguments)]
+        before()
+        code = main() or 0
+        gc.collect()  # finalisers may complain
+        if code == 0:
+            after()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        code = _CRASHED
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> bool:
-    """Looks again and again; false if the process ended before."""
-    deadline = time.monotonic() + _PATIENCE
-    while not condition():
-        if process.poll() is not None:
-            return False
-        if time.monotonic() > deadline:
-            raise TimeoutError("the job hangs")
-        time.sleep(0.0005)
-    return True
+def _redirect(output: Path) -> None:
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+
+
+def run(main: Main, arguments: tuple[Any, ...], output: Path) -> tuple[int, str]:
+    return start(main, arguments, output).end()
+
+
+def start_training(
+    place: Place,
+    workdir: Path,
+    *more: Any,
+    before: Callable[[], None] = lambda: None,
+    after: Callable[[], None] = lambda: None,
+) -> Job:
+    """The job that campaigns disturb. If it ends with 0, its summary lies beside its
+    directory."""
+    from alexnet_jax import main
+
+    def summarise() -> None:
+        after()
+        summary = json.dumps(summary_of(workdir))
+        workdir.with_name(f"{workdir.name}.summary").write_text(summary)
+
+    options = ("--workdir", workdir, "--data.data-dir", place.data, *TRAIN, *more)
+    number = len(list(workdir.parent.glob(f"{workdir.name}.said*")))
+    output = workdir.with_name(f"{workdir.name}.said{number}")
+    return start(main.main, options, output, before=before, after=summarise)
+
+
+def summary_of(workdir: Path) -> dict[str, Any]:
+    """Checksums of all leaves of the newest checkpoint; the evaluations; the steps of
+    the log. Uses JAX."""
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    return {
+        "state": {
+            name: hashlib.sha256(leaf.tobytes()).hexdigest()
+            for name, leaf in final_state(workdir).items()
+        },
+        "evaluations": [r for r in records if r["kind"] == "eval"],
+        "steps": [r["step"] for r in records if r["kind"] == "train"],
+    }
 
 
 def final_state(workdir: Path) -> dict[str, np.ndarray]:
     """All leaves of the newest checkpoint, by name."""
     import jax
 
-    from alexnet_jax import columns, train_step
     from alexnet_jax.training import checkpoint
-    from alexnet_jax.training import workdir as workdirs
 
-    config = workdirs.read_config(workdir)
-    mesh = columns.make_mesh(config.run.mesh, config.model.num_columns, jax.devices())
-    abstract = train_step.abstract_train_state(config, mesh)
+    abstract = abstract_state(workdir)
     _, state = checkpoint.read_state(workdir / "checkpoints", abstract, "newest")
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
+def abstract_state(directory: Path) -> Any:
+    import jax
+
+    from alexnet_jax import columns, train_step
+    from alexnet_jax.training import workdir
+
+    config = workdir.read_config(directory)
+    mesh = columns.make_mesh(config.run.mesh, config.model.num_columns, jax.devices())
+    return train_step.abstract_train_state(config, mesh)
+
+
 def differences(whole: Path, parts: Path) -> list[str]:
-    """What a disturbed run has otherwise than the undisturbed one: leaves of the final
-    state, bit for bit; evaluations; steps of the log."""
-    expected, found = final_state(whole), final_state(parts)
-    differing = [
-        name
-        for name in sorted(expected.keys() | found.keys())
-        if name not in found
-        or name not in expected
-        or expected[name].tobytes() != found[name].tobytes()
-    ]
-    records = [
-        [json.loads(line) for line in (one / "metrics.jsonl").read_text().splitlines()]
+    """What the summary of a disturbed run has otherwise than the undisturbed one."""
+    expected, found = (
+        json.loads(one.with_name(f"{one.name}.summary").read_text())
         for one in (whole, parts)
-    ]
-    evaluations = [[r for r in run if r["kind"] == "eval"] for run in records]
-    if evaluations[0] != evaluations[1]:
+    )
+    state, other = expected["state"], found["state"]
+    differing = sorted(n for n in state | other if state.get(n) != other.get(n))
+    if expected["evaluations"] != found["evaluations"]:
         differing.append("evaluations")
-    steps = [r["step"] for r in records[1] if r["kind"] == "train"]
-    if steps != sorted(set(steps)) or steps[-1] != records[0][-1]["step"]:
+    steps = found["steps"]
+    # A run that was asked to stop logs the step at which it stopped too.
+    if steps != sorted(set(steps)) or not set(expected["steps"]) <= set(steps):
         differing.append(f"steps of the log: {steps}")
     return differing
+
+
+def whole_run(place: Place) -> None:
+    """Trains twice, so that the second run compiles nothing, and compares."""
+    place.whole.parent.mkdir()
+    for workdir in (place.whole.with_name("first"), place.whole):
+        began = time.monotonic()
+        code, said = start_training(place, workdir).end()
+        assert code == 0, said
+    (place.whole.parent / "seconds").write_text(str(time.monotonic() - began))
+    differing = differences(place.whole.with_name("first"), place.whole)
+    assert not differing, f"two undisturbed runs differ in {differing}"
+
+
+def finish_training(place: Place, workdir: Path) -> list[str]:
+    """Runs the same command without a fault, and says what went wrong or differs."""
+    code, said = start_training(place, workdir).end()
+    if code:
+        return [f"then code {code}: {said[-600:]}"]
+    return [f"differs: {name}" for name in differences(place.whole, workdir)]
+
+
+def complaints(code: int, said: str, expected: str = "") -> list[str]:
+    """What is wrong with the end of a job that met a fault: it must be one message.
+
+    A mistake (code 2) is the answer only to a directory that cannot be written.
+    """
+    wrong = []
+    messages = [line for line in said.splitlines() if line.startswith("error: ")]
+    may_be_mistake = "cannot be written" in said
+    if code not in (1, 2) or (code == 2 and not may_be_mistake):
+        wrong.append(f"code {code}")
+    if len(messages) != 1:
+        wrong.append(f"{len(messages)} messages")
+    if not re.search(r"kept|saved|same command|cannot be written", said):
+        wrong.append("does not say what is kept")
+    if expected not in said:
+        wrong.append(f"does not say {expected!r}")
+    if "Traceback" in said or "Exception ignored" in said:
+        wrong.append("a traceback")
+    return [f"{one}: {said[-600:]}" for one in wrong[:1]]
