@@ -160,18 +160,65 @@ def start_training(
     directory."""
     from alexnet_jax import main
 
-    def summarise() -> None:
+    def begin() -> None:
+        _note_steps(_beside(workdir, "step"))
+        before()
+
+    def end() -> None:
         after()
-        summary = json.dumps(summary_of(workdir))
-        workdir.with_name(f"{workdir.name}.summary").write_text(summary)
+        write_summary(workdir)
 
     options = ("--workdir", workdir, "--data.data-dir", place.data, *TRAIN, *more)
     number = len(list(workdir.parent.glob(f"{workdir.name}.said*")))
     output = workdir.with_name(f"{workdir.name}.said{number}")
-    return start(main.main, options, output, before=before, after=summarise)
+    return start(main.main, options, output, before=begin, after=end)
 
 
-def summary_of(workdir: Path) -> dict[str, Any]:
+def _beside(workdir: Path, suffix: str) -> Path:
+    return workdir.with_name(f"{workdir.name}.{suffix}")
+
+
+def _note_steps(path: Path) -> None:
+    """Keeps the number of the last step that is done in a file."""
+    from alexnet_jax.training.step_log import StepLog
+
+    file = os.open(path, os.O_WRONLY | os.O_CREAT)
+    add = StepLog.add
+
+    def noted(log: StepLog, step: int, *rest: Any) -> None:
+        add(log, step, *rest)
+        os.pwrite(file, b"%9d" % step, 0)
+
+    StepLog.add = noted  # type: ignore[method-assign]
+
+
+def last_step(workdir: Path) -> int:
+    """The last step that a job has done, saved or not; 0 for none."""
+    path = _beside(workdir, "step")
+    return int(path.read_text() or 0) if path.exists() else 0
+
+
+def checkpoint_folders(workdir: Path) -> list[Path]:
+    """Those of finished and of unfinished checkpoints."""
+    try:
+        return [path for path in (workdir / "checkpoints").iterdir() if path.is_dir()]
+    except FileNotFoundError:
+        return []
+
+
+def saved_step(workdir: Path) -> int:
+    """The step of the newest checkpoint with a seal; 0 for none."""
+    folders = checkpoint_folders(workdir)
+    sealed = [int(path.name) for path in folders if (path / SEAL).exists()]
+    return max(sealed, default=0)
+
+
+def write_summary(workdir: Path) -> None:
+    """What `differences` compares, beside a finished run."""
+    _beside(workdir, "summary").write_text(json.dumps(_summary_of(workdir)))
+
+
+def _summary_of(workdir: Path) -> dict[str, Any]:
     """Checksums of all leaves of the newest checkpoint; the evaluations; the steps of
     the log. Uses JAX."""
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
@@ -179,23 +226,25 @@ def summary_of(workdir: Path) -> dict[str, Any]:
     return {
         "state": {
             name: hashlib.sha256(leaf.tobytes()).hexdigest()
-            for name, leaf in final_state(workdir).items()
+            for name, leaf in state_of(workdir)[1].items()
         },
         "evaluations": [r for r in records if r["kind"] == "eval"],
         "steps": [r["step"] for r in records if r["kind"] == "train"],
     }
 
 
-def final_state(workdir: Path) -> dict[str, np.ndarray]:
-    """All leaves of the newest checkpoint, by name."""
+def state_of(workdir: Path) -> tuple[int, dict[str, np.ndarray]]:
+    """Step and leaves, by name, of the newest checkpoint, as `evaluate` reads it."""
     import jax
 
-    from alexnet_jax.training import checkpoint
+    from alexnet_jax.training import checkpoint_reading
 
     abstract = abstract_state(workdir)
-    _, state = checkpoint.read_state(workdir / "checkpoints", abstract, "newest")
+    step, state = checkpoint_reading.read_state(
+        workdir / "checkpoints", abstract, "newest"
+    )
     leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+    return step, {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
 def abstract_state(directory: Path) -> Any:
@@ -212,8 +261,7 @@ def abstract_state(directory: Path) -> Any:
 def differences(whole: Path, parts: Path) -> list[str]:
     """What the summary of a disturbed run has otherwise than the undisturbed one."""
     expected, found = (
-        json.loads(one.with_name(f"{one.name}.summary").read_text())
-        for one in (whole, parts)
+        json.loads(_beside(one, "summary").read_text()) for one in (whole, parts)
     )
     state, other = expected["state"], found["state"]
     differing = sorted(n for n in state | other if state.get(n) != other.get(n))
@@ -238,9 +286,9 @@ def whole_run(place: Place) -> None:
     assert not differing, f"two undisturbed runs differ in {differing}"
 
 
-def finish_training(place: Place, workdir: Path) -> list[str]:
+def finish_training(place: Place, workdir: Path, *more: Any) -> list[str]:
     """Runs the same command without a fault, and says what went wrong or differs."""
-    code, said = start_training(place, workdir).end()
+    code, said = start_training(place, workdir, *more).end()
     if code:
         return [f"then code {code}: {said[-600:]}"]
     return [f"differs: {name}" for name in differences(place.whole, workdir)]

@@ -36,7 +36,7 @@ def config_of(mesh: tuple[int, int], num_epochs: float, data_dir: str) -> Config
 def trained(config: Config, folder: Path) -> np.ndarray:
     """All parameters after the run, as one vector."""
     train.train_and_evaluate(config, folder)
-    state = jobs.final_state(folder)
+    _, state = jobs.state_of(folder)
     names = sorted(name for name in state if name.startswith(".params"))
     return np.concatenate([state[name].ravel() for name in names])
 

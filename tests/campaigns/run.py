@@ -13,12 +13,28 @@ from pathlib import Path
 
 import tyro
 
-from tests.campaigns import jobs, points, records
+from tests.campaigns import faults, jobs, kills, other_commands, points, records
 from tests.campaigns.jobs import Place
 
 # Name, function of (place, tries), tries; None for a number that it finds itself.
 CAMPAIGNS = {
     "points": (points.points, None),
+    "sigkill": (kills.sigkills, 50),
+    "sigkill_many_checkpoints": (kills.sigkills_with_many_checkpoints, 10),
+    "sigkill_checkpoint": (kills.sigkills_in_checkpoints, 20),
+    "sigterm": (kills.sigterms, 20),
+    "sighup": (kills.sighups, 10),
+    "sigusr1": (kills.sigusr1s, 10),
+    "full_disk": (faults.full_disks, 10),
+    "filling_disk": (faults.filling_disks, 10),
+    "broken_shard": (faults.broken_shards, 10),
+    "nan": (faults.infinite_losses, 3),
+    "moved": (faults.moved_directories, 6),
+    "lost_checkpoints": (faults.lost_checkpoints, 6),
+    "evaluate": (other_commands.evaluations, 10),
+    "sweep": (other_commands.sweeps, 10),
+    "prepare": (other_commands.preparations, 20),
+    "full_disk_prepare": (other_commands.full_disks_in_preparation, 10),
 }
 APART = ("busy", "soak")
 _FEW = 3
@@ -60,7 +76,10 @@ def _run_one(name: str, place: Place, options: Options) -> int:
     own.folder.mkdir()
     began = time.monotonic()
     rows = campaign(own, _FEW if options.few else wanted)
-    rows = rows if isinstance(rows, list) else [rows]
+    rows = rows if isinstance(rows, list) else [row for row in [rows] if row]
+    if not rows:
+        print(f"{name}: skipped", flush=True)
+        return 0
     folder = records.FOLDER if options.record else options.out
     records.write(folder / f"{name}.json", rows)
     for row in rows:

@@ -131,7 +131,7 @@ def _once(place: Place, attempt: Attempt, number: int) -> Try:
 
 
 @functools.cache
-def tests_are_importable() -> None:
+def make_tests_importable() -> None:
     """Campaigns share stand-ins with the tests."""
     tests = jobs.REPOSITORY / "tests"
     sys.path[:0] = [str(tests), str(tests / "preparation")]
