@@ -22,7 +22,7 @@ def full_disks(place: Place, wanted: int) -> Row | None:
         room = int(random.Random(number).uniform(0.05, 1.1) * size)
         with disks.small(folder / "run", room) as disk:
             code, said = jobs.start_training(place, disk).end()
-            wrong = jobs.complaints(code, said, "o space left") if code else []
+            wrong = jobs.complaints(disk, code, said, "o space left") if code else []
             disks.grow(disk)
             wrong += jobs.finish_training(place, disk)
         return Try(code != 0, [f"{room} KiB: {one}" for one in wrong])
@@ -43,7 +43,7 @@ def filling_disks(place: Place, wanted: int) -> Row | None:
             time.sleep(chance.uniform(0, 0.8) * place.seconds)
             disks.fill(disk)
             code, said = job.end()
-            wrong = jobs.complaints(code, said, "o space left") if code else []
+            wrong = jobs.complaints(disk, code, said, "o space left") if code else []
             disks.make_room(disk)
             wrong += jobs.finish_training(place, disk)
         return Try(code != 0, wrong)
@@ -65,7 +65,7 @@ def broken_shards(place: Place, wanted: int) -> Row:
         job.wait_until(lambda: jobs.last_step(workdir) >= after)
         os.truncate(shard, chance.randrange(len(content) // 2))
         code, said = job.end()
-        wrong = jobs.complaints(code, said, "cannot be read") if code else []
+        wrong = jobs.complaints(workdir, code, said, "cannot be read") if code else []
         shard.write_bytes(content)
         return Try(code != 0, wrong + jobs.finish_training(own, workdir))
 
@@ -79,7 +79,9 @@ def infinite_losses(place: Place, wanted: int) -> Row:
         workdir = folder / "run"
         rates = ("--optimizer.layer-rates", "fc8", "1", "1e6", "--seed", number)
         code, said = jobs.start_training(place, workdir, *rates).end()
-        wrong = jobs.complaints(code, said, "the last checkpoint before it is kept")
+        wrong = jobs.complaints(
+            workdir, code, said, "the last checkpoint before it is kept"
+        )
         if (step := jobs.saved_step(workdir)) != jobs.STEPS_PER_EPOCH:
             wrong.append(f"step {step} is kept")
         return Try(True, wrong)
@@ -97,7 +99,7 @@ def moved_directories(place: Place, wanted: int) -> Row:
         job.wait_until(lambda: jobs.last_step(workdir) >= after)
         workdir.rename(folder / "elsewhere")
         code, said = job.end()
-        wrong = jobs.complaints(code, said) if code else []
+        wrong = jobs.complaints(workdir, code, said) if code else []
         if code == 0 and jobs.saved_step(folder / "elsewhere") < jobs.NUM_STEPS:
             wrong.append(f"code 0, but the last step is not saved: {said[-600:]}")
         shutil.rmtree(workdir, ignore_errors=True)

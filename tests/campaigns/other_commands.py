@@ -122,7 +122,7 @@ def full_disks_in_preparation(place: Place, wanted: int) -> Row | None:
         room = int(random.Random(number).uniform(0.05, 1) * size)
         with disks.small(folder / "data", room) as data:
             code, said = _start_preparation(place, data).end()
-            wrong = jobs.complaints(code, said, "o space left") if code else []
+            wrong = jobs.complaints(data, code, said, "o space left") if code else []
             disks.grow(data)
             then, said = _start_preparation(place, data).end()
             if then or _digest(data) != _digest(whole):

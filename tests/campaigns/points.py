@@ -75,7 +75,7 @@ def _attempt(place: Place, kind: str, chosen: list[str]) -> Callable[[Path, int]
         if kind in (KILL, POWER):
             wrong = [] if code == -signal.SIGKILL else [f"code {code}: {said[-300:]}"]
         else:
-            wrong = jobs.complaints(code, said) if code else []
+            wrong = jobs.complaints(workdir, code, said) if code else []
         if kind == POWER:
             power_loss.lose(workdir, folder, names=number % 2 == 1)
         wrong += jobs.finish_training(place, workdir)

@@ -95,7 +95,7 @@ def _entry(path: Any) -> tuple[int, str]:
 
 
 def lose(folder: Path, beside: Path, *, names: bool) -> None:
-    """Takes what a loss of power takes from a folder; `names` for the strict variant."""
+    """Takes from a folder what a power loss takes; `names` for the strict variant."""
     record = json.loads((beside / RECORD).read_text())
     for change in reversed(record["pending"]) if names else ():
         _undo(folder, change)

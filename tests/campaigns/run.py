@@ -13,7 +13,16 @@ from pathlib import Path
 
 import tyro
 
-from tests.campaigns import faults, jobs, kills, other_commands, points, records
+from tests.campaigns import (
+    checkpoints,
+    faults,
+    fuzz,
+    jobs,
+    kills,
+    other_commands,
+    points,
+    records,
+)
 from tests.campaigns.jobs import Place
 
 # Name, function of (place, tries), tries; None for a number that it finds itself.
@@ -31,10 +40,16 @@ CAMPAIGNS = {
     "nan": (faults.infinite_losses, 3),
     "moved": (faults.moved_directories, 6),
     "lost_checkpoints": (faults.lost_checkpoints, 6),
+    "checkpoints": (checkpoints.evaluated, 200),
+    "checkpoints_resumed": (checkpoints.resumed, 20),
     "evaluate": (other_commands.evaluations, 10),
     "sweep": (other_commands.sweeps, 10),
     "prepare": (other_commands.preparations, 20),
     "full_disk_prepare": (other_commands.full_disks_in_preparation, 10),
+    "configs": (fuzz.configs, 1000),
+    "images": (fuzz.pictures, 500),
+    "archives": (fuzz.archives, 500),
+    "weight_files": (fuzz.weight_files, 1000),
 }
 APART = ("busy", "soak")
 _FEW = 3

@@ -4,6 +4,7 @@ import functools
 import os
 import pickle
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -15,6 +16,7 @@ from tests.campaigns import jobs
 from tests.campaigns.jobs import Place
 
 _WORKERS = os.cpu_count() or 1
+_PATIENCE = 600  # seconds after which a try counts as hanging
 
 
 class Try(NamedTuple):
@@ -117,10 +119,13 @@ def _result(worker: jobs.Job, result: Path) -> list[Try]:
 def _once(place: Place, attempt: Attempt, number: int) -> Try:
     folder = place.folder / f"{number}"
     folder.mkdir()
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(_PATIENCE)
     try:
         one = attempt(folder, number)
     except Exception:
         one = Try(True, [traceback.format_exc()])
+    signal.alarm(0)
     if one.wrong:
         kept = place.out.resolve() / "failures" / f"{place.folder.name}-{number}"
         shutil.rmtree(kept, ignore_errors=True)
@@ -128,6 +133,10 @@ def _once(place: Place, attempt: Attempt, number: int) -> Try:
         (kept / "wrong.txt").write_text("\n".join(one.wrong) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
     return one
+
+
+def _too_long(*_: object) -> None:
+    raise TimeoutError(f"the try takes longer than {_PATIENCE} seconds")
 
 
 @functools.cache
