@@ -94,6 +94,7 @@ def evaluated(place: Place, wanted: int) -> Row:
         return _digest(place.whole, str(step))[1]
 
     def attempt(folder: Path, number: int) -> Try:
+        jobs.request_devices()
         workdir = folder / "run"
         shutil.copytree(place.whole, workdir)
         before = _bytes(workdir / "checkpoints" / str(_NEW))

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import random
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789 .,:%-_[]{}"
 
 
 def _outcome(work: Callable[[], Any], *named: str) -> str:
-    """Accepted, or refused with a UserError that names one of the given words."""
+    """Accepted, or refused with a UserError that has one of the given words."""
     from alexnet_jax.errors import UserError
 
     try:
@@ -65,14 +66,6 @@ def _value(chance: random.Random, depth: int = 2) -> Any:
     return chance.choice(plain)
 
 
-@functools.cache
-def _devices_are_requested() -> None:
-    from alexnet_jax.config import MeshConfig
-    from alexnet_jax.system import devices
-
-    devices.request_cpu_devices(MeshConfig())
-
-
 def configs(place: Place, wanted: int) -> Row:
     """The way of training, up to the shapes of its state: an altered config.json in the
     run directory; one whose values are taken as they are; options as text."""
@@ -82,7 +75,7 @@ def configs(place: Place, wanted: int) -> Row:
     given = ("--workdir", "run", "--data.data-dir", os.fspath(place.data), *jobs.TRAIN)
 
     def attempt(folder: Path, number: int) -> Try:
-        _devices_are_requested()
+        jobs.request_devices()
         chance = random.Random(number)
         os.chdir(folder)  # relative paths among the values lead here
         content = _altered_config(text, chance)
@@ -102,7 +95,7 @@ def configs(place: Place, wanted: int) -> Row:
         except SystemExit as error:
             assert error.code == 2, f"exit code {error.code}"
         else:
-            outcome = _outcome(lambda: _set_up(parsed.config), "config.json", "--")
+            outcome = _outcome(lambda: _set_up(parsed.config), "")
         return Try(True, outcome=outcome)
 
     return tries.count(place, "altered configuration", wanted, attempt, most=wanted)
@@ -310,10 +303,10 @@ def weight_files(place: Place, wanted: int) -> Row:
     """A file of weights is read, whatever numbers it holds, or refused with a message
     that names it."""
     tries.make_tests_importable()
-    forms = _weight_files(place.folder)
 
     def attempt(folder: Path, number: int) -> Try:
         chance = random.Random(number)
+        forms = _weight_files()
         name, content, read = forms[number % len(forms)]
         path = folder / name
         path.write_bytes(altered(content, chance, most=6, head=300))
@@ -322,7 +315,8 @@ def weight_files(place: Place, wanted: int) -> Row:
     return tries.count(place, "altered file of weights", wanted, attempt, most=wanted)
 
 
-def _weight_files(folder: Path) -> list[tuple[str, bytes, Callable[[Path], Any]]]:
+@functools.cache
+def _weight_files() -> list[tuple[str, bytes, Callable[[Path], Any]]]:
     """Name, content and reader of each."""
     from caffe_files import binaryproto, caffemodel
 
@@ -332,10 +326,8 @@ def _weight_files(folder: Path) -> list[tuple[str, bytes, Callable[[Path], Any]]
     small = {layer: (np.ones((4, 2)), np.ones(4)) for layer in ("conv1", "fc6", "fc8")}
     arrays = io.BytesIO()
     np.savez(arrays, allow_pickle=False, **{f"{n}_w": w for n, (w, _) in small.items()})
-    digits = _digits_network()
-    whole, converted = folder / f"digits{network_file.SUFFIX}", folder / "digits.npz"
-    network_file.write(whole, digits)
-    npz.write(converted, digits)
+    whole = _written(network_file.write, f"digits{network_file.SUFFIX}")
+    converted = _written(npz.write, "digits.npz")
 
     def read(path: Path) -> Any:
         return any_format.read(path, any_format.Hints())
@@ -347,9 +339,17 @@ def _weight_files(folder: Path) -> list[tuple[str, bytes, Callable[[Path], Any]]
         ("net.npz", arrays.getvalue(), npz.read),
         ("net.npy", arrays.getvalue()[:200], npz.read),
         ("whole.caffemodel", caffemodel(small), read),
-        (whole.name, whole.read_bytes(), read),
-        (converted.name, converted.read_bytes(), read),
+        (f"digits{network_file.SUFFIX}", whole, read),
+        ("digits.npz", converted, read),
     ]
+
+
+def _written(write: Callable[[Path, Any], None], name: str) -> bytes:
+    """The file of a network for digits."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        write(path, _digits_network())
+        return path.read_bytes()
 
 
 def _digits_network() -> Any:

@@ -4,6 +4,7 @@ The process that forks has imported everything and started nothing: a try costs 
 imports. It must never use a JAX device, since threads do not survive a fork.
 """
 
+import functools
 import gc
 import hashlib
 import json
@@ -244,6 +245,15 @@ def state_of(workdir: Path, which: str = "newest") -> tuple[int, dict[str, np.nd
     step, state = checkpoint_reading.read_state(directory, abstract, which)
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return step, {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+@functools.cache
+def request_devices() -> None:
+    """For a process that uses JAX and forks no more."""
+    from alexnet_jax.config import MeshConfig
+    from alexnet_jax.system import devices
+
+    devices.request_cpu_devices(MeshConfig())
 
 
 def abstract_state(directory: Path) -> Any:
