@@ -173,14 +173,14 @@ class FaultPoints:
     def _name(self, path: str) -> str:
         """Relative, without numbers that differ from process to process."""
         name = os.path.relpath(path, self._folder).replace(str(os.getpid()), "PID")
-        return re.sub(r"\d{7,}", "N", name)
+        return re.sub(r"[0-9a-f]{32}|\d{9,}", "N", name)
 
     def is_cut_short(self, path: str) -> bool:
         return path in self._cut_short
 
 
 class _RawFile(io.FileIO):
-    """Of the bytes that are cut short half are written; then there is no space."""
+    """Of the bytes that are cut short half are written; then it has no more space."""
 
     points: FaultPoints
     path: str
@@ -188,7 +188,6 @@ class _RawFile(io.FileIO):
 
     def write(self, content: Any) -> int:
         if self._ends:
-            self._ends = False
             self.points.fail(self.path)
         self.points.reach("write", self.path)
         if self.points.is_cut_short(self.path):

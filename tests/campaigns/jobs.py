@@ -162,7 +162,7 @@ def start_training(
     from alexnet_jax import main
 
     def begin() -> None:
-        _note_steps(_beside(workdir, "step"))
+        note_steps(workdir)
         before()
 
     def end() -> None:
@@ -179,11 +179,11 @@ def _beside(workdir: Path, suffix: str) -> Path:
     return workdir.with_name(f"{workdir.name}.{suffix}")
 
 
-def _note_steps(path: Path) -> None:
-    """Keeps the number of the last step that is done in a file."""
+def note_steps(workdir: Path) -> None:
+    """Keeps the number of the last step that this process has done in a file."""
     from alexnet_jax.training.step_log import StepLog
 
-    file = os.open(path, os.O_WRONLY | os.O_CREAT)
+    file = os.open(_beside(workdir, "step"), os.O_WRONLY | os.O_CREAT)
     add = StepLog.add
 
     def noted(log: StepLog, step: int, *rest: Any) -> None:

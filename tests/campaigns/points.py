@@ -14,7 +14,7 @@ from tests.campaigns.fault_points import END, IO_ERROR, KILL, NO_SPACE, POWER, S
 from tests.campaigns.jobs import Place
 from tests.campaigns.tries import Row, Try
 
-_FAULTS = {
+FAULTS = {
     KILL: "SIGKILL before every write, fsync, rename and removal",
     NO_SPACE: "no space left at every write",
     SHORT: "every write cut short, then no space left",
@@ -23,21 +23,22 @@ _FAULTS = {
 }
 
 
-def points(place: Place, wanted: int | None) -> list[Row]:
-    """One row per kind of fault. `wanted` are the points of each, spread; None: all."""
+def points(place: Place, wanted: int | None, kind: str) -> Row:
+    """At each point, of a kind of fault. `wanted` are how many, spread; None: all."""
     listed = _listed(place)
-    rows = []
-    for kind, fault in _FAULTS.items():
-        chosen = [point for point in listed if fault_points.applies(kind, point)]
-        if kind == POWER:
-            chosen.append(END)
-        if wanted is not None:
-            chosen = chosen[:: -(-len(chosen) // wanted)]
-        own = place._replace(folder=place.folder / kind.replace(" ", "_"))
-        own.folder.mkdir()
-        attempt = _attempt(own, kind, chosen)
-        rows.append(tries.count(own, fault, len(chosen), attempt, most=len(chosen)))
-    return rows
+    chosen = [point for point in listed if fault_points.applies(kind, point)]
+    if kind == POWER:
+        chosen.append(END)
+    if wanted is not None:
+        chosen = chosen[:: -(-len(chosen) // wanted)]
+    attempt = _attempt(place, kind, chosen)
+    fault, most = FAULTS[kind], len(chosen)
+    return tries.count(place, fault, most, attempt, most=most, remark=_most_seen)
+
+
+def _most_seen(tried: list[Try]) -> str:
+    missed = sum(not one.hit for one in tried)
+    return f"{missed} points were not reached" if missed else "each point was reached"
 
 
 def _listed(place: Place) -> list[str]:

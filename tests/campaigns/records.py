@@ -1,4 +1,4 @@
-"""Records of campaigns, and the table that docs/reliability.md makes of them."""
+"""Records of campaigns: what was counted, where and when."""
 
 import datetime
 import importlib.metadata
@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.campaigns import jobs
-from tests.campaigns.tries import Row
 
 FOLDER = Path(__file__).parent / "records"
 
 
-def write(path: Path, rows: list[Row]) -> None:
-    """One file per campaign: its rows, and where and when they were counted."""
-    content = _circumstances() | {"rows": [row._asdict() for row in rows]}
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    content = _circumstances() | {"rows": rows}
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 

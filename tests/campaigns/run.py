@@ -13,45 +13,10 @@ from pathlib import Path
 
 import tyro
 
-from tests.campaigns import (
-    checkpoints,
-    faults,
-    fuzz,
-    jobs,
-    kills,
-    other_commands,
-    points,
-    records,
-)
+from tests.campaigns import jobs, records, reliability
 from tests.campaigns.jobs import Place
+from tests.campaigns.plan import APART, CAMPAIGNS
 
-# Name, function of (place, tries), tries; None for a number that it finds itself.
-CAMPAIGNS = {
-    "points": (points.points, None),
-    "sigkill": (kills.sigkills, 50),
-    "sigkill_many_checkpoints": (kills.sigkills_with_many_checkpoints, 10),
-    "sigkill_checkpoint": (kills.sigkills_in_checkpoints, 20),
-    "sigterm": (kills.sigterms, 20),
-    "sighup": (kills.sighups, 10),
-    "sigusr1": (kills.sigusr1s, 10),
-    "full_disk": (faults.full_disks, 10),
-    "filling_disk": (faults.filling_disks, 10),
-    "broken_shard": (faults.broken_shards, 10),
-    "nan": (faults.infinite_losses, 3),
-    "moved": (faults.moved_directories, 6),
-    "lost_checkpoints": (faults.lost_checkpoints, 6),
-    "checkpoints": (checkpoints.evaluated, 200),
-    "checkpoints_resumed": (checkpoints.resumed, 20),
-    "evaluate": (other_commands.evaluations, 10),
-    "sweep": (other_commands.sweeps, 10),
-    "prepare": (other_commands.preparations, 20),
-    "full_disk_prepare": (other_commands.full_disks_in_preparation, 10),
-    "configs": (fuzz.configs, 1000),
-    "images": (fuzz.pictures, 500),
-    "archives": (fuzz.archives, 500),
-    "weight_files": (fuzz.weight_files, 1000),
-}
-APART = ("busy", "soak")
 _FEW = 3
 
 
@@ -82,6 +47,8 @@ def run(options: Options) -> int:
         jobs.whole_run(place)
         for name in options.only:
             lost += _run_one(name, place, options)
+    if options.record:
+        reliability.write_page()
     return lost
 
 
@@ -96,9 +63,7 @@ def _run_one(name: str, place: Place, options: Options) -> int:
         print(f"{name}: skipped", flush=True)
         return 0
     folder = records.FOLDER if options.record else options.out
-    records.write(folder / f"{name}.json", rows)
-    for row in rows:
-        print(f"{row.fault}: {row.survived} of {row.hits} {row.remark}", flush=True)
+    records.write(folder / f"{name}.json", [row._asdict() for row in rows])
     print(f"{name}: {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
     return sum(row.lost for row in rows)
 

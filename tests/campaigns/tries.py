@@ -3,6 +3,7 @@
 import functools
 import os
 import pickle
+import re
 import shutil
 import signal
 import sys
@@ -16,6 +17,7 @@ from tests.campaigns import jobs
 from tests.campaigns.jobs import Place
 
 _WORKERS = os.cpu_count() or 1
+_MACHINE = re.compile(r"(/[\w.~-]+)+/")  # folders, which records do not name
 _PATIENCE = 600  # seconds after which a try counts as hanging
 
 
@@ -71,24 +73,41 @@ def count(
         for number in range(min(_WORKERS, wanted))
     ]
     tries = [one for worker in workers for one in _result(*worker)]
+    missing = max(wanted - len(_hits(tries)), 0) if most is None else 0
+    return row_of(fault, tries, began, remark(tries), missing)
+
+
+def _hits(tries: list[Try]) -> list[Try]:
+    return [one for one in tries if one.hit or one.wrong]
+
+
+def row_of(
+    fault: str, tries: list[Try], began: float, remark: str, missing: int = 0
+) -> Row:
+    """
+    Args:
+        began: by `time.monotonic`.
+        missing: hits that were wanted and not made.
+    """
+    hits = _hits(tries)
+    survived = sum(not one.wrong for one in hits)
     wrong = [text for one in tries for text in one.wrong]
-    hits = sum(one.hit or bool(one.wrong) for one in tries)
-    survived = sum(one.hit and not one.wrong for one in tries)
-    missing = max(wanted - hits, 0) if most is None else 0
     if missing:
-        wrong.append(f"{missing} of {wanted} not hit")
+        wrong.append(f"{missing} too few were hit")
     outcomes = [one.outcome for one in tries if one.outcome]
-    return Row(
+    row = Row(
         fault=fault,
         tries=len(tries),
-        hits=hits,
+        hits=len(hits),
         survived=survived,
-        lost=hits - survived + missing,
+        lost=len(hits) - survived + missing,
         accepted=outcomes.count("accepted") if outcomes else None,
         refused=outcomes.count("refused") if outcomes else None,
         seconds=round(time.monotonic() - began, 1),
-        remark="; ".join(filter(None, [remark(tries), *wrong[:3]]))[:600],
+        remark=_MACHINE.sub("", "; ".join(filter(None, [remark, *wrong[:3]])))[:600],
     )
+    print(f"{fault}: {survived} of {row.hits} survived; {row.remark}", flush=True)
+    return row
 
 
 def _fork_worker(
