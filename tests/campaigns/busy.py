@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tests.campaigns import jobs
-from tests.campaigns.jobs import Place, Row
+from tests.campaigns import jobs, tries
+from tests.campaigns.jobs import Main, Place
+from tests.campaigns.tries import Row, Try
 
 _BUSY_PROCESSES = 3
 _NUM_IMAGES = 500
@@ -37,68 +39,64 @@ def _load() -> Iterator[None]:
             process.wait()
 
 
-def busy(place: Place, tries: int) -> list[Row]:
+def busy(place: Place, wanted: int) -> list[Row]:
     """The main job, and a third as often each of evaluate, predict and features.
 
     It takes hours, so it resumes: each outcome is written to `--out` as it comes.
     """
-    data = Path(os.environ["ALEXNET_JAX_TEST_DATA"]) / "tfds"
+    from alexnet_jax import evaluate, features, main, predict
+
     folder = place.out.resolve() / "busy"
     photos = _write_images(folder / "photos")
+    data = Path(os.environ["ALEXNET_JAX_TEST_DATA"]) / "tfds"
     train = ("--preset", "cifar10", "--data.data-dir", data, "--num-epochs", 3)
     part = ("--data.train-split", "train[:1280]", "--workdir")
     look = ("--workdir", folder / "run0")
-    features = ("--layers", "fc7", "--output")
-    commands = {
+    layers = ("--layers", "fc7", "--output")
+    some = range(0, wanted, 3)
+    commands: dict[str, tuple[Main, list[tuple[Any, ...]]]] = {
         "main, 3 epochs of CIFAR-10": (
-            "alexnet_jax.main",
-            [(*train, *part, folder / f"run{n}") for n in range(tries)],
+            main.main,
+            [(*train, *part, folder / f"run{n}") for n in range(wanted)],
         ),
-        "evaluate --views 10": (
-            "alexnet_jax.evaluate",
-            [(*look, "--views", 10) for _ in range(0, tries, 3)],
-        ),
+        "evaluate --views 10": (evaluate.main, [(*look, "--views", 10) for _ in some]),
         f"predict, {_NUM_IMAGES} images": (
-            "alexnet_jax.predict",
-            [(*look, photos) for _ in range(0, tries, 3)],
+            predict.main,
+            [(*look, photos) for _ in some],
         ),
         f"features, {_NUM_IMAGES} images": (
-            "alexnet_jax.features",
-            [
-                (*look, *features, folder / f"{n}.npz", photos)
-                for n in range(0, tries, 3)
-            ],
+            features.main,
+            [(*look, *layers, folder / f"{n}.npz", photos) for n in some],
         ),
     }
     with _load():
         return [
-            _count(folder / "outcomes.json", name, module, runs)
-            for name, (module, runs) in commands.items()
+            _count(folder, name, command, runs)
+            for name, (command, runs) in commands.items()
         ]
 
 
-def _count(path: Path, name: str, module: str, runs: list[tuple[Any, ...]]) -> Row:
+def _count(folder: Path, name: str, main: Main, runs: list[tuple[Any, ...]]) -> Row:
     """Runs a command again and again; one that ends with 0 in time survives."""
+    began = time.monotonic()
+    path = folder / "outcomes.json"
     outcomes = json.loads(path.read_text()) if path.exists() else {}
     done = outcomes.setdefault(name, [])
     for arguments in runs[len(done) :]:
-        done.append(_outcome(module, arguments))
+        done.append(_outcome(main, arguments, folder / "said"))
         path.write_text(json.dumps(outcomes, indent=1) + "\n")
-        print(f"{name}: {done[-1] or 'ok'}", file=sys.stderr, flush=True)
-    lost = [outcome for outcome in done if outcome]
-    return Row(
-        f"busy machine: {name}", len(done), len(done) - len(lost), "; ".join(lost)
-    )
+        print(f"{name}: {done[-1] or 'ok'}", flush=True)
+    tried = [Try(True, [outcome] if outcome else []) for outcome in done]
+    remark = f"{_BUSY_PROCESSES} busy processes beside it on {os.cpu_count()} cores"
+    return tries.row_of(f"busy machine: {name}", tried, began, remark)
 
 
-def _outcome(module: str, arguments: tuple[Any, ...]) -> str:
+def _outcome(main: Main, arguments: tuple[Any, ...], output: Path) -> str:
     """Runs a command once; returns what went wrong, or nothing."""
-    process = jobs.start(module, *arguments)
+    output.unlink(missing_ok=True)
     try:
-        code, said = jobs.finish(process, _PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
+        code, said = jobs.start(main, arguments, output).end(_PATIENCE)
+    except TimeoutError:
         return "hung"
     return f"code {code}: {_reason(said)}" if code else ""
 
