@@ -155,7 +155,7 @@ class Checkpoints:
         if is_lost:
             raise checkpoint_files.Lost(
                 f"no checkpoint in {self.directory} can be loaded; they are in "
-                "damaged_checkpoints now."
+                f"damaged_checkpoints now. {checkpoint_files.REMEDY}"
             )
         return None
 

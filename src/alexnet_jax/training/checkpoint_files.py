@@ -20,7 +20,7 @@ from alexnet_jax.system import atomic_files
 SEAL = "SHA256SUMS"
 """Checksums of all files of a folder, written last; for `sha256sum --check`."""
 
-_START_OVER = "restore them from a copy, or start over with --run.start-over"
+REMEDY = "Restore one from a copy, or start over with --run.start-over."
 
 
 class Lost(UserError):
@@ -109,14 +109,11 @@ def set_damaged_aside(directory: Path, saved_step: int) -> None:
 def _lost(directory: Path, saved_step: int, damaged: dict[Path, str]) -> Lost:
     if not damaged:
         return Lost(
-            f"{directory} holds no checkpoint, though step {saved_step} was saved: "
-            f"{_START_OVER}."
+            f"{directory} holds no checkpoint, though step {saved_step} was saved. "
+            f"{REMEDY}"
         )
     listed = "\n".join(f"  {folder.name}: {fault}" for folder, fault in damaged.items())
-    return Lost(
-        f"all checkpoints in {directory} are damaged:\n{listed}\n"
-        f"{_START_OVER.capitalize()}."
-    )
+    return Lost(f"all checkpoints in {directory} are damaged:\n{listed}\n{REMEDY}")
 
 
 def set_aside(folder: Path, fault: str, instead: int | None) -> None:
