@@ -62,6 +62,8 @@ def run(options: Options) -> int:
     data_dir = tfds_records.directory_of(options.data_dir)
     name = options.name
     if options.source is not None:
+        if name is not None:  # before archives are read
+            _check_name(name)
         originals = _open(options.source, data_dir, options.devkit)
         name = name or f"{originals.name}_{options.form.image_size}"
         _check_name(name)
@@ -106,7 +108,8 @@ def _open(source: str, data_dir: Path, devkit: Path | None) -> Originals:
         (path / tar).is_file()
         for tar in (imagenet_tars.TRAIN_TAR, imagenet_tars.VALIDATION_TAR)
     ):
-        print(f"reading the contents of the archives in {path}", flush=True)
+        text = f"reading the contents of the archives in {path}"
+        print(printable(text), flush=True)
         return imagenet_tars.open_tars(path, devkit)
     if devkit is not None:
         raise UserError(f"--devkit {devkit} is only for the official archives.")
@@ -119,10 +122,9 @@ def _open(source: str, data_dir: Path, devkit: Path | None) -> Originals:
 
 def _say(originals: Originals, place: Path) -> None:
     images = ", ".join(f"{s.num_images:,} {n}" for n, s in originals.splits.items())
-    print(f"{images} images of {len(originals.class_names)} classes, to {place}")
-    for remark in originals.remarks:
-        print(printable(f"incomplete: {remark}"))
-    sys.stdout.flush()
+    lines = [f"{images} images of {len(originals.class_names)} classes, to {place}"]
+    lines += [f"incomplete: {remark}" for remark in originals.remarks]
+    print("\n".join(map(printable, lines)), flush=True)
 
 
 def _check_space(

@@ -354,9 +354,15 @@ def test_one_job_of_raw_pixels_at_a_time(prepared, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../../escaped", "/tmp/escaped", "a b", "..", "2012"])
-def test_names_that_no_dataset_has(tars, tmp_path, name):
+def test_names_that_no_dataset_has(tars, tmp_path, capsys, name):
     with pytest.raises(UserError, match="no name for a dataset: choose a --name of"):
         run(tars, tmp_path / "a" / "b", name=name)
+    assert not list(tmp_path.iterdir()) and not capsys.readouterr().out
+
+
+def test_a_data_directory_that_is_not_utf8(tars, tmp_path):
+    with pytest.raises(UserError, match=r"/\\udcff is not UTF-8"):
+        run(tars, tmp_path / os.fsdecode(b"\xff"))
     assert not list(tmp_path.iterdir())
 
 

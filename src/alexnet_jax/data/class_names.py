@@ -1,7 +1,6 @@
 """The class names of a run, in the order of the network's outputs."""
 
 import collections
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -59,12 +58,12 @@ def readable(names: list[str] | None, num_classes: int) -> list[str]:
     words = {synset.wnid: synset.words for synset in ilsvrc2012.synsets()}
     if any(name not in words for name in names):
         return names
-    short = collections.Counter(text.split(", ")[0] for text in words.values())
-    return [_shortest(name, words[name], short) for name in names]
+    first = {wnid: text.split(", ")[0] for wnid, text in words.items()}
+    count = collections.Counter(first.values())
 
+    def shortest(name: str) -> str:
+        if count[first[name]] == 1:
+            return first[name]
+        return words[name] if words[name] != first[name] else f"{words[name]} ({name})"
 
-def _shortest(name: str, words: str, short: Mapping[str, int]) -> str:
-    first = words.split(", ")[0]
-    if short[first] == 1:
-        return first
-    return words if words != first else f"{first} ({name})"
+    return [shortest(name) for name in names]

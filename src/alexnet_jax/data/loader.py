@@ -102,8 +102,7 @@ def eval_batches(
         mask = indices < source.num_examples
         read = partial(read_rows, source)
         batch = _load(read, np.where(mask, indices, 0), sharding, pool)
-        rows = local_rows(sharding, batch_size)
-        parts = {start: mask[start:stop] for start, stop in rows}
+        parts = {a: mask[a:b] for a, b in local_rows(sharding, batch_size)}
         return batch | {"mask": _place(parts, batch_size, sharding)}
 
     return ahead(load, steps, num_workers)

@@ -14,13 +14,21 @@ from tensorflow_datasets.core import (
 )
 
 from alexnet_jax.errors import UserError
+from alexnet_jax.system.streams import printable
 
 _NAME = re.compile(r"(?P<dataset>[A-Za-z]\w*)(/[\w.+-]+)?(:\d+\.\d+\.\d+)?")
 
 
 def directory_of(data_dir: str | None) -> Path:
-    """The tfds data directory; None means the default of tfds."""
-    return Path(data_dir or constants.DATA_DIR).expanduser()
+    """The tfds data directory; None means the default of tfds.
+
+    Raises:
+        UserError: its path is not UTF-8, which ArrayRecord cannot open.
+    """
+    path = str(Path(data_dir or constants.DATA_DIR).expanduser())
+    if path.encode(errors="replace").decode() != path:
+        raise UserError(f"--data-dir {printable(path)} is not UTF-8: use another.")
+    return Path(path)
 
 
 def find_builder(name: str, data_dir: Path) -> Any:
@@ -41,14 +49,11 @@ def find_builder(name: str, data_dir: Path) -> Any:
                 f"features.json cannot be read ({error}). Restore them, or delete the "
                 "dataset and prepare it again."
             ) from error
-        available = sorted(
-            path.name
-            for path in (data_dir.iterdir() if data_dir.is_dir() else [])
-            if path.is_dir() and path.name != "downloads"
-        )
+        folders = sorted(path.name for path in data_dir.glob("*") if path.is_dir())
+        available = printable(", ".join(n for n in folders if n != "downloads"))
         raise UserError(
             f"there is no prepared dataset {name!r} in {data_dir} "
-            f"(available: {', '.join(available) or 'nothing'}). Name another directory "
+            f"(available: {available or 'nothing'}). Name another directory "
             "(--data.data-dir in training, else --data-dir), or prepare it: "
             "python -m alexnet_jax.prepare --help."
         ) from error
