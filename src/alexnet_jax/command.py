@@ -21,7 +21,7 @@ import tyro
 from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import DamagedRecord, Fault, UserError
 from alexnet_jax.system.interruption import EXIT_RESUME, Interrupted
-from alexnet_jax.system.streams import silence
+from alexnet_jax.system.streams import printable, silence
 
 DONE, FAULT, MISTAKE, STOPPED = 0, 1, 2, 130
 RESUMES = "the same command resumes from there"
@@ -90,7 +90,11 @@ def run(
 
 
 def _end(code: int, message: str = "") -> int:
-    """Prints the message, and silences streams that no longer accept output."""
+    """Prints the message, and silences streams that no longer accept output.
+
+    Names inside a message may hold control characters; they are escaped.
+    """
+    message = "\n".join(map(printable, message.split("\n")))
     for stream, text in (
         (sys.stdout, ""),
         (sys.stderr, f"{message}\n" * bool(message)),
