@@ -83,7 +83,8 @@ def run(options: Options, interruption: Interruption) -> str:
     head = f"{options.workdir}: "
     if outcome.was_complete:
         head += f"the run is complete, {outcome.step} steps. "
-        remedy = f"\nFor more: --num-epochs {2 * round(outcome.epochs, 2):g}"
+        epochs = round(outcome.epochs) or round(outcome.epochs, 2)
+        remedy = f"\nFor more: --num-epochs {2 * epochs:g}"
     else:
         head += f"trained for {outcome.step} steps. "
         remedy = ""
