@@ -11,6 +11,9 @@ from tests.campaigns import disks, jobs, tries
 from tests.campaigns.jobs import Place
 from tests.campaigns.tries import Row, Try
 
+# (layer, epoch, rate): the loss is soon infinite.
+_RATES = ("fc8", "1", "1e6", "fc6", "1", "1e6", "conv5", "1", "1e6")
+
 
 def full_disks(place: Place, wanted: int) -> Row | None:
     """Of all sizes from one that holds no checkpoint to one that holds nearly all."""
@@ -24,7 +27,7 @@ def full_disks(place: Place, wanted: int) -> Row | None:
             code, said = jobs.start_training(place, disk).end()
             wrong = jobs.complaints(disk, code, said, "o space left") if code else []
             disks.grow(disk)
-            wrong += jobs.finish_training(place, disk)
+            wrong += jobs.finish_training(place, disk, may_miss=True)
         return Try(code != 0, [f"{room} KiB: {one}" for one in wrong])
 
     return tries.count(place, "full disk in training", wanted, attempt)
@@ -45,7 +48,7 @@ def filling_disks(place: Place, wanted: int) -> Row | None:
             code, said = job.end()
             wrong = jobs.complaints(disk, code, said, "o space left") if code else []
             disks.make_room(disk)
-            wrong += jobs.finish_training(place, disk)
+            wrong += jobs.finish_training(place, disk, may_miss=True)
         return Try(code != 0, wrong)
 
     return tries.count(place, "disk that fills up in training", wanted, attempt)
@@ -60,10 +63,10 @@ def broken_shards(place: Place, wanted: int) -> Row:
         (shard,) = own.data.rglob("*train.array_record*")
         content = shard.read_bytes()
         job = jobs.start_training(own, workdir, "--data.stored", "records")
-        after = chance.randrange(jobs.NUM_STEPS - 3)
+        after = chance.randrange(3)  # the loader reads ahead
         job.wait_until(lambda: (workdir / "metrics.jsonl").exists())
         job.wait_until(lambda: jobs.last_step(workdir) >= after)
-        os.truncate(shard, chance.randrange(len(content) // 2))
+        os.truncate(shard, chance.randrange(len(content) // 8))
         code, said = job.end()
         wrong = jobs.complaints(workdir, code, said, "cannot be read") if code else []
         shard.write_bytes(content)
@@ -77,7 +80,7 @@ def infinite_losses(place: Place, wanted: int) -> Row:
 
     def attempt(folder: Path, number: int) -> Try:
         workdir = folder / "run"
-        rates = ("--optimizer.layer-rates", "fc8", "1", "1e6", "--seed", number)
+        rates = ("--optimizer.layer-rates", *_RATES, "--seed", number)
         code, said = jobs.start_training(place, workdir, *rates).end()
         wrong = jobs.complaints(
             workdir, code, said, "the last checkpoint before it is kept"

@@ -68,7 +68,7 @@ def _value(chance: random.Random, depth: int = 2) -> Any:
 
 def configs(place: Place, wanted: int) -> Row:
     """The way of training, up to the shapes of its state: an altered config.json in the
-    run directory; one whose values are taken as they are; options as text."""
+    run directory; one that is trained with; options."""
     from alexnet_jax import main
 
     text = (place.whole / "config.json").read_text()
@@ -115,15 +115,29 @@ def _set_up(config: Any) -> None:
         run.lock.release()
 
 
+def _near(value: Any, chance: random.Random) -> Any:
+    """Another value of the same type, where there is one."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return type(value)(
+            value * chance.choice((0, 0.5, 1.5, 2)) + chance.choice((0, 1))
+        )
+    if isinstance(value, list):
+        return [_near(item, chance) for item in value]
+    return value if isinstance(value, dict) else _value(chance)
+
+
 def _altered_config(text: str, chance: random.Random) -> bytes:
-    """One to three values replaced; sometimes bytes, or the whole."""
+    """A few values replaced, half of them by near ones; sometimes bytes, or all."""
     content = json.loads(text)
-    for _ in range(chance.randint(1, 3)):
+    for _ in range(chance.choice((1, 1, 1, 2))):
         *above, last = chance.choice(_paths(content))
         inner = content
         for name in above:
             inner = inner[name]
-        inner[last] = _value(chance)
+        is_near = chance.random() < 0.5
+        inner[last] = _near(inner[last], chance) if is_near else _value(chance)
     kind = chance.randrange(12)
     encoded = json.dumps(_value(chance) if kind == 0 else content).encode()
     return altered(encoded, chance, most=3, head=50) if kind == 1 else encoded
@@ -163,6 +177,7 @@ def _pictures() -> list[_Picture]:
     from PIL import Image
     from stand_ins import encoded, picture
 
+    Image.init()  # registers all formats
     pixels = picture(0, 60, 80)
     plain = (
         *("JPEG", "PNG", "GIF", "BMP", "WEBP", "AVIF", "JPEG2000", "TIFF", "PPM"),
@@ -176,7 +191,7 @@ def _pictures() -> list[_Picture]:
     found = []
     for form, mode in (*((form, None) for form in plain), *modes):
         if form in Image.SAVE:
-            refused = form == "EPS" or mode == "F"
+            refused = form in ("EPS", "ICO", "TGA") or mode == "F"
             name = f"{form}-{mode or 'RGB'}"
             found.append(_Picture(name, encoded(pixels, form, mode), refused))
     for orientation in range(2, 9):
@@ -197,7 +212,7 @@ def pictures(place: Place, wanted: int) -> Row:
     def attempt(folder: Path, number: int) -> Try:
         chance = random.Random(number)
         chosen = _pictures()[number % len(_pictures())]
-        is_whole = number // len(_pictures()) % 3 == 0
+        is_whole = number // len(_pictures()) % 2 == 0
         content = chosen.content
         if not is_whole:
             content = altered(content, chance, most=2, head=60)
@@ -309,7 +324,7 @@ def weight_files(place: Place, wanted: int) -> Row:
         forms = _weight_files()
         name, content, read = forms[number % len(forms)]
         path = folder / name
-        path.write_bytes(altered(content, chance, most=6, head=300))
+        path.write_bytes(altered(content, chance, most=3, head=300))
         return Try(True, outcome=_outcome(lambda: read(path), name, "--"))
 
     return tries.count(place, "altered file of weights", wanted, attempt, most=wanted)

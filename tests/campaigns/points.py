@@ -73,13 +73,13 @@ def _attempt(place: Place, kind: str, chosen: list[str]) -> Callable[[Path, int]
         code, said = job.end()
         if not (folder / "struck").exists():
             return Try(False, [f"{point}: code {code}: {said[-300:]}"] if code else [])
-        if kind in (KILL, POWER):
-            wrong = [] if code == -signal.SIGKILL else [f"code {code}: {said[-300:]}"]
-        else:
+        lives = kind not in (KILL, POWER)
+        wrong = [] if code == -signal.SIGKILL else [f"code {code}: {said[-300:]}"]
+        if lives:
             wrong = jobs.complaints(workdir, code, said) if code else []
         if kind == POWER:
             power_loss.lose(workdir, folder, names=number % 2 == 1)
-        wrong += jobs.finish_training(place, workdir)
+        wrong += jobs.finish_training(place, workdir, may_miss=lives)
         return Try(True, [f"{point}: {one}" for one in wrong])
 
     return attempt
