@@ -47,6 +47,7 @@ class MetricsWriter:
             )
         # Unbuffered: when `write` returns, the record is in the file.
         self._lines = path.open("ab", buffering=0)
+        atomic_files.sync(directory)  # the name of a new file
         self._events = EventFile(directory / "tensorboard", first_step=resume_step + 1)
 
     def write(self, record: Record) -> None:
