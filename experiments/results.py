@@ -1,6 +1,5 @@
 """Results of the runs of an experiment, read from their metrics.jsonl."""
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_jax.config import Config
+from alexnet_jax.training import metrics_writer
 from experiments.plan import Experiment, run_directory
 from experiments.variants import Target
 
@@ -67,12 +67,7 @@ def read_row(
 
 
 def _read_run(directory: Path, seed: int, config: Config) -> RunResult | None:
-    path = directory / "metrics.jsonl"
-    if not path.exists():
-        return None
-    # A killed run may have left part of a last line.
-    whole_lines = path.read_bytes().rpartition(b"\n")[0]
-    records = [json.loads(line) for line in whole_lines.splitlines()]
+    records = metrics_writer.read_records(directory / "metrics.jsonl")
     evaluations = [record for record in records if record["kind"] == "eval"]
     if not evaluations:
         return None

@@ -11,7 +11,6 @@ Command: python -m experiments.cuda_convnet.figure1
     --workdir runs/figure1 --out docs/results
 """
 
-import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 
 from alexnet_jax import command, config_checks
 from alexnet_jax.config import Positive, Seed
+from alexnet_jax.training import metrics_writer
 from experiments.cuda_convnet.images import Cifar10, load_cifar10
 from experiments.cuda_convnet.nets import NetName
 from experiments.cuda_convnet.settings import Settings
@@ -100,8 +100,7 @@ def train(settings: Settings, workdir: Path, cifar10: Cifar10) -> Curve:
 
 def read(directory: Path, settings: Settings) -> Curve:
     """Reads the curve of a run directory."""
-    lines = (directory / "metrics.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
+    records = metrics_writer.read_records(directory / "metrics.jsonl")
     return Curve(
         settings.activation,
         settings.learning_rate or 0.0,

@@ -157,7 +157,10 @@ def test_drops_and_gaps_of_curves(digits_run, tmp_path):
     (tmp_path / "config.json").write_bytes((digits_run / "config.json").read_bytes())
     rates = [0.01, 0.01, 0.001, 0.001, 0.0001]
     lines = [
-        {"kind": "train", "epoch": i, "loss": None, "top1_error": 1, "learning_rate": r}
+        {
+            **{"kind": "train", "step": i, "epoch": i},
+            **{"loss": None, "top1_error": 1, "learning_rate": r},
+        }
         for i, r in enumerate(rates)
     ]
     text = "\n".join(map(json.dumps, lines)) + '\n{"kind": "tr'  # being written

@@ -1,13 +1,12 @@
 """Learning curves of a run: errors, loss against chance, learning rate."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from alexnet_jax.errors import UserError
 from alexnet_jax.figures import drawing
-from alexnet_jax.training import workdir
+from alexnet_jax.training import metrics_writer, workdir
 
 FILE = "metrics.jsonl"
 _STEPWISE = ("plateau", "epochs", "levels")
@@ -39,7 +38,7 @@ def collect(directory: Path) -> Curves:
         raise UserError(f"{directory} is a file: only a run directory has curves.")
     config = workdir.read_config(directory)
     path = directory / FILE
-    records = _records(path) if path.exists() else []
+    records = metrics_writer.read_records(path)
     train = _columns([record for record in records if record["kind"] == "train"])
     test = _columns([record for record in records if record["kind"] == "eval"])
     if not train["epoch"]:
@@ -51,16 +50,6 @@ def collect(directory: Path) -> Curves:
         math.log(config.model.num_classes),
         _drops(train) if stepwise else [],
     )
-
-
-def _records(path: Path) -> list[dict[str, Any]]:
-    records = []
-    for line in path.read_text().splitlines():
-        try:
-            records.append(json.loads(line))
-        except ValueError:  # an active run may be writing its last line
-            continue
-    return records
 
 
 def _columns(records: list[dict[str, Any]]) -> dict[str, list[float]]:

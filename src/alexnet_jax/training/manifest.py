@@ -8,7 +8,6 @@ removed. From the saved steps a later start knows that checkpoints are missing.
 import contextlib
 import datetime
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any
 
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import atomic_files
+from alexnet_jax.training import metrics_writer
 
 FILE = "manifest.json"
 _PACKAGES = (
@@ -41,7 +41,8 @@ class History:
         self._starts, self._begun = _read(self._path), False
         self.saved_step = _last_saved(self._starts)
         if not self._starts:  # the manifest is lost, or nothing was ever written
-            self.saved_step = _last_recorded(directory / "metrics.jsonl")
+            records = metrics_writer.read_records(directory / "metrics.jsonl")
+            self.saved_step = max((record["step"] for record in records), default=0)
 
     def __enter__(self) -> "History":
         return self
@@ -149,14 +150,3 @@ def _last_saved(starts: list[dict[str, Any]]) -> int:
         last = 0 if start.get("starts_over") else last
         last = max(last, saved) if isinstance(saved, int) else last
     return last
-
-
-def _last_recorded(metrics: Path) -> int:
-    """The last step in `metrics.jsonl`; 0 if it has none."""
-    steps = [0]
-    for line in metrics.read_bytes().splitlines() if metrics.exists() else []:
-        try:
-            steps.append(int(json.loads(line)["step"]))
-        except (ValueError, KeyError, TypeError):
-            continue
-    return max(steps)

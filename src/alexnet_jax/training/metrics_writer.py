@@ -99,6 +99,24 @@ def _finite(record: Record) -> Record:
     }
 
 
+def read_records(path: Path) -> list[Record]:
+    """The records of a run; none if the file does not exist.
+
+    Incomplete lines are left out: a run in progress may be writing its last one.
+    """
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return [record for line in lines if (record := _parsed(line)) is not None]
+
+
+def _parsed(line: bytes) -> Record | None:
+    try:
+        record = json.loads(line)
+        is_whole = isinstance(record["step"], int) and isinstance(record["kind"], str)
+        return record if is_whole else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def _keep_until(path: Path, step: int, evaluated: bool) -> int:
     """Drops later and damaged lines; leaves the file alone if there are none.
 
@@ -106,28 +124,17 @@ def _keep_until(path: Path, step: int, evaluated: bool) -> int:
         The step of the last line that is left; 0 if there is none.
     """
     content = path.read_bytes()
-    lines = [(_position(line), line) for line in content.splitlines()]
-    # Positions are compared by step first; at one step a training record comes first.
-    kept = [pair for pair in lines if (0, False) <= pair[0] <= (step, evaluated)]
-    if torn := sum(position == _TORN for position, _ in lines):
+    lines = [(_parsed(line), line) for line in content.splitlines()]
+    if torn := sum(record is None for record, _ in lines):
         print(f"note: {path}: {torn} incomplete lines removed", file=sys.stderr)
-    text = b"".join(line + b"\n" for _, line in kept)
-    if text != content:
-        with atomic_files.replacing(path) as partial:
-            partial.write_bytes(text)
-    return kept[-1][0][0] if kept else 0
-
-
-_TORN = (-1, False)
-
-
-def _position(line: bytes) -> tuple[int, bool]:
-    """The step of a record, and True for an evaluation; `_TORN` if it is incomplete."""
-    try:
-        record = json.loads(line)
-        return int(record["step"]), record["kind"] == "eval"
-    except (ValueError, KeyError, TypeError):
-        return _TORN
+    last, kept = 0, b""
+    for record, line in lines:
+        # Steps are compared first; at one step a training record comes first.
+        if record and (record["step"], record["kind"] == "eval") <= (step, evaluated):
+            last, kept = record["step"], kept + line + b"\n"
+    if kept != content:
+        atomic_files.write_bytes(path, kept)
+    return last
 
 
 _SECONDS_BETWEEN_FLUSHES = 10  # a flush waits for the disk
