@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alexnet_jax.errors import UserError
+from alexnet_jax.system import atomic_files
 from alexnet_jax.system.lock import Lock
 
 
@@ -43,7 +44,9 @@ def building(final: Path) -> Iterator[Path]:
             "directory with --data-dir."
         ) from error
     yield folder
+    atomic_files.sync_tree(folder)  # a power cut must not empty a complete dataset
     os.rename(folder, final)
+    atomic_files.sync(final.parent)
     lock.release()
     shutil.rmtree(working)
 

@@ -42,6 +42,12 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_tree(folder: Path) -> None:
+    """Waits until everything in a folder, and its own name, are on disk."""
+    for path in (*sorted(folder.rglob("*")), folder, folder.parent):
+        sync(path)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     with replacing(path) as partial:
         partial.write_bytes(content)

@@ -160,13 +160,12 @@ def write_seal(folder: Path) -> None:
 
     Without this a power cut could leave a sealed name without its files.
     """
-    lines = []
-    for path in sorted(folder.rglob("*")):
-        atomic_files.sync(path)
-        if path.is_file() and path != folder / SEAL:
-            lines.append(f"{_digest(path)}  {path.relative_to(folder).as_posix()}\n")
-    atomic_files.sync(folder)
-    atomic_files.sync(folder.parent)
+    atomic_files.sync_tree(folder)
+    lines = [
+        f"{_digest(path)}  {path.relative_to(folder).as_posix()}\n"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / SEAL
+    ]
     listed = "".join(lines)
     last = _last_line(folder.name, listed)
     atomic_files.write_bytes(folder / SEAL, (listed + last).encode())
