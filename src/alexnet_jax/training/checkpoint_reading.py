@@ -34,8 +34,10 @@ def silence_late_transfers() -> None:
 
 
 def short(error: Exception) -> str:
-    """The message of an error on one line."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """The message of an error on one line; of a long one beginning and end, since the
+    reason stands last."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 400 else f"{text[:150]} ... {text[-200:]}"
 
 
 def load(

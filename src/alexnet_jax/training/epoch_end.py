@@ -115,9 +115,12 @@ class EpochEnd:
         if self._checkpoints.newest_step != step:
             self._save(state, step, None)
         self._checkpoints.wait()
-        if isinstance(why, Interrupted | DamagedRecord | Fault):
-            return type(why)(f"{why} and saved at step {step}")
-        why.add_note(f"The state is saved at step {step}.")
+        if isinstance(why, Interrupted):
+            return Interrupted(f"{why} and saved at step {step}")
+        told = f"The state is saved at step {step}."
+        if isinstance(why, DamagedRecord | Fault):
+            return type(why)(f"{why} {told}")
+        why.add_note(told)
         return why
 
 

@@ -83,11 +83,11 @@ class StepLog:
         done = self._pending[: len(self._pending) - leave]
         if not done:
             return
-        self._pending = self._pending[len(done) :]
         host = jax.device_get([step.values for step in done])
         for step, values in zip(done, host, strict=True):
             refuse_nan(step.number, values)
         self._write(done, host, done[-1].time if leave else time.perf_counter())
+        self._pending = self._pending[len(done) :]
 
     def _write(self, done: list[_Step], host: list[Any], until: float) -> None:
         timed = [step for step in done if step.waited is not None]
@@ -104,8 +104,8 @@ class StepLog:
         }
         if self._skipped:
             record["damaged_records"] = len(self._skipped)
-        self._since = until
         self._writer.write(record)
+        self._since = until
         self._progress.train(record)
         self._watch(done[-1].number, len(host), mean["loss"])
 
