@@ -49,7 +49,7 @@ def _often(examples: int) -> Any:
 
 
 def _paths(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The ways to all values in a JSON tree."""
+    """The paths to all values in a JSON tree."""
     found = [path] if path else []
     if isinstance(tree, dict):
         for name, value in tree.items():

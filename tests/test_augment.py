@@ -26,7 +26,7 @@ def images(batch=64, size=8):
 
 
 def test_every_place_and_both_mirrors_occur():
-    """8 - 5 + 1 = 4 places in each direction, twice: 32 views, no others."""
+    """8 - 5 + 1 = 4 positions each way, mirrored or not: 32 views, no others."""
     image = images(2000)
     views = augment.random_crop_and_flip(jax.random.key(0), image, PLAIN)
     seen = {view.tobytes() for view in np.asarray(views)}

@@ -80,7 +80,7 @@ def start(name, disturbance, **streams):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_ends_as_documented(name):
-    """All disturbances at once, since each process mostly imports."""
+    """All disturbances in parallel, since each process mostly imports."""
     processes = {
         key: start(name, disturbance, stdout=subprocess.PIPE)
         for key, (disturbance, _, _) in DISTURBANCES.items()
@@ -99,7 +99,7 @@ def test_every_command_ends_as_documented(name):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_outputs_that_do_not_take_it(name):
-    """A full disk under the output is a fault; a reader that leaves is none."""
+    """A full disk under the output is a fault; a reader that leaves is not."""
     with open("/dev/full", "w") as full:
         disk = start(name, "print", stdout=full)
         reader = start(name, "print", stdout=subprocess.PIPE)

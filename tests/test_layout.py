@@ -116,7 +116,7 @@ def test_no_circles():
 
 @pytest.mark.parametrize("name", sorted(PAPER))
 def test_the_paper_stands_alone(name):
-    """Who knows the paper reads its files and nothing else."""
+    """A reader who knows the paper needs only these files."""
     allowed = PAPER | {"config", "config_checks", "errors", "system"}
     assert {room(own) for own in own_imports(name)} <= allowed
 

@@ -182,7 +182,7 @@ def test_another_configuration_is_refused(tmp_path, digits_dir):
 
 
 def test_a_run_that_is_older_than_a_field_goes_on(tmp_path):
-    """Its value there was the default."""
+    """The missing field had the default value."""
     started(tmp_path, presets.DIGITS)
     content = json.loads((tmp_path / "config.json").read_text())
     del content["data"]["squash"]
@@ -194,7 +194,7 @@ def test_a_run_that_is_older_than_a_field_goes_on(tmp_path):
 
 
 def test_a_run_with_the_older_name_of_a_field_goes_on(tmp_path):
-    """Norms have a position, which was their place."""
+    """The position of a norm used to be called place."""
     started(tmp_path, presets.DIGITS)
     path = tmp_path / "config.json"
     older = path.read_text().replace('"position"', '"place"')
@@ -229,7 +229,7 @@ def test_the_length_of_a_cosine_run_is_part_of_it(tmp_path):
 
 @pytest.mark.parametrize("seconds", [0, 0.5])
 def test_stopped_before_the_first_step(tmp_path, digits_dir, seconds):
-    """While it computes statistics or compiles: at once, with a line and code 75."""
+    """While it computes statistics or compiles it stops at once, with a line and code 75."""
     arguments = ["--workdir", str(tmp_path / "run"), "--data.data-dir", digits_dir]
     process = subprocess.Popen(
         [*COMMAND, *arguments],

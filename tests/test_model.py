@@ -89,7 +89,7 @@ def test_weights_of_each_layer():
 
 
 def test_multiply_adds():
-    """Each weight of a convolution is used at each place of the map."""
+    """Each weight of a convolution is used at each position of the map."""
     sizes = config_checks.map_sizes(MODEL_2012, 224)
     macs = sum(
         weights * (sizes[name][0] ** 2 if name in sizes else 1)
@@ -181,7 +181,7 @@ MAP_SIZES = {
 
 @pytest.mark.parametrize("name", MAP_SIZES)
 def test_map_sizes(name):
-    """The arithmetic of validation.map_sizes and the network agree on each variant."""
+    """The arithmetic of `map_sizes` and the network agree on each variant."""
     model, crop_size, expected = MAP_SIZES[name]
     assert list(config_checks.map_sizes(model, crop_size).values()) == expected
     _, stages = abstract(model, crop_size)
@@ -276,7 +276,7 @@ def test_every_toggle_changes_the_output(name):
 
 
 def test_network_equals_the_oracle():
-    """Grouped convolutions over both columns, written apart from the package."""
+    """Grouped convolutions over both columns, written independently of the package."""
     model = dataclasses.replace(TINY, dropout="none")
     image = jax.random.normal(jax.random.key(1), (4, 24, 24, 3)) * 60
     params = AlexNet(model).init(jax.random.key(0), image, train=False)
@@ -286,7 +286,7 @@ def test_network_equals_the_oracle():
 
 
 def test_gradient_is_zero_outside_a_column():
-    """What conv5 makes in column 0 depends on column 0 of conv4 alone."""
+    """Column 0 of conv5 depends only on column 0 of conv4."""
     image = jax.random.normal(jax.random.key(1), (1, 24, 24, 3)) * 60
     params = AlexNet(TINY).init(jax.random.key(0), image, train=False)["params"]
 

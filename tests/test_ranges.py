@@ -90,7 +90,7 @@ def test_numbers_of_a_configuration():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400])
 def test_every_number_is_checked(value):
-    """Whichever field of a configuration it is that holds the nonsense."""
+    """Whichever field of a configuration has the bad number."""
     for name in NUMBERS:
         option = "--" + name.replace("_", "-")
         with pytest.raises(UserError, match=f"^{re.escape(option)} .* must be "):
@@ -104,7 +104,7 @@ def test_presets_are_within_their_ranges(preset):
 
 @dataclasses.dataclass
 class Bounds:
-    """A range of each kind."""
+    """One range of each kind."""
 
     positive: Positive[int] = 1
     until: Annotated[float, Range(0, 1, open_low=True, open_high=True)] = 0.5
@@ -262,7 +262,7 @@ CASES = [(module, typed) for module, cases in IMPOSSIBLE.items() for typed in ca
 
 @pytest.fixture
 def no_devices(monkeypatch):
-    """Leaves this process the devices that it has."""
+    """Keeps the devices of this process."""
     from alexnet_jax.system import devices
 
     monkeypatch.setattr(devices, "request_cpu_devices", lambda mesh: None)

@@ -60,7 +60,7 @@ def records(directory, kind):
 
 
 def interrupt_after(monkeypatch, step):
-    """Sends SIGINT to this process when that many steps have been dispatched."""
+    """Sends SIGINT to this process after that many dispatched steps."""
     add = epoch_end.StepLog.add
 
     def add_and_interrupt(self, number, *arguments):
@@ -72,7 +72,7 @@ def interrupt_after(monkeypatch, step):
 
 
 def interrupt_in_evaluation(monkeypatch, number):
-    """Sends SIGINT in the midst of that evaluation of the process."""
+    """Sends SIGINT during that evaluation of the process."""
     eval_batches = loader.eval_batches
     evaluations = []
 
@@ -119,7 +119,7 @@ def test_resume_is_exact(config, whole, tmp_path, monkeypatch, step):
 
 @pytest.mark.parametrize("number, step", [(1, 23), (2, 32)])
 def test_stopped_in_an_evaluation(config, whole, tmp_path, monkeypatch, number, step):
-    """The state is saved without it, and it is made up for, also at the very end."""
+    """The state is saved without it; resuming evaluates, even at the very end."""
     with monkeypatch.context() as patch:
         interrupt_in_evaluation(patch, number)
         with pytest.raises(interruption.Interrupted, match=f"saved at step {step}"):
@@ -136,7 +136,7 @@ def test_stopped_in_an_evaluation(config, whole, tmp_path, monkeypatch, number, 
 def test_an_evaluation_that_was_logged_but_not_saved(
     config, whole, tmp_path, monkeypatch
 ):
-    """Killed between the record and the checkpoint: the record comes once."""
+    """Killed between the record and the checkpoint: the record appears once."""
     with monkeypatch.context() as patch:
         interrupt_in_evaluation(patch, 1)
         with pytest.raises(interruption.Interrupted):
@@ -261,7 +261,7 @@ def test_metrics_of_training(config, tmp_path):
 
 
 def test_norms_of_layers_make_up_the_whole(config, tmp_path):
-    """At each step, and the update of a frozen layer is none."""
+    """At each step, and the update of a frozen layer is zero."""
     rates = (("conv1", 0.0, 0.0),)
     one_by_one = dataclasses.replace(
         config,
@@ -315,8 +315,8 @@ def test_resume_on_another_mesh(config, tmp_path):
     assert train.train_and_evaluate(other, tmp_path).step == 32
 
 
-def test_watchdog_remarks_once(config, tmp_path, capsys):
-    """Kernels of zero deviation give the loss of guessing, which is said once."""
+def test_watchdog_warns_once(config, tmp_path, capsys):
+    """Kernels of zero deviation keep the loss at chance, which causes one warning."""
     model = dataclasses.replace(
         config.model,
         dropout="none",

@@ -144,7 +144,7 @@ def _altered_config(text: str, chance: random.Random) -> bytes:
 
 
 def _paths(tree: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """The ways to all values in a JSON tree."""
+    """The paths to all values in a JSON tree."""
     found = [path] if path else []
     if isinstance(tree, dict):
         for name, value in tree.items():

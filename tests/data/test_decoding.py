@@ -1,4 +1,4 @@
-"""images.py against Pillow, on every kind of file that ImageNet surprises with."""
+"""decoding.py against Pillow, on every kind of file that ImageNet surprises with."""
 
 import io
 
@@ -99,7 +99,7 @@ def test_fit_leaves_the_right_size_alone():
 
 
 def test_an_absurd_size_is_damage():
-    """Pillow has an error of its own for it, which is no OSError."""
+    """Pillow raises its own error for it, which is not an OSError."""
     data = bytearray(encoded("RGB", "BMP"))
     data[18:26] = (10**5).to_bytes(4, "little") * 2  # width and height
     with pytest.raises(ValueError, match="exceeds limit"):

@@ -1,4 +1,4 @@
-"""statistics.py against a direct computation in float64."""
+"""image_statistics.py against a direct computation in float64."""
 
 import dataclasses
 import io
@@ -79,7 +79,7 @@ def test_statistics_of_another_dataset_are_refused(tmp_path):
 
 
 def damaged_files():
-    """What np.load has an exception of its own for, each time another one."""
+    """np.load raises a different exception for each of these."""
     for value in (np.ones(3), {"mean_image": 1}):
         content = io.BytesIO()
         np.save(content, value, allow_pickle=True)  # type: ignore[arg-type]

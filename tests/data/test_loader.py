@@ -1,4 +1,4 @@
-"""data.py: order, exact coverage, the shares of processes, errors by record."""
+"""loader.py: order, exact coverage, the shares of processes, errors by record."""
 
 import contextlib
 import dataclasses
@@ -70,7 +70,7 @@ def test_a_batch_larger_than_the_dataset():
 
 
 def test_order_is_pinned():
-    """If this fails, runs that were begun before no longer resume exactly."""
+    """If this fails, runs started earlier no longer resume exactly."""
     np.testing.assert_array_equal(
         loader.batch_indices(seed=0, step=3, batch_size=8, num_examples=20),
         PINNED_ORDER,
@@ -362,7 +362,7 @@ def test_two_processes_share_an_epoch(digits_dir, tmp_path):
 
 
 def test_cifar10(test_data, sharding):
-    """A dataset that others prepared: tfds's own decoding gives the same images."""
+    """A dataset that tfds prepared: its own decoding gives the same images."""
     folder = str(test_data / "tfds")
     settings = DataConfig(name="cifar10", data_dir=folder, image_size=32)
     source = open_source(settings, "train")

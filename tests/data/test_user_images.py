@@ -134,15 +134,15 @@ def test_arrays_and_images_of_pillow_equal_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "pixels, remark",
+    "pixels, message",
     [
         (np.zeros((9, 9, 3), np.float32), "float32"),
         (np.zeros((9, 9, 4), np.uint8), "4 channels"),
         (np.zeros((0, 9, 3), np.uint8), "not empty"),
     ],
 )
-def test_other_arrays_are_refused(pixels, remark):
-    with pytest.raises(ValueError, match=remark):
+def test_other_arrays_are_refused(pixels, message):
+    with pytest.raises(ValueError, match=message):
         read(pixels)
 
 

@@ -65,7 +65,7 @@ def small_config(data_dir, seed):
 
 @pytest.fixture(scope="module")
 def runs(data_dir, tmp_path_factory):
-    """Two trained networks: run directories."""
+    """The run directories of two trained networks."""
     folder = tmp_path_factory.mktemp("runs")
     for seed in range(2):
         train.train_and_evaluate(small_config(data_dir, seed), folder / str(seed))
@@ -77,7 +77,7 @@ def run(*workdirs, **options):
 
 
 def line_of(table, name):
-    """Loss, top-1 and top-5 error in the line that begins with a name."""
+    """Loss, top-1 and top-5 error from the line that starts with a name."""
     line = next(line for line in table.splitlines() if line.startswith(str(name)))
     *_, loss, top1, top5 = line.split()
     return float(loss), float(top1.rstrip("%")) / 100, float(top5.rstrip("%")) / 100
@@ -96,7 +96,7 @@ def read_all(source):
 
 
 def plain_ten_views(member, image):
-    """Softmax of each of ten crops, taken by hand, averaged."""
+    """The mean softmax of ten crops, cut by hand."""
     mean = np.asarray(member.mean_image)[4:28, 4:28]
     total = 0
     for top, left in ((0, 0), (0, 8), (8, 0), (8, 8), (4, 4)):
@@ -153,7 +153,7 @@ def test_any_mesh(runs, shape):
 
 
 def test_the_centre_view_is_that_of_training(runs):
-    """The same figures as the last evaluation during training."""
+    """The same numbers as the last evaluation during training."""
     records = [
         json.loads(line)
         for line in (runs[0] / "metrics.jsonl").read_text().splitlines()

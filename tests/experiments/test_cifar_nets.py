@@ -83,7 +83,7 @@ def test_initial_values():
 
 @pytest.mark.parametrize("name", nets.NETS)
 def test_weight_costs(name):
-    """Those of the files, by layer."""
+    """The weight costs in the 2012 files, by layer."""
     conv = {"conv1": 0.004, "conv2": 0.004, "conv3": 0.004}
     conv_local = {"conv1": 0, "conv2": 0, "local3": 0.004, "local4": 0.004}
     expected = {

@@ -38,7 +38,7 @@ def random_images(num_examples, size=8, seed=0):
 
 
 def random_cifar10(num_train=300, num_test=70):
-    """Random images with labels that their brightness tells."""
+    """Random images whose brightness tells the label."""
     splits = []
     for seed, num_examples in enumerate((num_train, num_test)):
         image, label = random_images(num_examples, 32, seed)
@@ -116,7 +116,7 @@ def test_many_steps_are_steps(compiled):
 
 
 def test_a_batch_that_is_not_full(compiled):
-    """The mean is over the images that are there."""
+    """The mean is over the images in the batch, without padding."""
     state, images, one, _, rest = compiled
     batches = step.epoch_batches(np.arange(10), 4)
     assert batches.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, -1, -1]]
@@ -155,7 +155,7 @@ def test_whole_images_are_left_alone():
 
 
 def test_test_views():
-    """Pixels name their place: channel 0 the row, channel 1 the column."""
+    """Pixels hold their position: channel 0 the row, channel 1 the column."""
     rows, columns = np.mgrid[:32, :32]
     image = np.stack([rows, columns, 0 * rows], axis=-1)[None].astype(np.uint8)
     first_pixels = {
@@ -244,7 +244,7 @@ class StopAfter:
 
 
 def test_resume_is_exact(tmp_path, monkeypatch):
-    """Stopped within the second epoch and gone on with: the same numbers to the bit."""
+    """Stopped within the second epoch and resumed: the same numbers to the bit."""
     run(tmp_path / "whole", num_epochs=2)
     monkeypatch.setattr(train, "_STEPS_PER_DISPATCH", 1)
     with monkeypatch.context() as patch:
@@ -324,7 +324,7 @@ def test_nan_ends_the_run(tmp_path):
 
 
 def test_checkpoint_is_whole_or_not_there(tmp_path, monkeypatch):
-    """A write that breaks off leaves the checkpoint before it."""
+    """A write that fails leaves the previous checkpoint."""
     path = tmp_path / "checkpoint.npz"
     state = step.create_state(NET, RECIPE, jax.random.key(0))
     checkpoint.save(path, state)

@@ -112,7 +112,7 @@ def test_every_experiment_says_what_it_is(name):
 
 
 def test_targets_are_differences_of_the_logs():
-    """From the logged errors themselves, alexnet-2012's baseline 40.664 (145)."""
+    """Computed from the logged errors; the baseline is 40.664 % (configuration 145)."""
     logged = {
         ("pooling", "apart"): 41.058 - 40.664,
         ("response_norm", "none"): 42.034 - 40.664,
@@ -196,7 +196,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_new_question_is_one_file(folder):
-    """It is planned and listed, and the other runs keep their names."""
+    """It is planned and listed, and the names of other runs do not change."""
     before = plan.run_names(presets.DIGITS)
     docstring = '"""Question: Does the shape matter?"""\n'
     (folder / "aspect_ratio.py").write_text(docstring + NEW_QUESTION)

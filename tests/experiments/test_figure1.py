@@ -15,7 +15,7 @@ def curve(activation, rate, errors, reached=None, seed=0):
 
 
 def test_the_rate_is_chosen_by_the_grids_epochs_alone():
-    """Not by what a longer run of one of them came to later."""
+    """Not by the later epochs of a longer run."""
     curves = [
         curve("relu", 0.001, [0.5, 0.4, 0.3, 0.2], reached=3.5),
         curve("relu", 0.002, [0.5, 0.35]),

@@ -95,7 +95,7 @@ def test_best_labels(model, test_set):
 
 
 def test_nearest_images(model, test_set, train_set):
-    """As by features of all training images at once."""
+    """The same as from the features of all training images at once."""
     queries, label = read(test_set, [3, 5])
     titles = [str(one) for one in label]
     names = [str(digit) for digit in range(10)]
@@ -173,7 +173,7 @@ def test_drops_and_gaps_of_curves(digits_run, tmp_path):
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_figures(digits_run, tmp_path, figure):
-    """Both files, with something in them, and the same again from the same run."""
+    """Both files have content, and the same run gives the same files again."""
     text = visualize.run(
         visualize.Options(figure=figure, workdir=digits_run, out=tmp_path / "one")
     )
@@ -208,12 +208,12 @@ def test_figures_of_files(digits_run, tmp_path):
 
 def test_mistakes(digits_run, tmp_path):
     (tmp_path / "bad.png").write_text("no image")
-    for options, remark in (
+    for options, message in (
         ({"images": (str(tmp_path),), "figure": "maps"}, "bad.png: no image"),
         ({"workdir": tmp_path, "figure": "curves"}, "holds no run"),
         ({"layer": "conv9", "figure": "neighbours"}, "conv9"),
     ):
-        with pytest.raises(UserError, match=remark):
+        with pytest.raises(UserError, match=message):
             visualize.run(visualize.Options(**{"workdir": digits_run} | options))
 
 

@@ -143,7 +143,7 @@ def test_unknown_names():
 
 
 def test_one_layer_by_a_plain_string(network):
-    """Not its letters, one layer each."""
+    """A string is one layer name, not a list of letters."""
     images = [picture(0)]
     found = network.features(images, "fc7")
     assert list(found) == ["fc7"]
@@ -172,7 +172,7 @@ def test_torchvision_names_follow_its_network():
 
 
 def test_features_are_those_of_the_evaluation_view(network):
-    """Pixels of the right size, so that only crop and mean lie between."""
+    """The images have the right size, so only the crop and the mean differ."""
     size = network.network.config.data.image_size
     pixels = np.stack([picture(seed, size, size) for seed in range(3)])
     view = augment.center_view(
@@ -260,7 +260,7 @@ def test_nearest_by_hand():
 
 
 def test_linear_probe():
-    """Classes that a plane separates are read, those of chance are not."""
+    """Classes that a plane separates are found, random ones are not."""
     generator = np.random.default_rng(0)
     label = np.repeat([0, 1, 2, -1], 30).astype(np.int32)
     rows = generator.normal(size=(120, 8))
@@ -313,7 +313,7 @@ def test_the_list(digits_run):
 
 
 @pytest.mark.parametrize(
-    "options, remark",
+    "options, message",
     [
         ({}, "--output"),
         ({"output": "x.txt", "images": ("x",)}, "end in .npz or .h5"),
@@ -323,9 +323,9 @@ def test_the_list(digits_run):
         ({"output": "nix.npz", "linear_probe": True}, "not a feature file"),
     ],
 )
-def test_mistakes(monkeypatch, tmp_path, options, remark):
+def test_mistakes(monkeypatch, tmp_path, options, message):
     monkeypatch.chdir(tmp_path)
     if "output" in options:
         options = options | {"output": tmp_path / options["output"]}
-    with pytest.raises(UserError, match=remark):
+    with pytest.raises(UserError, match=message):
         features.run(features.Options(**options))

@@ -126,7 +126,7 @@ def test_one_array_of_images(model):
 
 
 @pytest.mark.parametrize(
-    "images, remark",
+    "images, message",
     [
         ("photo.jpg", "a list"),
         (picture(0), "a list"),
@@ -135,13 +135,13 @@ def test_one_array_of_images(model):
         ([picture(0).astype(np.float32)], "float32"),
     ],
 )
-def test_mistakes_in_python(model, images, remark):
-    with pytest.raises(UserError, match=remark):
+def test_mistakes_in_python(model, images, message):
+    with pytest.raises(UserError, match=message):
         model.predict(images)
 
 
 @pytest.mark.parametrize(
-    "options, remark",
+    "options, message",
     [
         ({}, "no images"),
         ({"images": ("x",), "split": "test"}, "not both"),
@@ -149,8 +149,8 @@ def test_mistakes_in_python(model, images, remark):
         ({"images": ("x",), "best": 0}, "--best 0"),
     ],
 )
-def test_mistakes(digits_run, options, remark):
-    with pytest.raises(UserError, match=remark):
+def test_mistakes(digits_run, options, message):
+    with pytest.raises(UserError, match=message):
         predict.run(predict.Options(workdir=digits_run, **options))
 
 

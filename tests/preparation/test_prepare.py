@@ -86,7 +86,7 @@ def test_facts_of_ilsvrc():
 
 
 def test_tars_by_name_label_and_pixels(prepared):
-    """Each image under its own name, label and pixels, shuffled once."""
+    """Each image has its own name, label and pixels; the order is shuffled once."""
     source = open_split(prepared)
     image, label = read_all(source)
     names = file_names(source)
@@ -290,12 +290,12 @@ def plant_faults(folder):
 
 
 def with_extraneous_bytes(jpeg):
-    """Padding before the end marker, which libjpeg remarks on."""
+    """Padding before the end marker, which libjpeg warns about."""
     return jpeg[:-2] + b"\0" * 40 + jpeg[-2:]
 
 
 def resized_header(png, side):
-    """A PNG that says it has side x side pixels."""
+    """A PNG whose header claims side x side pixels."""
     header = struct.pack(">II", side, side) + png[24:29]
     chunk = b"IHDR" + header
     return png[:12] + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[33:]
@@ -434,7 +434,7 @@ def write_tfrecord(path, records):
 
 
 def test_a_tfds_dataset_in_either_format(tmp_path):
-    """The same pictures as ArrayRecord and as TFRecord give the same dataset."""
+    """The same images as ArrayRecord and as TFRecord give the same dataset."""
     features = tfds.features.FeaturesDict(
         {
             "image": tfds.features.Image(shape=(None, None, 3)),
@@ -559,7 +559,7 @@ def digest(folder):
 
 
 def kill_often(tmp_path, kills, seconds):
-    """Prepares in one go and, elsewhere, with that many kills at random moments."""
+    """Prepares in one go and, in another directory, with that many random kills."""
     tars = tmp_path / "tars"
     tars.mkdir()
     write_tars(tars, num_train=240, num_validation=60)

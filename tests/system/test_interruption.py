@@ -1,4 +1,4 @@
-"""interruption.py: the first signal asks, the second quits, handlers come back."""
+"""The first signal asks to stop, the second quits, and handlers are restored."""
 
 import os
 import signal
@@ -57,7 +57,7 @@ def test_the_second_quits_at_once(number):
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_quits_at_once_where_nothing_is_to_be_saved(number):
-    """In the midst of a call during which Python handles no signal."""
+    """During a call in which Python handles no signal."""
     result = in_process(
         "    import threading\n"
         f"    kill = lambda: os.kill(os.getpid(), {int(number)})\n"
@@ -69,7 +69,7 @@ def test_the_first_quits_at_once_where_nothing_is_to_be_saved(number):
 
 
 def test_a_library_call_gets_an_exception():
-    """A notebook must live on."""
+    """So a notebook survives."""
     with Interruption(), pytest.raises(Interrupted, match="nothing to save"):
         os.kill(os.getpid(), signal.SIGINT)
     with Interruption() as interruption:
@@ -113,7 +113,7 @@ def test_nohup_is_respected():
 
 
 def test_a_terminal_that_is_gone_does_not_hinder():
-    """Its message cannot be written, and the stop still counts."""
+    """The message cannot be written, but the run still stops."""
     result = in_process(
         "    os.close(2); os.open('/dev/full', os.O_WRONLY)\n"
         "    interruption.has_state = True\n"

@@ -1,4 +1,4 @@
-"""lock.py: one process at a time; the lock of a dead process is none."""
+"""One process at a time; a dead process holds no lock."""
 
 import os
 import subprocess

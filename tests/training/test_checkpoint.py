@@ -1,5 +1,5 @@
-"""checkpoint.py: the last ones and the best one are kept, and come back to the bit; a
-damaged one is named and passed over, one of another architecture refused."""
+"""Checkpoints: the newest and the best are kept and restored to the bit. A damaged one
+is reported and skipped, one of another run or architecture is refused."""
 
 import contextlib
 import dataclasses
@@ -50,7 +50,7 @@ def abstract(mesh):
 
 
 def at_step(state, step):
-    """States that can be told apart."""
+    """A state that differs from those of other steps."""
     return state._replace(step=jax.device_put(np.int32(step), state.step.sharding))
 
 
@@ -116,7 +116,7 @@ def other_data(**changes):
     ],
 )
 def test_another_run_is_refused(directory, abstract, run, message):
-    """Whatever `config.json` says, or if it is gone; nothing is set aside."""
+    """Even if `config.json` differs or is missing; nothing is moved."""
     with (
         checkpoint.Checkpoints(directory, keep=2) as opened,
         pytest.raises(UserError, match=message) as raised,
@@ -166,7 +166,7 @@ def test_the_evaluation_is_added(directory, state):
 
 @pytest.mark.parametrize("successor", ["none", "unsealed", "complete"])
 def test_killed_while_one_is_replaced(directory, abstract, successor):
-    """It comes back, unless its successor was complete."""
+    """It is restored unless its successor was complete."""
     place = directory.with_name("replaced_checkpoint")
     place.mkdir()
     shutil.copytree(directory / "5", place / "5")
@@ -233,7 +233,7 @@ def leave_out_a_line(seal):
     "damage", [empty, cut_at_a_line_end, cut_before_the_last_line, leave_out_a_line]
 )
 def test_the_seal_protects_itself(directory, abstract, damage):
-    """A seal that lists fewer files would let the others change."""
+    """Otherwise a shorter list would let the other files change."""
     damage(directory / "5" / SEAL)
     assert f"{SEAL} is damaged" in str(find_fault(directory / "5"))
     assert restored_step(directory, abstract) == 4
@@ -274,7 +274,7 @@ def unreadable_structure(folder):
 
 @pytest.mark.parametrize("damage", [remove_content, unreadable_structure])
 def test_one_that_cannot_be_loaded_is_skipped(directory, abstract, damage, capfd):
-    """All checksums fit, as of files that another version wrote."""
+    """Although all checksums match, as in files of another version."""
     damage(directory / "5")
     write_seal(directory / "5")
     assert checkpoint_reading.read_state(directory, abstract, "newest")[0] == 4
@@ -303,7 +303,7 @@ def test_none_can_be_loaded(directory, abstract):
 @pytest.mark.parametrize("content", ["{}", "[]", '{"top1_error": null}', "{"])
 @pytest.mark.parametrize("step", [4, 5])
 def test_metrics_that_say_nothing(directory, abstract, step, content):
-    """Orbax needs those of every checkpoint: without this the run was stuck."""
+    """Orbax reads the metrics of every checkpoint, so the run would be stuck."""
     (directory / str(step) / "metrics" / "metrics").write_text(content)
     write_seal(directory / str(step))
     assert restored_step(directory, abstract) == (5 if step == 4 else 4)
@@ -311,7 +311,7 @@ def test_metrics_that_say_nothing(directory, abstract, step, content):
 
 
 def test_saved_ones_are_missed(directory, abstract, capfd):
-    """A known step that is gone is named; without any, nothing starts over."""
+    """A missing step is reported; if all are missing, nothing starts over."""
     with checkpoint.Checkpoints(directory, keep=2, saved_step=6) as opened:
         assert opened.newest_step == 5
     assert "step 6 is gone; step 5 is used" in capfd.readouterr().err
@@ -326,7 +326,7 @@ def test_saved_ones_are_missed(directory, abstract, capfd):
 
 
 def test_everything_is_on_disk_before_the_seal(directory, monkeypatch):
-    """And the seal, its name and the name of the folder after it."""
+    """Then the seal and its name."""
     synced = []
     sync = atomic_files.sync
     monkeypatch.setattr(
@@ -341,7 +341,7 @@ def test_everything_is_on_disk_before_the_seal(directory, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", [remove, cut, alter])
-def test_a_damaged_one_is_named_and_passed_over(directory, abstract, damage, capfd):
+def test_a_damaged_checkpoint_is_skipped(directory, abstract, damage, capfd):
     largest = max(files(directory / "5"), key=lambda path: path.stat().st_size)
     damage(largest)
     assert checkpoint_reading.read_state(directory, abstract, "newest")[0] == 4
@@ -355,7 +355,7 @@ def test_a_damaged_one_is_named_and_passed_over(directory, abstract, damage, cap
 
 
 def test_older_damage_does_not_matter(directory, abstract):
-    """Also where Orbax would stumble over it."""
+    """Even of metrics, which Orbax reads from every checkpoint."""
     cut(directory / "2" / "metrics" / "metrics")
     assert checkpoint_reading.read_state(directory, abstract, "best")[0] == 5
     assert restored_step(directory, abstract) == 5
@@ -363,7 +363,7 @@ def test_older_damage_does_not_matter(directory, abstract):
 
 
 def test_all_damaged(directory, abstract):
-    """Nothing begins anew by itself, and nothing is moved."""
+    """The run does not start over by itself, and nothing is moved."""
     for folder in directory.iterdir():
         cut(max(files(folder), key=lambda path: path.stat().st_size))
     with pytest.raises(UserError, match="all checkpoints .* are damaged"):
@@ -381,7 +381,7 @@ def test_one_without_a_seal_is_not_complete(directory, abstract, capfd):
 
 
 def test_killed_before_the_first_was_sealed(directory, abstract):
-    """The run begins anew."""
+    """The run starts over."""
     for step in ("2", "4"):
         shutil.rmtree(directory / step)
     (directory / "5" / SEAL).unlink()
@@ -389,7 +389,7 @@ def test_killed_before_the_first_was_sealed(directory, abstract):
 
 
 def test_another_architecture_is_refused(directory, mesh):
-    """With the leaves that differ, and nothing is set aside."""
+    """The message lists the leaves that differ, and nothing is moved."""
     model = presets.DIGITS.model
     wider = dataclasses.replace(model.fc6, features=2 * model.fc6.features)
     other = dataclasses.replace(

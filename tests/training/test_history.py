@@ -100,7 +100,7 @@ def test_lost_checkpoints_do_not_start_over_in_silence(config, run, lose):
 
 @pytest.mark.parametrize("lose", LOSSES)
 def test_starting_over_on_purpose(config, run, trained, lose):
-    """The same bits again; what was left is kept, and the same command resumes."""
+    """What was left is kept, and the same command resumes afterwards."""
     lose(run)
     evaluations = (trained / "metrics.jsonl").read_text().count('"eval"')
     on_purpose = longer(config, start_over=True)
@@ -117,7 +117,7 @@ def test_starting_over_on_purpose(config, run, trained, lose):
 
 
 def test_killed_in_the_first_epoch(config, run):
-    """Nothing was saved yet, so nothing is lost: it starts over by itself."""
+    """Nothing was saved yet, so nothing is lost, and it starts over by itself."""
     lose_the_checkpoints(run)
     killed = starts(run)[:1]
     killed[0] |= {"saved_step": 0, "ended": None, "outcome": None}
@@ -142,7 +142,7 @@ def test_lost_records_are_named(config, run, records, message, capfd):
     assert message in capfd.readouterr().err
 
 
-def test_undamaged_records_are_not_remarked_on(config, run, capfd):
+def test_undamaged_records_cause_no_warning(config, run, capfd):
     train.train_and_evaluate(longer(config), run)
     assert capfd.readouterr().err == ""
 
@@ -257,7 +257,7 @@ def test_an_unexpected_error_saves_first(config, tmp_path, monkeypatch):
 
 
 def test_saves_within_an_epoch(config, tmp_path, monkeypatch):
-    """After each step here. The state is that of an undisturbed run."""
+    """Here after each step."""
     often = longer(config, checkpoint_minutes=1e-9, keep_checkpoints=9)
     train.train_and_evaluate(often, tmp_path)
     folders = {int(path.name) for path in (tmp_path / "checkpoints").iterdir()}

@@ -1,4 +1,4 @@
-"""metrics.py: valid JSON lines after any kill, TensorBoard, lines and durations."""
+"""Valid JSON lines after any kill, TensorBoard, progress lines and durations."""
 
 import contextlib
 import io
@@ -49,7 +49,7 @@ def lines(directory):
 
 
 def events(directory):
-    """The events that TensorBoard would read."""
+    """The events that TensorBoard reads."""
     for path in (directory / "tensorboard").iterdir():
         content = path.read_bytes()
         while content:  # TFRecord: length, its checksum, the event, its checksum
@@ -84,7 +84,7 @@ def test_resume_drops_later_steps_and_torn_lines(tmp_path, torn):
 
 
 def test_a_torn_line_in_the_midst_is_dropped(tmp_path):
-    """As a file system may leave it after a crash of the machine."""
+    """As a file system may leave one after the machine crashes."""
     with writer(tmp_path) as opened:
         opened.write(TRAIN | {"step": 10})
     with (tmp_path / "metrics.jsonl").open("ab") as file:
@@ -147,7 +147,7 @@ def test_tensorboard_has_the_same_numbers(tmp_path):
 
 
 def test_tensorboard_drops_what_comes_again(tmp_path):
-    """TensorBoard is told to forget the steps from 21 on, and no others."""
+    """TensorBoard forgets the steps from 21 on, and no others."""
     with writer(tmp_path, resume_step=20):
         pass
     starts = [e.step for e in events(tmp_path) if e.HasField("session_log")]
@@ -202,7 +202,7 @@ def test_a_bar_on_a_terminal():
 
 
 def test_the_bar_leaves_compilation_out(monkeypatch):
-    """As for plain lines: 20 steps in 20 s, whatever there was before."""
+    """As for plain lines: 20 steps in 20 s, whatever came before."""
     now = 0.0
     monkeypatch.setattr("tqdm.std.time", lambda: now)
     with contextlib.closing(progress(Terminal())) as shown:

@@ -10,7 +10,7 @@ SECONDS = 0.5
 
 
 class Recorder:
-    """Takes the place of the writer and of the progress."""
+    """Stands in for the writer and the progress."""
 
     def __init__(self):
         self.records = []

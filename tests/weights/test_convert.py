@@ -69,7 +69,7 @@ def flat(arrays, weight, bias):
 
 
 def write_source(form, network, path, arrays=None):
-    """A file of that form; its name."""
+    """Writes a file in that format and returns its name."""
     arrays = arrays or arrays_of(network)
     if form in ("old", "new"):
         path = path / f"{network}.caffemodel"
@@ -117,7 +117,7 @@ def files(narrow_presets, tmp_path_factory):
 
 
 def expected_input(network, image):
-    """What the original network wants of uint8 `[256, 256, 3]`, RGB."""
+    """The input of the original network, from uint8 `[256, 256, 3]`, RGB."""
     if network == "torchvision_alexnet":
         mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
         return ((image[16:240, 16:240] / 255 - mean) / std).transpose(2, 0, 1)
@@ -161,7 +161,7 @@ def test_the_oracle_tells_networks_apart(network):
 
 @pytest.mark.parametrize("network", ["caffe_alexnet", "caffenet"])
 def test_two_column_devices(network, files):
-    """Norms reach across the columns, and so across the devices, in Caffe."""
+    """In Caffe norms reach across the columns, and so across the devices."""
     image = np.stack([picture(seed, 256, 256) for seed in (0, 1)])
     found = []
     for column in (1, 2):
@@ -335,12 +335,12 @@ def zeros(*shape):
 
 
 def settings(layer, content):
-    """A graph in which a layer has other settings."""
+    """A graph with other settings of one layer."""
     return [(*row[:3], content) if row[0] == layer else row for row in graph("AlexNet")]
 
 
 def shaped(sizes):
-    """A file of one blob without data that is said to have these sizes."""
+    """A file of one blob with these sizes and no data."""
     return block(100, block(7, block(7, block(1, sizes))))
 
 
@@ -489,7 +489,7 @@ def huge_header():
 
 
 class Program:
-    """A pickle that would leave a file behind, were it loaded."""
+    """A pickle that creates a file if it is loaded."""
 
     def __init__(self, path):
         self.path = path
@@ -541,7 +541,7 @@ def test_refused_archives(name, tmp_path):
 
 
 def test_an_archive_that_would_fill_the_memory(tmp_path, monkeypatch):
-    """Its small members say how large they become; they are not unpacked."""
+    """Its small members declare huge sizes; they are not unpacked."""
     monkeypatch.setattr(npz, "_MAX_BYTES", 2**20)
     source = tmp_path / "net.npz"
     source.write_bytes(with_member(b"\0" * 2**24))

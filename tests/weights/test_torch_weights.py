@@ -59,7 +59,7 @@ def converted(source, dest, **options):
 
 
 def theirs(network, image):
-    """What the original wants of uint8 `[batch, 256, 256, 3]`, RGB."""
+    """The input of the original, from uint8 `[batch, 256, 256, 3]`, RGB."""
     if network == "torchvision_alexnet":
         x = (image[:, 16:240, 16:240] / 255 - MEAN["torchvision"]) / STD
     else:
@@ -101,7 +101,7 @@ def test_parity(network, pictures, tmp_path):
 
 
 def test_pth_there_and_back(tmp_path):
-    """To the bit, through ours, and as torch itself reads it."""
+    """Bit-equal through our format, and as torch itself reads it."""
     arrays = random_arrays("torchvision_alexnet", classes=17)
     source = write_source("torchvision_alexnet", arrays, tmp_path)
     ours = converted(source, tmp_path / "ours.safetensors")
@@ -177,7 +177,7 @@ def test_no_program_is_run(tmp_path):
 
 @pytest.mark.parametrize("wrapped", ["state_dict", "model", "module."])
 def test_checkpoints_of_training_scripts(wrapped, tmp_path):
-    """The weights lie deeper, or have the prefix of DataParallel."""
+    """The weights are nested, or have the prefix of DataParallel."""
     arrays = random_arrays("torchvision_alexnet", classes=3)
     state = {n: torch.from_numpy(one) for n, one in state_dict(arrays).items()}
     if wrapped == "module.":

@@ -130,7 +130,7 @@ def rewritten(source, path, change):
 
 
 def test_a_file_with_the_older_name_of_a_field(digits_file, tmp_path):
-    """Norms have a position, which was their place."""
+    """The position of a norm used to be called place."""
 
     def change(arrays, text):
         return arrays, json.loads(json.dumps(text).replace('"position"', '"place"'))
