@@ -229,7 +229,7 @@ def test_the_length_of_a_cosine_run_is_part_of_it(tmp_path):
 
 @pytest.mark.parametrize("seconds", [0, 0.5])
 def test_stopped_before_the_first_step(tmp_path, digits_dir, seconds):
-    """While it computes statistics or compiles it stops at once, with a line and code 75."""
+    """While it computes statistics or compiles it stops at once, with code 75."""
     arguments = ["--workdir", str(tmp_path / "run"), "--data.data-dir", digits_dir]
     process = subprocess.Popen(
         [*COMMAND, *arguments],
