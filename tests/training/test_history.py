@@ -257,9 +257,11 @@ def test_an_unexpected_error_saves_first(config, tmp_path, monkeypatch):
 
 
 def test_saves_within_an_epoch(config, tmp_path, monkeypatch):
-    """Here after each step."""
+    """Here after each step. Those at the end of an epoch keep their evaluation."""
     often = longer(config, checkpoint_minutes=1e-9, keep_checkpoints=9)
     train.train_and_evaluate(often, tmp_path)
+    for step in (4, 8, 12):
+        assert (tmp_path / "checkpoints" / str(step) / "metrics").exists()
     folders = {int(path.name) for path in (tmp_path / "checkpoints").iterdir()}
     assert {5, 6, 7, 8, 9, 10, 11, 12} <= folders
     shutil.rmtree(tmp_path / "checkpoints" / "12")

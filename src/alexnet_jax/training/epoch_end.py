@@ -39,7 +39,7 @@ class EpochEnd:
         self._run = run
         self._checkpoints = checkpoints
         self._interruption = interruption
-        self._saved_at = time.monotonic()
+        self._saved_step, self._saved_at = first_step, time.monotonic()
         self._evaluate = compile_evaluation(run, images, interruption)
         self._count = _compile_plateau(run)
         self._writer = metrics_writer.MetricsWriter(
@@ -85,7 +85,9 @@ class EpochEnd:
         if self._interruption.requested:
             raise Interrupted(self._interruption.reason)
         minutes = self._run.config.run.checkpoint_minutes
-        if minutes is not None and time.monotonic() - self._saved_at > 60 * minutes:
+        if minutes is None or step == self._saved_step:
+            return  # saving once more would drop the evaluation
+        if time.monotonic() - self._saved_at > 60 * minutes:
             self.log.flush()
             self._save(state, step, None)
 
@@ -100,7 +102,7 @@ class EpochEnd:
             )
         self._writer.sync()
         self._checkpoints.save(state, step, self._run.identity, result)
-        self._saved_at = time.monotonic()
+        self._saved_step, self._saved_at = step, time.monotonic()
         self.log.restart_clock()
 
     def saved(self, why: Exception, state: TrainState, step: int) -> Exception:
@@ -112,7 +114,7 @@ class EpochEnd:
         """
         with contextlib.suppress(Fault):  # the state matters more than the records
             self.log.flush()
-        if self._checkpoints.newest_step != step:
+        if step != self._saved_step:
             self._save(state, step, None)
         self._checkpoints.wait()
         if isinstance(why, Interrupted):
