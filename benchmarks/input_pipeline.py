@@ -69,7 +69,10 @@ def decode_and_fit(encoded: list[bytes]) -> Iterator[int]:
 def whole_preparation(images: list[Original]) -> Iterator[int]:
     """All of `prepare` but the file: encode, decode again, statistics, serialise."""
     names = sorted({f"class{image.label}" for image in images})
-    serialize = tfds_records.serializer(tfds_records.image_features(names, SIZE))
+    features = tfds_records.image_features(
+        names, (SIZE, SIZE, 3), encoding="jpeg", key="file_name"
+    )
+    serialize = tfds_records.serializer(features)
     split = Split(
         len(images), lambda index: images[index]._replace(label=index % len(names))
     )

@@ -1,7 +1,7 @@
-"""The command: python -m alexnet_jax.prepare --source FOLDER
+"""The command: python -m alexnet_jax.prepare --source PATH
 
-Makes a training dataset from the official ImageNet archives, from class folders, or
-from any prepared tfds dataset, without TensorFlow.
+Makes a training dataset from the official archives of ImageNet, CIFAR-10, Tiny ImageNet
+or MNIST, from class folders, or from any prepared tfds dataset, without TensorFlow.
 """
 
 import re
@@ -21,9 +21,9 @@ from alexnet_jax.system.streams import printable
 
 DESCRIPTION = """\
 Scales and crops images once, as the authors did, and stores them as a tfds dataset.
+Those of CIFAR-10, Tiny ImageNet and MNIST have one size and are stored as they are.
 
-The same command resumes, however it was stopped. Then train:
-python -m alexnet_jax.main --preset alexnet2012 --workdir runs/alexnet2012"""
+The same command resumes, however it was stopped. It ends with the command to train."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +31,13 @@ class Options:
     """The options of the command."""
 
     source: str | None = None
-    """Folder with ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar; or folder of
-    class folders, possibly in train/ and val/; or name of a tfds dataset."""
+    """Folder with ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar;
+    cifar-10-binary.tar.gz, tiny-imagenet-200.zip, or their folder; folder with the four
+    idx files of MNIST; folder of class folders, possibly in train/ and val/; or name of
+    a tfds dataset."""
     name: str | None = None
-    """Name of the new dataset. None means that of the source with the size, such as
-    imagenet2012_256."""
+    """Name of the new dataset. None means that of the source, with the size if images
+    are scaled: imagenet2012_256, cifar10."""
     data_dir: str | None = None
     """The tfds data directory. None means tfds's default."""
     form: Annotated[Form, tyro.conf.arg(name="")] = Form()
@@ -57,15 +59,22 @@ def run(options: Options) -> int:
     config_checks.check_ranges(options)
     # Slow imports come after the options are parsed.
     from alexnet_jax.data import tfds_records
-    from alexnet_jax.preparation import verification, write_dataset, write_raw
+    from alexnet_jax.preparation import (
+        next_command,
+        recognition,
+        verification,
+        write_dataset,
+        write_raw,
+    )
 
     data_dir = tfds_records.directory_of(options.data_dir)
     name = options.name
     if options.source is not None:
         if name is not None:  # before archives are read
             _check_name(name)
-        originals = _open(options.source, data_dir, options.devkit)
-        name = name or f"{originals.name}_{options.form.image_size}"
+        originals = recognition.open_originals(options.source, data_dir, options.devkit)
+        _refuse_form(originals, options.form)
+        name = name or _default_name(originals, options.form)
         _check_name(name)
         _say(originals, data_dir / name)
         _check_space(originals, data_dir, name, options)
@@ -73,7 +82,7 @@ def run(options: Options) -> int:
             originals,
             name,
             data_dir,
-            options.form,
+            originals.kept or options.form,
             num_workers=options.num_workers,
             max_unreadable=options.max_unreadable,
         )
@@ -84,11 +93,17 @@ def run(options: Options) -> int:
     if options.raw:
         write_raw.write_raw(name, data_dir, options.num_workers)
     if options.check:
-        return _report(
-            *verification.check(name, data_dir, num_workers=options.num_workers)
+        summary, faults = verification.check(
+            name, data_dir, num_workers=options.num_workers
         )
-    print("\n".join(map(printable, verification.summary(name, data_dir))))
-    return 0
+    else:
+        summary, faults = verification.summary(name, data_dir), []
+    print("\n".join(map(printable, summary)))
+    if options.check:
+        _report(faults)
+    if not faults and (train := next_command.training(name, options.data_dir)):
+        print(f"Next: {printable(train)}")
+    return 1 if faults else 0
 
 
 def _check_name(name: str) -> None:
@@ -99,25 +114,16 @@ def _check_name(name: str) -> None:
         )
 
 
-def _open(source: str, data_dir: Path, devkit: Path | None) -> Originals:
-    """Opens a source, whichever kind it is."""
-    from alexnet_jax.preparation import class_folders, imagenet_tars, tfds_source
+def _refuse_form(originals: Originals, form: Form) -> None:
+    if originals.kept and form != Form():
+        raise UserError(
+            f"the images of {originals.name} are stored as they are: omit "
+            "--image-size, --quality and --subsampling."
+        )
 
-    path = Path(source).expanduser()
-    if any(
-        (path / tar).is_file()
-        for tar in (imagenet_tars.TRAIN_TAR, imagenet_tars.VALIDATION_TAR)
-    ):
-        text = f"reading the contents of the archives in {path}"
-        print(printable(text), flush=True)
-        return imagenet_tars.open_tars(path, devkit)
-    if devkit is not None:
-        raise UserError(f"--devkit {devkit} is only for the official archives.")
-    if path.is_dir():
-        return class_folders.open_folders(path)
-    if path.is_absolute() or source.startswith((".", "~")):
-        raise UserError(f"--source {source}: no such folder.")
-    return tfds_source.open_tfds(source, data_dir)
+
+def _default_name(originals: Originals, form: Form) -> str:
+    return originals.name if originals.kept else f"{originals.name}_{form.image_size}"
 
 
 def _say(originals: Originals, place: Path) -> None:
@@ -133,9 +139,10 @@ def _check_space(
     """Raises UserError if the disk lacks the space for the dataset."""
     from alexnet_jax.preparation.conversion import stored_size
 
-    each = options.form.image_size**2 * 3 if options.raw else 0
+    form = originals.kept or options.form
+    each = form.image_size**2 * 3 if options.raw else 0
     needed = sum(
-        split.num_images * (each + stored_size(split, options.form))
+        split.num_images * (each + stored_size(split, form))
         for split in originals.splits.values()
     )
     existing = sum(
@@ -151,12 +158,10 @@ def _check_space(
         )
 
 
-def _report(summary: list[str], faults: list[str]) -> int:
-    print("\n".join(map(printable, summary)))
+def _report(faults: list[str]) -> None:
     for fault in faults[:50]:
         print(f"error: {fault}", file=sys.stderr)
     print(f"{len(faults)} faults" if faults else "no faults")
-    return 1 if faults else 0
 
 
 def main() -> int:

@@ -473,7 +473,7 @@ def test_a_tfds_dataset_in_either_format(tmp_path):
 
 @pytest.mark.parametrize("source", ["./nothing", "nothing"])
 def test_a_source_that_is_none(tmp_path, source):
-    with pytest.raises(UserError, match="no such folder|no prepared dataset"):
+    with pytest.raises(UserError, match="no such file|no prepared dataset"):
         run(source, tmp_path)
 
 

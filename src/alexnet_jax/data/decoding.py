@@ -190,6 +190,13 @@ def encode_jpeg(image: np.ndarray, quality: int, subsampling: str) -> bytes:
     return simplejpeg.encode_jpeg(pixels, quality, "RGB", subsampling)
 
 
+def encode_png(image: np.ndarray) -> bytes:
+    """Encodes uint8 `[height, width, 3]`, or grey `[height, width]`, without loss."""
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, format="PNG")
+    return content.getvalue()
+
+
 def channel_products(image: np.ndarray) -> np.ndarray:
     """Exact sums, over all pixels, of the products of each two channels.
 

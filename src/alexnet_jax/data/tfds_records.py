@@ -103,15 +103,20 @@ def package_file(path: str) -> str:
     return tfds.core.tfds_path(path).read_text()
 
 
-def image_features(class_names: list[str], image_size: int) -> Any:
-    """Features of square JPEG images, label and file name, as in tfds's ImageNet."""
+def image_features(
+    class_names: list[str], shape: tuple[int, int, int], *, encoding: str, key: str
+) -> Any:
+    """Features of images of one shape, labels and names, as in tfds's ImageNet.
+
+    Args:
+        encoding: "jpeg" or "png".
+        key: the feature with the name of an image.
+    """
     return tfds.features.FeaturesDict(
         {
-            "image": tfds.features.Image(
-                shape=(image_size, image_size, 3), encoding_format="jpeg"
-            ),
+            "image": tfds.features.Image(shape=shape, encoding_format=encoding),
             "label": tfds.features.ClassLabel(names=class_names),
-            "file_name": tfds.features.Text(),
+            key: tfds.features.Text(),
         }
     )
 
@@ -160,7 +165,7 @@ def write_metadata(
         split_infos=infos,
         version=version,
         check_data=False,  # checking would need TensorFlow
-        description="Images scaled (shorter side) and cropped to one size.",
+        description="Images of one size.",
         supervised_keys=("image", "label"),
     )
     return read_only_builder.builder_from_directory(folder).info

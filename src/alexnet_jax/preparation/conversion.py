@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alexnet_jax.data import decoding, image_statistics
-from alexnet_jax.preparation.source_images import Form, Split
+from alexnet_jax.preparation.source_images import Form, Kept, Split
 
 _SAMPLE = 100  # images from which the space on disk is estimated
 _RECORD = 256  # bytes of an example besides its image
@@ -18,7 +18,7 @@ class Chunk(NamedTuple):
     num_originals: int
     examples: list[bytes]
     sums: image_statistics.Sums
-    """Over the pixels that the stored JPEGs decode to."""
+    """Over the pixels that the stored images decode to."""
     unreadable: list[str]
     """One entry per image that could not be read: name and reason."""
 
@@ -26,10 +26,10 @@ class Chunk(NamedTuple):
 def convert(
     split: Split,
     indices: Sequence[int] | np.ndarray,
-    form: Form,
+    form: Form | Kept,
     serialize: Callable[[dict[str, Any]], bytes],
 ) -> Chunk:
-    """Reads, scales, crops and encodes images.
+    """Reads, scales, crops and encodes images, or keeps them.
 
     Args:
         serialize: turns an example into a record.
@@ -42,20 +42,32 @@ def convert(
         square = pixels[len(examples)]
         try:
             name, label, encoded = split.read(int(index))
-            decoding.read_into(encoded, square)
+            stored = _store(encoded, form, square)
         except (OSError, ValueError) as error:
             unreadable.append(f"{name}: {error}")
             continue
-        stored = decoding.encode_jpeg(square, form.quality, form.subsampling)
-        example = {"image": stored, "label": label, "file_name": name}
-        # The statistics are those of the pixels that training will decode.
-        decoding.read_into(stored, square)
-        examples.append(serialize(example))
+        examples.append(serialize({"image": stored, "label": label, form.key: name}))
     sums = image_statistics.sums_of(pixels[: len(examples)])
     return Chunk(len(indices), examples, sums, unreadable)
 
 
-def stored_size(split: Split, form: Form) -> float:
+def _store(encoded: bytes, form: Form | Kept, square: np.ndarray) -> bytes:
+    """Returns the image to store, and writes what training will decode to `square`."""
+    if isinstance(form, Kept):
+        pixels = decoding.decode(encoded)
+        if pixels.shape != square.shape:
+            height, width, _ = pixels.shape
+            size = form.image_size
+            raise ValueError(f"{width} x {height} pixels, not {size} x {size}")
+        square[...] = pixels
+        return encoded
+    decoding.read_into(encoded, square)
+    stored = decoding.encode_jpeg(square, form.quality, form.subsampling)
+    decoding.read_into(stored, square)
+    return stored
+
+
+def stored_size(split: Split, form: Form | Kept) -> float:
     """Estimated bytes per stored image, from a sample spread over the split."""
     spread = np.linspace(0, split.num_images - 1, min(_SAMPLE, split.num_images))
     sizes = [

@@ -4,19 +4,21 @@ import collections
 import re
 import tarfile
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from alexnet_jax.data import decoding, ilsvrc2012
 from alexnet_jax.errors import UserError
+from alexnet_jax.preparation.archive_members import check_member
 from alexnet_jax.preparation.source_images import Original, Originals, Split
 from alexnet_jax.system.random_access import RandomAccessFile
 from alexnet_jax.system.streams import printable
 
 TRAIN_TAR = "ILSVRC2012_img_train.tar"
 VALIDATION_TAR = "ILSVRC2012_img_val.tar"
+TARS = (TRAIN_TAR, VALIDATION_TAR)
 _VALIDATION_NAME = "ILSVRC2012_val_{:08d}.JPEG"
 _REMEDY = "compare its checksum with the one on image-net.org and download it again"
 
@@ -133,7 +135,8 @@ def _files_in(path: Path, start: int = 0, size: int | None = None) -> list[_Plac
             for member in tarfile.open(fileobj=file, mode="r:"):
                 if member.offset >= end:
                     break
-                _refuse_hostile(member)
+                is_plain = member.isfile() or member.isdir()
+                check_member(member.name, is_plain=is_plain)
                 if member.isfile():
                     if member.size < 0 or member.offset_data + member.size > end:
                         raise tarfile.ReadError("unexpected end of data")
@@ -152,19 +155,6 @@ def _files_in(path: Path, start: int = 0, size: int | None = None) -> list[_Plac
         raise UserError(
             f"{path} is damaged or cut off ({error}): {_REMEDY}."
         ) from error
-
-
-def _refuse_hostile(member: tarfile.TarInfo) -> None:
-    """Refuses members that escape the archive, links and devices.
-
-    Since nothing is unpacked they could do no harm, but no official archive has any, so
-    the user should know.
-    """
-    path = PurePosixPath(member.name)
-    if path.is_absolute() or ".." in path.parts:
-        raise tarfile.ReadError(f"member {member.name!r} lies outside the archive")
-    if not (member.isfile() or member.isdir()):
-        raise tarfile.ReadError(f"member {member.name!r} is a link or a device")
 
 
 def _tar_split(path: Path, places: list[_Place], labels: np.ndarray) -> Split:

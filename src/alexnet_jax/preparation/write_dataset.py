@@ -16,7 +16,7 @@ from alexnet_jax.data.source import fingerprint
 from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.conversion import Chunk, convert
 from alexnet_jax.preparation.journal import Journal, open_journal, refuse_other
-from alexnet_jax.preparation.source_images import Form, Originals, Split
+from alexnet_jax.preparation.source_images import Form, Kept, Originals, Split
 from alexnet_jax.preparation.working_folder import building, is_complete
 from alexnet_jax.system import atomic_files, threads
 from alexnet_jax.system.progress import ImageCounter
@@ -35,7 +35,7 @@ def write_dataset(
     originals: Originals,
     name: str,
     data_dir: Path,
-    form: Form,
+    form: Form | Kept,
     *,
     num_workers: int | None,
     max_unreadable: int,
@@ -56,7 +56,12 @@ def write_dataset(
     with building(final) as folder:
         splits = list(originals.splits)
         journal = open_journal(folder.parent, settings, splits, form.image_size)
-        features = tfds_records.image_features(originals.class_names, form.image_size)
+        features = tfds_records.image_features(
+            originals.class_names,
+            (form.image_size, form.image_size, form.channels),
+            encoding=form.encoding,
+            key=form.key,
+        )
         serialize = tfds_records.serializer(features)
         job = _Job(name, folder, form, serialize, journal, num_workers, max_unreadable)
         for split_name, split in originals.splits.items():
@@ -80,7 +85,7 @@ def read_report(directory: Path) -> dict[str, Any]:
 class _Job(NamedTuple):
     name: str
     folder: Path
-    form: Form
+    form: Form | Kept
     serialize: Callable[[dict[str, Any]], bytes]
     journal: Journal
     num_workers: int | None
@@ -123,7 +128,7 @@ def _order(name: str, split: Split) -> np.ndarray:
     return np.random.Generator(np.random.Philox(_SEED)).permutation(split.num_images)
 
 
-def _settings(originals: Originals, form: Form) -> dict[str, Any]:
+def _settings(originals: Originals, form: Form | Kept) -> dict[str, Any]:
     images = {name: split.num_images for name, split in originals.splits.items()}
     return dataclasses.asdict(form) | {
         "source": originals.name,

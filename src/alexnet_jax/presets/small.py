@@ -64,8 +64,8 @@ CIFAR10 = Config(
 
 # For ablations on one GPU: 64x64 images, half of 145's maps, a quarter of its units.
 TINY_IMAGENET = Config(
-    model=_narrow(MODEL_145, maps=(48, 128, 192, 192, 128), units=1024, classes=100),
-    data=DataConfig(name="tiny_imagenet_100", eval_split="validation", image_size=64),
+    model=_narrow(MODEL_145, maps=(48, 128, 192, 192, 128), units=1024, classes=200),
+    data=DataConfig(name="tiny_imagenet", eval_split="validation", image_size=64),
     augment=AugmentConfig(crop_size=56),
     optimizer=OptimizerConfig(schedule="cosine"),
     num_epochs=60,
