@@ -250,6 +250,7 @@ def test_a_form_is_refused(tmp_path, form):
 # --- training -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "preset, write", [("cifar10", write_cifar), ("tiny_imagenet", write_tiny)]
 )
