@@ -101,7 +101,7 @@ def read_state(
             architecture.
     """
     candidates = checkpoint_files.candidates(directory, which)
-    for folder, next_best in zip(candidates, [*candidates[1:], None], strict=True):
+    for folder, next_best in zip(candidates, [*candidates[1:], None], strict=False):
         fault = checkpoint_files.find_fault(folder)
         loaded = fault or load(folder, abstract)
         if isinstance(loaded, TrainState):
