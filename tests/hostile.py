@@ -10,7 +10,15 @@ import numpy as np
 from caffe_files import binaryproto, caffemodel
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stand_ins import archive, encoded, picture
+from stand_ins import (
+    ESCAPING_MEMBERS,
+    archive,
+    digits_network,
+    encoded,
+    paths_in,
+    picture,
+    repair_checksum,
+)
 
 from alexnet_jax import config_json, presets
 from alexnet_jax.config import Config
@@ -19,8 +27,7 @@ from alexnet_jax.errors import UserError
 from alexnet_jax.preparation import imagenet_tars
 from alexnet_jax.training import checkpoint_reading, workdir
 from alexnet_jax.weights import caffemodel as reading
-from alexnet_jax.weights import network_file, npz, parameter_shapes
-from alexnet_jax.weights.network import Network
+from alexnet_jax.weights import network_file, npz
 
 _WORD = st.text(st.characters(codec="ascii"), max_size=12)
 _VALUES = st.recursive(
@@ -48,20 +55,11 @@ def _often(examples: int) -> Any:
     )
 
 
-def _paths(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths to all values in a JSON tree."""
-    found = [path] if path else []
-    if isinstance(tree, dict):
-        for name, value in tree.items():
-            found += _paths(value, (*path, name))
-    return found
-
-
 def configs(examples: int, folder: Path) -> None:
     """A run directory's config.json with a value, or all of it, replaced is read as a
     configuration that can be trained with, or refused with a message."""
     whole = json.dumps(config_json.to_json(presets.DIGITS))
-    places = _paths(json.loads(whole))
+    places = paths_in(json.loads(whole))
 
     @_often(examples)
     @given(st.sampled_from(places), _VALUES, st.binary(max_size=40), st.integers(0, 9))
@@ -99,16 +97,6 @@ def _altered(content: bytes, spans: list[tuple[float, bytes]], keep: float) -> b
     return bytes(altered[: max(1, int(keep * len(altered)))])
 
 
-_MEMBERS = (b"../../x.JPEG\0", b"/etc/passwd\0", b"a/../../b\0")
-
-
-def _repair_checksum(archive: bytearray, start: int) -> None:
-    """That of a tar header, so that the reader looks at what it says."""
-    header = bytearray(archive[start : start + 512])
-    header[148:156] = b" " * 8
-    archive[start + 148 : start + 156] = b"%06o\0 " % sum(header)
-
-
 def archives(examples: int, folder: Path) -> None:
     """An official archive that has been altered gives images, whatever they hold, or is
     refused with a message. Nothing is unpacked anywhere."""
@@ -122,7 +110,9 @@ def archives(examples: int, folder: Path) -> None:
         st.tuples(
             st.sampled_from(headers),
             st.integers(0, 511),
-            st.one_of(st.binary(min_size=1, max_size=12), st.sampled_from(_MEMBERS)),
+            st.one_of(
+                st.binary(min_size=1, max_size=12), st.sampled_from(ESCAPING_MEMBERS)
+            ),
         ),
         max_size=4,
     )
@@ -132,9 +122,9 @@ def archives(examples: int, folder: Path) -> None:
     def check(changes: list[tuple[int, int, bytes]], keep: float, cut: bool) -> None:
         altered = bytearray(whole)
         for start, place, patch in changes:
-            place = 0 if patch in _MEMBERS else place
+            place = 0 if patch in ESCAPING_MEMBERS else place
             altered[start + place : start + place + len(patch)] = patch
-            _repair_checksum(altered, start)
+            repair_checksum(altered, start)
         path.write_bytes(altered[: int(keep * len(altered))] if cut else altered)
         try:
             opened = imagenet_tars.open_tars(folder, None)
@@ -202,7 +192,7 @@ def weight_files(examples: int, folder: Path) -> None:
     content = io.BytesIO()
     np.savez(content, **arrays)  # type: ignore[arg-type]
     whole = folder / f"digits{network_file.SUFFIX}"
-    network_file.write(whole, _digits_weights())
+    network_file.write(whole, digits_network())
     forms = [
         ("old.caffemodel", caffemodel(small, old=True), reading.read_net),
         ("new.caffemodel", caffemodel(small), reading.read_net),
@@ -227,16 +217,3 @@ def weight_files(examples: int, folder: Path) -> None:
             assert name in str(error) or "--" in str(error)
 
     check()
-
-
-def _digits_weights() -> Network:
-    shapes = parameter_shapes.shapes(presets.DIGITS)
-    return Network(
-        name="",
-        config=presets.DIGITS,
-        params={
-            layer: {kind: np.ones(shape, np.float32) for kind, shape in kinds.items()}
-            for layer, kinds in shapes.items()
-        },
-        mean_image=np.ones((28, 28, 3), np.float32),
-    )

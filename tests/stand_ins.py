@@ -1,4 +1,4 @@
-"""Small datasets that tests make: tfds ones of any features, archives as ImageNet."""
+"""Small datasets, archives and networks that tests make."""
 
 import contextlib
 import io
@@ -8,7 +8,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from alexnet_jax import presets
 from alexnet_jax.data import ilsvrc2012
+from alexnet_jax.weights import parameter_shapes
+from alexnet_jax.weights.network import Network
 
 
 def encoded(pixels, form="JPEG", mode=None, **options):
@@ -87,3 +90,37 @@ def write_tars(folder, num_train=24, num_validation=10, num_classes=6):
         for number in range(1, num_validation + 1)
     ]
     archive(folder / "ILSVRC2012_img_val.tar", validation)
+
+
+ESCAPING_MEMBERS = (b"../../x.JPEG\0", b"/etc/passwd\0", b"a/../../b\0")
+"""Names in tar headers that lead out of the archive."""
+
+
+def repair_checksum(tar, start):
+    """Makes a reader believe the altered header at byte `start` of a bytearray."""
+    header = bytearray(tar[start : start + 512])
+    header[148:156] = b" " * 8
+    tar[start + 148 : start + 156] = b"%06o\0 " % sum(header)
+
+
+def paths_in(tree, path=()):
+    """The paths to all values in a JSON tree, as tuples of names."""
+    paths = [path] if path else []
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            paths += paths_in(value, (*path, name))
+    return paths
+
+
+def digits_network():
+    """A network for the digits whose parameters are all 1."""
+    shapes = parameter_shapes.shapes(presets.DIGITS)
+    return Network(
+        name="",
+        config=presets.DIGITS,
+        params={
+            layer: {kind: np.ones(shape, np.float32) for kind, shape in kinds.items()}
+            for layer, kinds in shapes.items()
+        },
+        mean_image=np.ones((28, 28, 3), np.float32),
+    )

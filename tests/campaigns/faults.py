@@ -117,7 +117,7 @@ def moved_directories(place: Place, wanted: int) -> Row:
 
 
 def lost_checkpoints(place: Place, wanted: int) -> Row:
-    """Training does not begin anew in silence."""
+    """Training does not start over in silence."""
 
     def attempt(folder: Path, number: int) -> Try:
         workdir = shutil.copytree(place.whole, folder / "run")

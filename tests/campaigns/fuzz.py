@@ -69,6 +69,7 @@ def _value(chance: random.Random, depth: int = 2) -> Any:
 def configs(place: Place, wanted: int) -> Row:
     """The way of training, up to the shapes of its state: an altered config.json in the
     run directory; one that is trained with; options."""
+    tries.make_tests_importable()
     from alexnet_jax import main
 
     text = (place.whole / "config.json").read_text()
@@ -130,9 +131,11 @@ def _near(value: Any, chance: random.Random) -> Any:
 
 def _altered_config(text: str, chance: random.Random) -> bytes:
     """A few values replaced, half of them by near ones; sometimes bytes, or all."""
+    from stand_ins import paths_in
+
     content = json.loads(text)
     for _ in range(chance.choice((1, 1, 1, 2))):
-        *above, last = chance.choice(_paths(content))
+        *above, last = chance.choice(paths_in(content))
         inner = content
         for name in above:
             inner = inner[name]
@@ -143,19 +146,12 @@ def _altered_config(text: str, chance: random.Random) -> bytes:
     return altered(encoded, chance, most=3, head=50) if kind == 1 else encoded
 
 
-def _paths(tree: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """The paths to all values in a JSON tree."""
-    found = [path] if path else []
-    if isinstance(tree, dict):
-        for name, value in tree.items():
-            found += _paths(value, (*path, name))
-    return found
-
-
 def _options(text: str, chance: random.Random) -> list[str]:
+    from stand_ins import paths_in
+
     options = []
     for _ in range(chance.randint(1, 2)):
-        name = ".".join(chance.choice(_paths(json.loads(text))))
+        name = ".".join(chance.choice(paths_in(json.loads(text))))
         value = _value(chance)
         values = value if isinstance(value, list) else [value]
         options += ["--" + name.replace("_", "-"), *map(str, values)]
@@ -254,9 +250,6 @@ def _read_picture(path: Path) -> tuple[np.ndarray, str | None]:
     return image, source.skipped.get(0)
 
 
-_MEMBERS = (b"../../x.JPEG\0", b"/etc/passwd\0", b"a/../../b\0")
-
-
 def archives(place: Place, wanted: int) -> Row:
     """An official archive with altered headers gives images, whatever they hold, or is
     refused. Nothing is unpacked anywhere."""
@@ -296,6 +289,8 @@ def _read_archives(folder: Path) -> None:
 
 def _altered_archive(content: bytes, chance: random.Random) -> bytes:
     """Patches in headers, whose checksums are repaired, so that they are believed."""
+    from stand_ins import ESCAPING_MEMBERS, repair_checksum
+
     result = bytearray(content)
     starts = range(0, len(result), 512)
     headers = [i for i in starts if result[i + 257 : i + 262] == b"ustar"]
@@ -303,12 +298,10 @@ def _altered_archive(content: bytes, chance: random.Random) -> bytes:
         start, place = chance.choice(headers), chance.randrange(512)
         patch = chance.randbytes(chance.randint(1, 12))
         if chance.random() < 1 / 3:
-            place, patch = 0, chance.choice(_MEMBERS)
+            place, patch = 0, chance.choice(ESCAPING_MEMBERS)
         patch = patch[: 512 - place]
         result[start + place : start + place + len(patch)] = patch
-        header = bytearray(result[start : start + 512])
-        header[148:156] = b" " * 8
-        result[start + 148 : start + 156] = b"%06o\0 " % sum(header)
+        repair_checksum(result, start)
     if chance.random() < 0.3:
         del result[int(chance.random() * len(result)) :]
     return bytes(result)
@@ -361,24 +354,9 @@ def _weight_files() -> list[tuple[str, bytes, Callable[[Path], Any]]]:
 
 def _written(write: Callable[[Path, Any], None], name: str) -> bytes:
     """The file of a network for digits."""
+    from stand_ins import digits_network
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
-        write(path, _digits_network())
+        write(path, digits_network())
         return path.read_bytes()
-
-
-def _digits_network() -> Any:
-    from alexnet_jax import presets
-    from alexnet_jax.weights import parameter_shapes
-    from alexnet_jax.weights.network import Network
-
-    shapes = parameter_shapes.shapes(presets.DIGITS)
-    return Network(
-        name="",
-        config=presets.DIGITS,
-        params={
-            layer: {kind: np.ones(shape, np.float32) for kind, shape in kinds.items()}
-            for layer, kinds in shapes.items()
-        },
-        mean_image=np.ones((28, 28, 3), np.float32),
-    )
