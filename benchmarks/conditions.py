@@ -6,8 +6,9 @@ import importlib.metadata
 import os
 import platform
 import sys
-from pathlib import Path
 from typing import Any
+
+from alexnet_jax.system import provenance
 
 _PACKAGES = (
     "jax",
@@ -26,12 +27,11 @@ def conditions(script: str) -> dict[str, Any]:
     for name in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-    model = Path("/proc/cpuinfo").read_text().split("model name")[1].split("\n")[0]
     arguments = [word if "/" not in word else "..." for word in sys.argv[1:]]
     return {
         "date": datetime.date.today().isoformat(),
         "command": " ".join(["python", f"benchmarks/{script}", *arguments]),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "hardware": f"{os.cpu_count()} cores, {model.strip(' :').strip()}",
+        "hardware": f"{os.cpu_count()} cores, {provenance.processor()}",
         "versions": {"python": platform.python_version()} | versions,
     }

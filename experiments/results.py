@@ -67,7 +67,7 @@ def read_row(
 
 
 def _read_run(directory: Path, seed: int, config: Config) -> RunResult | None:
-    records = metrics_writer.read_records(directory / "metrics.jsonl")
+    records = metrics_writer.read_records(directory)
     evaluations = [record for record in records if record["kind"] == "eval"]
     if not evaluations:
         return None

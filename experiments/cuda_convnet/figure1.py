@@ -100,7 +100,7 @@ def train(settings: Settings, workdir: Path, cifar10: Cifar10) -> Curve:
 
 def read(directory: Path, settings: Settings) -> Curve:
     """Reads the curve of a run directory."""
-    records = metrics_writer.read_records(directory / "metrics.jsonl")
+    records = metrics_writer.read_records(directory)
     return Curve(
         settings.activation,
         settings.learning_rate or 0.0,

@@ -108,8 +108,7 @@ def train_and_evaluate(
         stack.callback(held.release)
         history = stack.enter_context(manifest.History(directory))
         workdir.write_config(directory, any_dataclass)
-        kinds = [f"{d.platform} {d.device_kind}" for d in jax.devices()[:1]]
-        history.begin(kinds, {}, step)
+        history.begin(jax.devices()[:1], {}, step)
         writer = metrics_writer.MetricsWriter(directory, resume_step=step)
         stack.callback(writer.close)
         costs = weight_costs(definition.layers, settings.weight_cost_scale)

@@ -192,12 +192,3 @@ def check_batch(config: Config, data_devices: int) -> None:
             f"--microbatches {config.microbatches} does not divide the {each} images "
             f"of a device (--batch-size {config.batch_size}): make it a divisor."
         )
-
-
-def check_labels(config: Config, dataset: str, dataset_classes: int | None) -> None:
-    """Raises UserError if the dataset has more classes than the network."""
-    if dataset_classes is not None and dataset_classes > config.model.num_classes:
-        raise UserError(
-            f"dataset {dataset} has {dataset_classes} classes and the network "
-            f"{config.model.num_classes}: use --model.fc8.features {dataset_classes}."
-        )

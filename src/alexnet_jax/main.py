@@ -75,12 +75,9 @@ def _without_repetition(text: str) -> str:
 
 def run(options: Options, interruption: Interruption) -> str:
     """Trains, and returns a summary of the outcome."""
-    from alexnet_jax import config_checks, train
-    from alexnet_jax.data import dataset_fit
+    from alexnet_jax import train
     from alexnet_jax.system import devices
 
-    config_checks.check_config(options.config)
-    dataset_fit.check(options.config)
     devices.request_cpu_devices(options.config.run.mesh)
     outcome = train.train_and_evaluate(options.config, options.workdir, interruption)
     head = f"{options.workdir}: "

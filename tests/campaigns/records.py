@@ -5,11 +5,10 @@ import importlib.metadata
 import json
 import os
 import platform
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.campaigns import jobs
+from alexnet_jax.system import provenance
 
 FOLDER = Path(__file__).parent / "records"
 
@@ -20,22 +19,11 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _circumstances() -> dict[str, Any]:
-    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-    commit = subprocess.run(
-        command, cwd=jobs.REPOSITORY, capture_output=True, text=True
-    )
     return {
-        "commit": commit.stdout.strip(),
+        "commit": provenance.commit(digits=7) or "",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "processor": _processor(),
+        "processor": provenance.processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "jax": importlib.metadata.version("jax"),
     }
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()

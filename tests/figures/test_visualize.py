@@ -16,6 +16,7 @@ from alexnet_jax import visualize
 from alexnet_jax.data.source import open_source
 from alexnet_jax.errors import UserError
 from alexnet_jax.figures import curves, drawing, kernels, maps, neighbours, predictions
+from alexnet_jax.training import metrics_writer
 
 FIGURES = ("kernels", "predictions", "neighbours", "curves", "maps")
 
@@ -143,7 +144,7 @@ def test_maps(model, test_set):
 
 
 def test_curves_are_the_records(digits_run):
-    lines = (digits_run / curves.FILE).read_text().splitlines()
+    lines = (digits_run / metrics_writer.FILE).read_text().splitlines()
     records = [json.loads(line) for line in lines]
     found = curves.collect(digits_run)
     for kind, columns in (("train", found.train), ("eval", found.test)):
@@ -164,7 +165,7 @@ def test_drops_and_gaps_of_curves(digits_run, tmp_path):
         for i, r in enumerate(rates)
     ]
     text = "\n".join(map(json.dumps, lines)) + '\n{"kind": "tr'  # being written
-    (tmp_path / curves.FILE).write_text(text)
+    (tmp_path / metrics_writer.FILE).write_text(text)
     found = curves.collect(tmp_path)
     assert found.drops == [2, 4] and len(found.train["epoch"]) == 5
     assert all(map(math.isnan, found.train["loss"]))

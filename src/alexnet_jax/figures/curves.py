@@ -8,7 +8,6 @@ from alexnet_jax.errors import UserError
 from alexnet_jax.figures import drawing
 from alexnet_jax.training import metrics_writer, workdir
 
-FILE = "metrics.jsonl"
 _STEPWISE = ("plateau", "epochs", "levels")
 _NAMES = ("epoch", "loss", "top1_error", "top5_error", "learning_rate")
 
@@ -37,12 +36,11 @@ def collect(directory: Path) -> Curves:
     if directory.is_file():
         raise UserError(f"{directory} is a file: only a run directory has curves.")
     config = workdir.read_config(directory)
-    path = directory / FILE
-    records = metrics_writer.read_records(path)
+    records = metrics_writer.read_records(directory)
     train = _columns([record for record in records if record["kind"] == "train"])
     test = _columns([record for record in records if record["kind"] == "eval"])
     if not train["epoch"]:
-        raise UserError(f"{path} has no training steps yet.")
+        raise UserError(f"{directory / metrics_writer.FILE} has no training steps yet.")
     stepwise = config.optimizer.schedule in _STEPWISE
     return Curves(
         train,

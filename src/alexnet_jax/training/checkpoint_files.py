@@ -89,9 +89,8 @@ def set_damaged_aside(directory: Path, saved_step: int) -> None:
     """
     damaged, intact = {}, None
     for step, folder in sorted(steps(directory).items(), reverse=True):
-        fault = (find_fault(folder) if intact is None else None) or _broken_metrics(
-            folder
-        )
+        fault = find_fault(folder) if intact is None else None
+        fault = fault or _broken_metrics(folder)
         if fault is not None:
             damaged[folder] = fault
         elif intact is None:

@@ -50,10 +50,11 @@ def load(
     """
     silence_late_transfers()
     try:
+        metadata = _ocp.metadata(folder)
         if run is not None:
-            saved = _ocp.metadata(folder).custom_metadata or {}
+            saved = metadata.custom_metadata or {}
             identity.refuse_other(saved, run, f"the checkpoint {folder}")
-        _refuse_other_architecture(folder, abstract)
+        _refuse_other_architecture(folder, metadata.metadata, abstract)
         return TrainState(**_ocp.load(folder, abstract._asdict()))
     except (UserError, jax.errors.JaxRuntimeError):  # the latter: out of memory
         raise
@@ -61,8 +62,8 @@ def load(
         return f"it cannot be loaded ({short(error)})"
 
 
-def _refuse_other_architecture(folder: Path, abstract: TrainState) -> None:
-    saved = _shapes(_ocp.metadata(folder).metadata)
+def _refuse_other_architecture(folder: Path, tree: Any, abstract: TrainState) -> None:
+    saved = _shapes(tree)
     if not saved:
         raise ValueError("it holds no state")
     wanted = _shapes(abstract._asdict())

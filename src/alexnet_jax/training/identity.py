@@ -7,7 +7,7 @@ from alexnet_jax.config import Config
 from alexnet_jax.data import content
 from alexnet_jax.data.source import Source
 from alexnet_jax.errors import UserError
-from alexnet_jax.training import manifest
+from alexnet_jax.system import provenance
 
 Identity = dict[str, Any]
 """JSON with "config", "data" (split to fingerprint and sample), and the provenance."""
@@ -20,7 +20,7 @@ def identity_of(config: Config, train_source: Source, eval_source: Source) -> Id
             role: {"dataset": source.fingerprint, "sample": content.sample(source)}
             for role, source in (("train", train_source), ("eval", eval_source))
         },
-        **manifest.provenance(),
+        **provenance.software(),
     }
 
 

@@ -7,27 +7,16 @@ removed. From the saved steps a later start knows that checkpoints are missing.
 
 import contextlib
 import datetime
-import importlib.metadata
-import os
-import platform
-import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from alexnet_jax.errors import UserError
-from alexnet_jax.system import atomic_files
+from alexnet_jax.system import atomic_files, provenance
 from alexnet_jax.training import metrics_writer
 
 FILE = "manifest.json"
-_PACKAGES = (
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "tensorflow-datasets",
-)
 
 
 class History:
@@ -41,7 +30,7 @@ class History:
         self._starts, self._begun = _read(self._path), False
         self.saved_step = _last_saved(self._starts)
         if not self._starts:  # the manifest is lost, or nothing was ever written
-            records = metrics_writer.read_records(directory / "metrics.jsonl")
+            records = metrics_writer.read_records(directory)
             self.saved_step = max((record["step"] for record in records), default=0)
 
     def __enter__(self) -> "History":
@@ -57,14 +46,20 @@ class History:
         """Forgets what was saved: the files have been set aside on purpose."""
         self.saved_step = 0
 
-    def begin(self, devices: list[str], mesh: dict[str, int], first_step: int) -> None:
-        """Appends a start that continues after `first_step` steps."""
+    def begin(
+        self, devices: Iterable[Any], mesh: dict[str, int], first_step: int
+    ) -> None:
+        """Appends a start that continues after `first_step` steps.
+
+        Args:
+            devices: those of JAX.
+        """
         start = {
             "started": _now(),
             "command": sys.argv,
-            **provenance(),
-            **_machine(),
-            "devices": devices,
+            **provenance.software(),
+            **provenance.machine(),
+            "devices": [f"{d.platform} {d.device_kind}" for d in devices],
             "mesh": mesh,
             "first_step": first_step,
             "starts_over": first_step == 0,
@@ -84,44 +79,6 @@ class History:
     def _update(self, **fields: Any) -> None:
         self._starts[-1].update(fields)
         atomic_files.write_json(self._path, self._starts)
-
-
-def provenance() -> dict[str, Any]:
-    """Commit of the source and versions of Python and packages."""
-    return {
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
-    }
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "host": platform.node(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-    }
-
-
-def _processor() -> str:
-    """The model of the CPU; the architecture where the system does not name it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1] for line in lines if line.startswith("model name")]
-    return names[0].strip() if names else platform.processor() or platform.machine()
-
-
-def _commit() -> str | None:
-    """The commit of the source, with "+" if modified; None outside git."""
-    source = Path(__file__).parent
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
-    try:
-        result = subprocess.run(command, cwd=source, capture_output=True, text=True)
-    except OSError:
-        return None
-    return result.stdout.strip() or None
 
 
 def _now() -> str:

@@ -18,6 +18,8 @@ from typing import Any
 from alexnet_jax.errors import Fault
 from alexnet_jax.system import atomic_files
 
+FILE = "metrics.jsonl"
+
 Record = dict[str, Any]
 
 
@@ -36,7 +38,7 @@ class MetricsWriter:
             evaluated: True if the evaluation after `resume_step` is done; if False, its
                 record is dropped too.
         """
-        path = directory / "metrics.jsonl"
+        path = directory / FILE
         last = _keep_until(path, resume_step, evaluated) if path.exists() else 0
         if last < resume_step:
             print(
@@ -99,11 +101,12 @@ def _finite(record: Record) -> Record:
     }
 
 
-def read_records(path: Path) -> list[Record]:
-    """The records of a run; none if the file does not exist.
+def read_records(directory: Path) -> list[Record]:
+    """The records in a run directory; none if it has no `metrics.jsonl`.
 
     Incomplete lines are left out: a run in progress may be writing its last one.
     """
+    path = directory / FILE
     lines = path.read_bytes().splitlines() if path.exists() else []
     return [record for line in lines if (record := _parsed(line)) is not None]
 

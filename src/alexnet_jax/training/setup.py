@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from alexnet_jax import augment, columns, config_checks
 from alexnet_jax.config import Config
-from alexnet_jax.data import class_names, image_statistics
+from alexnet_jax.data import class_names, dataset_fit, image_statistics
 from alexnet_jax.data.source import Source, open_source
 from alexnet_jax.system.lock import Lock
 from alexnet_jax.training import manifest, workdir
@@ -47,11 +47,6 @@ class Run(NamedTuple):
         seen = step * self.config.batch_size
         return seen // examples > (seen - self.config.batch_size) // examples
 
-    @property
-    def devices(self) -> list[str]:
-        """Platform and kind of each device of the mesh."""
-        return [f"{d.platform} {d.device_kind}" for d in self.mesh.devices.flat]
-
 
 def set_up(config: Config, directory: Path) -> Run:
     """Checks the configuration, opens the data and locks the run directory.
@@ -62,9 +57,9 @@ def set_up(config: Config, directory: Path) -> Run:
     config_checks.check_config(config)
     mesh = columns.make_mesh(config.run.mesh, config.model.num_columns, jax.devices())
     config_checks.check_batch(config, mesh.shape["data"])
+    dataset_fit.check(config)
     train_source = open_source(config.data, config.data.train_split)
     eval_source = open_source(config.data, config.data.eval_split)
-    config_checks.check_labels(config, train_source.name, train_source.num_classes)
     identity = identity_of(config, train_source, eval_source)
     lock = workdir.open_workdir(directory, config)
     return Run(config, directory, mesh, train_source, eval_source, identity, lock)
@@ -76,7 +71,7 @@ def begin(run: Run, history: manifest.History, first_step: int) -> None:
     workdir.write_config(run.directory, run.config)
     if run.train_source.class_names:
         class_names.write(run.directory, run.train_source.class_names)
-    history.begin(run.devices, dict(run.mesh.shape), first_step)
+    history.begin(run.mesh.devices.flat, dict(run.mesh.shape), first_step)
 
 
 def placed_statistics(run: Run) -> augment.ImageStatistics:

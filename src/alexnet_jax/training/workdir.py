@@ -16,11 +16,11 @@ from alexnet_jax.config import Config
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import atomic_files, crash_report
 from alexnet_jax.system.lock import Lock
-from alexnet_jax.training import identity, manifest
+from alexnet_jax.training import identity, manifest, metrics_writer
 
 CONFIG = "config.json"
 # What starting over sets aside; statistics depend on the data alone.
-_OF_A_RUN = ("checkpoints", "replaced_checkpoint", "metrics.jsonl", "tensorboard")
+_OF_A_RUN = ("checkpoints", "replaced_checkpoint", metrics_writer.FILE, "tensorboard")
 
 
 def open_workdir(workdir: Path, config: Any) -> Lock:
@@ -105,7 +105,7 @@ def read_config(workdir: Path) -> Config:
     return config_json.build_config(atomic_files.read_json(path), path)
 
 
-def set_aside(workdir: Path) -> Path:
+def set_aside(workdir: Path) -> None:
     """Moves checkpoints and records of a run into a new directory inside `workdir`."""
     number = 1
     while (place := workdir / f"before_start_over-{number}").exists():
@@ -115,4 +115,3 @@ def set_aside(workdir: Path) -> Path:
         if (workdir / name).exists():
             os.rename(workdir / name, place / name)
     atomic_files.sync(workdir)
-    return place

@@ -1,0 +1,58 @@
+"""Where a result comes from: commit, versions, machine."""
+
+import functools
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "tensorflow-datasets",
+)
+
+
+def software() -> dict[str, Any]:
+    """Commit of the source and versions of Python and packages."""
+    return {
+        "commit": commit(),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "host": platform.node(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+    }
+
+
+def processor() -> str:
+    """The model of the CPU; the architecture where the system does not name it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1] for line in lines if line.startswith("model name")]
+    return names[0].strip() if names else platform.processor() or platform.machine()
+
+
+@functools.cache
+def commit(digits: int = 40) -> str | None:
+    """The commit of the source, with "+" if modified; None outside git."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    command.append(f"--abbrev={digits}")
+    source = Path(__file__).parent
+    try:
+        result = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    except OSError:
+        return None
+    return result.stdout.strip() or None
