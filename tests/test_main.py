@@ -72,6 +72,23 @@ def test_misspelt_field_gets_a_suggestion():
     assert "--optimizer.learning-rate" in result.stderr
 
 
+def test_options_of_other_programs(capsys):
+    """The message names the option here; each option that it names exists."""
+    for name, instead in main.INSTEAD.items():
+        with pytest.raises(SystemExit) as exit:
+            main.parse(["--workdir", "unused", f"--{name}", "1"])
+        assert exit.value.code == 2
+        message = f"error: no --{name} here: use {instead}\n"
+        assert capsys.readouterr().err == message
+        for word in instead.replace(",", "").split():
+            if word.startswith("--"):
+                value = {"--preset": "digits", "--workdir": "unused"}.get(word)
+                field = word.removeprefix("--").replace("-", "_").split(".")
+                config = presets.DIGITS
+                for part in field * (value is None):
+                    config = getattr(config, part)
+
+
 def test_unknown_preset():
     result = run("--workdir", "unused", "--preset", "alexnet2013")
     assert result.returncode == 2
@@ -87,6 +104,7 @@ MISTAKES = {
     "dataset": (["--data.name", "digts"], "available: digits"),
     "split": (["--data.eval-split", "dev"], "its splits are train, test"),
     "map": (["--augment.crop-size", "4", "--model.conv2.padding", "0", "0"], "conv2"),
+    "batch of more": (["--batch-size", "2000"], "that fit: --batch-size 1024"),
     "classes": (["--model.fc8.features", "8"], "--model.fc8.features 10"),
     "columns": (["--model.conv2.features", "31"], "--model.conv2.features 31"),
     "sees": (["--model.fc6.sees", "image"], "only conv1 sees the image"),
@@ -317,8 +335,27 @@ def test_ctrl_c_saves_and_the_same_command_resumes(tmp_path, digits_dir):
     assert "stopped and saved at step" in errors and "Traceback" not in errors
     result = run(*arguments)
     assert result.returncode == 0, result.stderr
+    assert "\npreset     digits, num-epochs 2\n" in f"\n{result.stdout}"
+    assert ", resumes after step" in result.stdout
     assert "trained for 45 steps" in result.stdout
-    assert "top-1 error" in result.stdout
+    assert "digits test, 360 images, centre view: top-1 error" in result.stdout
+    assert f"\n  python -m alexnet_jax.evaluate --workdir {tmp_path}" in result.stdout
     again = run(*arguments)
     assert "the run is complete, 45 steps" in again.stdout
     assert "--num-epochs 4" in again.stdout
+
+
+@pytest.mark.parametrize(
+    "schedule, words",
+    [
+        ("epochs", "--num-epochs 80, which goes on at the learning rate of the last"),
+        ("plateau", "--num-epochs 80, which goes on at the learning rate of the last"),
+        ("constant", "--num-epochs 80, at the same learning rate"),
+        ("cosine", "--num-epochs 80 and another --workdir, since the schedule"),
+        ("levels", "--num-epochs 80 and another --workdir, since the schedule"),
+    ],
+)
+def test_at_which_rate_a_longer_run_goes_on(schedule, words):
+    settings = dataclasses.replace(presets.DIGITS.optimizer, schedule=schedule)
+    config = dataclasses.replace(presets.DIGITS, optimizer=settings)
+    assert words in main._longer(config, epochs=40.04)

@@ -13,7 +13,7 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 import tyro
@@ -48,6 +48,19 @@ def refuse_empty_values(arguments: list[str]) -> None:
         if not argument or (name.startswith("--") and argument == f"{name}="):
             named = name or before or "an argument"
             print(f"error: {named} has an empty value", file=sys.stderr)
+            sys.exit(MISTAKE)
+
+
+def refuse_other_names(arguments: list[str], instead: Mapping[str, str]) -> None:
+    """Exits with code 2 at an option of other programs, and says what to use here.
+
+    Args:
+        instead: by the name of the option, without dashes.
+    """
+    for argument in arguments:
+        name = argument.partition("=")[0].removeprefix("--").replace("_", "-")
+        if argument.startswith("--") and name in instead:
+            print(f"error: no --{name} here: use {instead[name]}", file=sys.stderr)
             sys.exit(MISTAKE)
 
 

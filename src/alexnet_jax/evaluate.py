@@ -86,6 +86,8 @@ def run(options: Options) -> str:
         options.dataset or data.name,
         options.split or (None if options.dataset else data.eval_split),
     )
+    for warning in _warnings(options, members, spec):
+        print(f"note: {warning}", file=sys.stderr)
     answers = ask(spec)
     if options.predictions is not None:
         result_files.write_predictions(options.predictions, answers)
@@ -94,6 +96,25 @@ def run(options: Options) -> str:
     if options.per_class is not None:
         result_files.write_per_class(options.per_class, answers)
     return _table(options, members, answers, spec)
+
+
+def _warnings(
+    options: Options, members: "list[Model]", spec: "EvaluationSet"
+) -> list[str]:
+    """Remarks on choices that make the errors higher or lower than they seem."""
+    from alexnet_jax.inference import predictions
+
+    warnings = []
+    configs = [member.network.config for member in members]
+    if not spec.is_crop and (text := predictions.views_warning(configs, options.views)):
+        warnings.append(text)
+    data = configs[0].data
+    if options.checkpoint == "best":
+        text = f"best has the lowest top-1 error on {data.name} {data.eval_split}"
+        if (spec.dataset, spec.split) == (data.name, data.eval_split):
+            text += ", the images of this evaluation: a fresh test set may show more"
+        warnings.append(text)
+    return warnings
 
 
 def _weights(options: Options) -> tuple[float, ...]:
@@ -146,23 +167,34 @@ def _table(
     ]
     if len(members) > 1:
         rows.append((f"ensemble of {len(members)}", answers.together))
+    scores = [
+        ensemble.mean_scores(predicted, answers, accepted or None)
+        for _, predicted in rows
+    ]
     width = max(len(name) for name, _ in rows)
-    lines = []
-    for name, predicted in rows:
-        scores = ensemble.mean_scores(predicted, answers, accepted or None)
-        loss = f"{scores['loss']:7.4f}" if "loss" in scores else "      -"
-        lines.append(
-            f"{name:{width}}  {loss}  {scores['top1_error']:11.2%}  "
-            f"{scores['top5_error']:11.2%}"
-        )
+    columns = [name for name in _COLUMNS if name == "loss" or name in scores[0]]
     views = "1 view" if spec.is_crop or options.views == 1 else "10 views"
     skipped = len(answers.source.skipped)
     head = (
-        f"{answers.source.name} {answers.source.split}, {scores['examples']:,} images, "
-        f"{views}" + (f", {skipped} damaged ones left out" if skipped else "")
+        f"{answers.source.name} {answers.source.split}, "
+        f"{scores[0]['examples']:,} images, {views}"
+        + (f", {skipped} damaged ones left out" if skipped else "")
     )
-    title = f"{'':{width}}  {'loss':>7}  {'top-1 error':>11}  {'top-5 error':>11}"
+    title = "  ".join([" " * width, *[f"{_COLUMNS[name]:>11}" for name in columns]])
+    lines = [
+        "  ".join([f"{name:{width}}", *[_cell(column, values) for column in columns]])
+        for (name, _), values in zip(rows, scores, strict=True)
+    ]
     return "\n".join([head, title, *lines])
+
+
+_COLUMNS = {"loss": "loss", "top1_error": "top-1 error", "top5_error": "top-5 error"}
+
+
+def _cell(column: str, scores: dict[str, float]) -> str:
+    if column not in scores:
+        return f"{'-':>11}"
+    return f"{scores[column]:11.4f}" if column == "loss" else f"{scores[column]:11.2%}"
 
 
 def _title(member: "Network") -> str:

@@ -1,15 +1,15 @@
 """The command: python -m alexnet_jax.main --workdir runs/
 
-Trains a preset, with any field of its configuration changed. Slow imports come after
-the options are parsed, so that --help answers at once.
+Trains a preset, with any field of its configuration changed.
 """
 
 import argparse
 import re
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -17,6 +17,10 @@ from alexnet_jax import command
 from alexnet_jax.config import Config
 from alexnet_jax.presets import PRESETS, PresetName
 from alexnet_jax.system.interruption import Interruption
+
+# Slow imports come after the options are parsed.
+if TYPE_CHECKING:
+    from alexnet_jax.train import Outcome
 
 DESCRIPTION = """\
 Trains AlexNet as it was in 2012, with its two columns on two devices.
@@ -30,6 +34,37 @@ SHORTER = """\
 conv2 to conv5 have the options of conv1, and fc7 and fc8 those of fc6; --help-all shows
 them all.
 """
+
+
+# Options of other programs, and what to use here.
+INSTEAD = {
+    "lr": "--optimizer.learning-rate",
+    "wd": "--optimizer.weight-decay",
+    "epochs": "--num-epochs",
+    "max-epochs": "--num-epochs",
+    "batch": "--batch-size",
+    "bs": "--batch-size",
+    "arch": "--preset",
+    "config": "--preset",
+    "model": "--preset",
+    "dataset": "--data.name",
+    "data": "--data.data-dir",
+    "classes": "--model.fc8.features",
+    "num-classes": "--model.fc8.features",
+    "dropout": "--model.dropout-rate",
+    "no-dropout": "--model.dropout-rate 0",
+    "no-lrn": "--model.conv1.local-norm.position off, and likewise conv2",
+    "dtype": "--model.precision",
+    "amp": "--model.precision bfloat16",
+    "bf16": "--model.precision bfloat16",
+    "gpus": "--run.mesh.data",
+    "devices": "--run.mesh.data",
+    "workers": "--run.num-workers",
+    "out": "--workdir",
+    "output-dir": "--workdir",
+    "logdir": "--workdir",
+    "resume": "the same command again, which resumes",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +84,7 @@ def parse(arguments: list[str]) -> Options:
     The preset is parsed first, since it gives the other options their defaults.
     """
     command.refuse_empty_values(arguments)
+    command.refuse_other_names(arguments, INSTEAD)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", default="digits")
     name = first.parse_known_args(arguments)[0].preset
@@ -80,26 +116,52 @@ def run(options: Options, interruption: Interruption) -> str:
 
     devices.request_cpu_devices(options.config.run.mesh)
     outcome = train.train_and_evaluate(options.config, options.workdir, interruption)
-    head = f"{options.workdir}: "
     if outcome.was_complete:
-        head += f"the run is complete, {outcome.step} steps. "
-        epochs = round(outcome.epochs) or round(outcome.epochs, 2)
-        remedy = f"\nFor more: --num-epochs {2 * epochs:g}"
+        head = f"the run is complete, {outcome.step} steps"
     else:
-        head += f"trained for {outcome.step} steps. "
-        remedy = ""
-    return head + _errors(outcome.evaluation, options.config) + remedy
+        head = f"trained for {outcome.step} steps"
+    lines = [f"{options.workdir}: {head}."]
+    if outcome.evaluation:
+        lines.append(_result(outcome.evaluation, options.config))
+    return "\n".join([*lines, *_next_commands(options, outcome)])
 
 
-def _errors(evaluation: dict[str, float], config: Config) -> str:
-    if not evaluation:
-        return ""
+def _result(evaluation: dict[str, Any], config: Config) -> str:
+    from alexnet_jax.system.progress import error_text
+
     return (
-        f"{config.data.name} {config.data.eval_split}, centre view, "
-        f"{evaluation['examples']:g} images: top-1 error "
-        f"{evaluation['top1_error']:.2%}, top-5 error {evaluation['top5_error']:.2%}, "
-        f"loss {evaluation['loss']:.4f}"
+        f"{config.data.name} {config.data.eval_split}, {evaluation['examples']:,} "
+        f"images, centre view: {error_text(evaluation)}"
     )
+
+
+def _next_commands(options: Options, outcome: "Outcome") -> list[str]:
+    """Commands to paste: look at the result, and train for longer."""
+    workdir = shlex.quote(str(options.workdir))
+    views = " --views 10" if options.config.augment.horizontal_flip else ""
+    commands = [
+        f"evaluate --workdir {workdir}{views}",
+        f"visualize curves --workdir {workdir}",
+        f"predict --workdir {workdir} photo.jpg",
+    ]
+    lines = ["Next:", *(f"  python -m alexnet_jax.{command}" for command in commands)]
+    if outcome.was_complete:
+        lines.append(_longer(options.config, outcome.epochs))
+    return lines
+
+
+def _longer(config: Config, epochs: float) -> str:
+    """How to train for longer, and at which learning rate that would go on."""
+    more = f"--num-epochs {2 * (round(epochs) or round(epochs, 2)):g}"
+    match config.optimizer.schedule:
+        case "cosine" | "levels":
+            return (
+                f"For longer training: {more} and another --workdir, since the "
+                f"schedule ({config.optimizer.schedule}) depends on the length."
+            )
+        case "constant":
+            return f"For more: {more}, at the same learning rate."
+    return f"For more: {more}, which goes on at the learning rate of the last epoch."
 
 
 def _train(options: Options) -> None:

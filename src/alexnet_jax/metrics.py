@@ -25,6 +25,11 @@ def top_error(logits: jax.Array, label: jax.Array, k: int) -> jax.Array:
     return jnp.where(equal > 0, 1.0 - score, 1.0)  # a NaN logit is an error
 
 
+def has_top5(num_classes: int) -> bool:
+    """False if the five best classes are all there are, so that the error is 0."""
+    return num_classes > 5
+
+
 def example_scores(
     log_probabilities: np.ndarray, label: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -35,16 +40,18 @@ def example_scores(
         label: int32 `[examples]`.
 
     Returns:
-        "loss", "top1_error" and "top5_error", float32 `[examples]`. The mean of the
-        errors is the error rate.
+        "loss", "top1_error" and, for more than five classes, "top5_error", float32
+        `[examples]`. The mean of the errors is the error rate.
     """
     predicted = jnp.asarray(log_probabilities)
     classes = jnp.asarray(label)
-    return {
+    scores = {
         "loss": -np.take_along_axis(log_probabilities, label[:, None], axis=1)[:, 0],
         "top1_error": np.asarray(top_error(predicted, classes, 1)),
-        "top5_error": np.asarray(top_error(predicted, classes, 5)),
     }
+    if has_top5(log_probabilities.shape[1]):
+        scores["top5_error"] = np.asarray(top_error(predicted, classes, 5))
+    return scores
 
 
 def accepted_scores(

@@ -23,6 +23,7 @@ from alexnet_jax.training import (
     checkpoint,
     checkpoint_files,
     manifest,
+    run_summary,
     setup,
     workdir,
 )
@@ -81,6 +82,7 @@ def train_and_evaluate(
             return Outcome(step, step / run.steps_per_epoch, result, True)
 
         setup.begin(run, history, step)
+        run_summary.show(run, state)
         images = setup.placed_statistics(run)
         update = _compile_update(run, state, images)
         epoch_end = EpochEnd(run, checkpoints, images, interruption, step)

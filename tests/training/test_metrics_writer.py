@@ -1,7 +1,6 @@
-"""Valid JSON lines after any kill, TensorBoard, progress lines and durations."""
+"""Valid JSON lines after any kill, and TensorBoard."""
 
 import contextlib
-import io
 import json
 import subprocess
 import sys
@@ -9,7 +8,6 @@ import sys
 import pytest
 from tensorboardX.proto import event_pb2
 
-from alexnet_jax.system.progress import Progress, format_duration
 from alexnet_jax.training import metrics_writer
 
 TRAIN = {
@@ -152,77 +150,3 @@ def test_tensorboard_drops_what_comes_again(tmp_path):
         pass
     starts = [e.step for e in events(tmp_path) if e.HasField("session_log")]
     assert starts == [21]
-
-
-def progress(stream):
-    return Progress(100, 0, 40.0, stream=stream)
-
-
-def test_plain_lines():
-    stream = io.StringIO()
-    with contextlib.closing(progress(stream)) as shown:
-        shown.first_step_done(1)
-        shown.train(TRAIN)
-        shown.evaluation(EVAL)
-    first, second = stream.getvalue().splitlines()
-    assert first.startswith("step 20/100  epoch 0.50  loss 6.4100  top-1 error 98.8%")
-    assert "4100 images/s  data wait 3%  eta" in first
-    assert second == (
-        "epoch 1.00: test loss 0.1230  top-1 error 2.50%  "
-        "top-5 error 0.10%  (360 images)"
-    )
-
-
-def test_time_left_counts_from_the_end_of_the_first_step(monkeypatch):
-    """19 steps in 38 s after a first step of 1000 s: 80 steps are left, 160 s."""
-    now = 0.0
-    monkeypatch.setattr(metrics_writer.time, "perf_counter", lambda: now)
-    stream = io.StringIO()
-    with contextlib.closing(progress(stream)) as shown:
-        now = 1000.0
-        shown.first_step_done(1)
-        now = 1038.0
-        shown.train(TRAIN)
-    assert stream.getvalue().rstrip().endswith("eta 2m40s")
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_a_bar_on_a_terminal():
-    stream = Terminal()
-    with contextlib.closing(progress(stream)) as shown:
-        shown.first_step_done(1)
-        shown.train(TRAIN)
-        shown.evaluation(EVAL)
-    assert "20/100" in stream.getvalue()
-    assert "epoch 1.00: test loss 0.1230" in stream.getvalue()
-
-
-def test_the_bar_leaves_compilation_out(monkeypatch):
-    """As for plain lines: 20 steps in 20 s, whatever came before."""
-    now = 0.0
-    monkeypatch.setattr("tqdm.std.time", lambda: now)
-    with contextlib.closing(progress(Terminal())) as shown:
-        now = 1000.0
-        shown.first_step_done(1)
-        now = 1020.0
-        shown.train(TRAIN)
-        assert shown._bar.format_dict["elapsed"] == 20
-
-
-@pytest.mark.parametrize(
-    "seconds, text",
-    [
-        (0, "0s"),
-        (45.4, "45s"),
-        (59.7, "1m00s"),
-        (200, "3m20s"),
-        (5 * 3600 + 12 * 60, "5h12m"),
-        (4 * 86400 + 3 * 3600, "4d03h"),
-    ],
-)
-def test_format_duration(seconds, text):
-    assert format_duration(seconds) == text

@@ -10,7 +10,8 @@ from alexnet_jax.system.streams import printable
 
 
 def check(config: Config) -> None:
-    """Raises one UserError for all that does not fit: splits, classes, image size.
+    """Raises one UserError for all that does not fit: splits, batch, classes, image
+    size.
 
     Images of another size are scaled, so that only raw pixels need the same size.
     """
@@ -42,6 +43,12 @@ def _problems(config: Config, info: Any) -> list[str]:
             problems.append(
                 f"it has no split {split!r}, its splits are {', '.join(info.splits)}"
             )
+    size = _num_examples(config, info)
+    if size is not None and config.batch_size > size:
+        problems.append(
+            f"a batch of {config.batch_size} is larger than the {size} images of "
+            f"{config.data.train_split!r}"
+        )
     classes = info.features[config.data.label].num_classes
     if classes is not None and classes > config.model.num_classes:
         outputs = config.model.num_classes
@@ -61,13 +68,29 @@ def _differences(config: Config, info: Any) -> list[tuple[str, Any, Any]]:
     side = _raw_side(config, info)
     crop = config.augment.crop_size
     outputs = config.model.num_classes
+    batch = config.batch_size
     return [
+        ("--batch-size", batch, _fitting_batch(config, info)),
         ("--data.train-split", config.data.train_split, train_split),
         ("--data.eval-split", config.data.eval_split, eval_split),
         ("--model.fc8.features", outputs, classes or outputs),
         ("--data.image-size", config.data.image_size, side),
         ("--augment.crop-size", crop, crop if crop <= side else side),
     ]
+
+
+def _num_examples(config: Config, info: Any) -> int | None:
+    """Size of the training split; None if there is no such split."""
+    split = config.data.train_split
+    return info.splits[split].num_examples if _exists(split, info) else None
+
+
+def _fitting_batch(config: Config, info: Any) -> int:
+    """The batch size, or the largest power of two that the training split can fill."""
+    size = _num_examples(config, info)
+    if size is None or config.batch_size <= size:
+        return config.batch_size
+    return 2 ** (max(size, 1).bit_length() - 1)
 
 
 def _exists(split: str, info: Any) -> bool:

@@ -71,22 +71,18 @@ def write_per_class(path: Path, answers: Answers) -> None:
     labelled = answers.label >= 0
     label = answers.label[labelled]
     scores = metrics.example_scores(answers.together[labelled], label)
+    errors = [name for name in scores if name != "loss"]
     rows = []
     for index in np.unique(label):
         of_class = label == index
-        rows.append(
-            [
-                answers.class_names[index] if answers.class_names else index,
-                int(of_class.sum()),
-                round(float(scores["top1_error"][of_class].mean()), 4),
-                round(float(scores["top5_error"][of_class].mean()), 4),
-            ]
-        )
+        name = answers.class_names[index] if answers.class_names else index
+        means = [round(float(scores[error][of_class].mean()), 4) for error in errors]
+        rows.append([name, int(of_class.sum()), *means])
     rows.sort(key=lambda row: -row[2])
     with (
         atomic_files.replacing(path) as partial,
         partial.open("w", encoding="utf-8") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["class", "images", "top1_error", "top5_error"])
+        writer.writerow(["class", "images", *errors])
         writer.writerows(rows)

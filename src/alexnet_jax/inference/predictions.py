@@ -1,5 +1,6 @@
 """Predicted probabilities: averaged over views, and over networks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -52,3 +53,14 @@ def ensemble(members: list[np.ndarray], weights: list[float]) -> np.ndarray:
         total += weight / sum(weights) * np.exp(member.astype(np.float64))
     with np.errstate(divide="ignore"):  # a probability may underflow to 0
         return np.log(total).astype(np.float32)
+
+
+def views_warning(configs: Sequence[Config], num_views: int) -> str | None:
+    """A remark if networks that never saw a mirror image are asked about ten views,
+    half of which are mirror images; None if all is well."""
+    if num_views == 1 or all(config.augment.horizontal_flip for config in configs):
+        return None
+    return (
+        "half of the ten views are mirror images, and training had none "
+        "(--augment.horizontal-flip): --views 1 is likely to be better"
+    )

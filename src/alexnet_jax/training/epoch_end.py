@@ -47,7 +47,8 @@ class EpochEnd:
             resume_step=first_step,
             evaluated=bool(checkpoints.newest_metrics),
         )
-        self._progress = Progress(run.num_steps, first_step, run.steps_per_epoch)
+        split = run.config.data.eval_split
+        self._progress = Progress(run.num_steps, first_step, run.steps_per_epoch, split)
         self.log = StepLog(
             self._writer, self._progress, run.config, run.train_source.skipped
         )
@@ -66,6 +67,7 @@ class EpochEnd:
             Interrupted: stopped during the evaluation; nothing is saved yet.
         """
         self.log.flush()
+        self._progress.evaluation_begins()
         result = self._evaluate(state.params)
         refuse_nan(step, result)
         epoch = round(step / self._run.steps_per_epoch, 4)

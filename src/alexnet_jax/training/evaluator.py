@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from alexnet_jax import augment, columns, train_step
+from alexnet_jax import augment, columns, metrics, train_step
 from alexnet_jax.data import loader
 from alexnet_jax.system import devices
 from alexnet_jax.system.interruption import Interrupted, Interruption
@@ -37,7 +37,7 @@ def compile_evaluation(
             num_workers=run.config.run.num_workers,
         )
         with contextlib.closing(batches):
-            return _mean_errors(
+            means = _mean_errors(
                 step,
                 params,
                 _until(interruption, batches),
@@ -46,6 +46,9 @@ def compile_evaluation(
                 run.eval_source.num_examples,
                 run.eval_source.skip_damaged,
             )
+        if not metrics.has_top5(run.config.model.num_classes):
+            means.pop("top5_error")
+        return means
 
     return evaluation
 

@@ -69,6 +69,7 @@ class StepLog:
             self._compiled = True
             self._progress.first_step_done(step)
             self.restart_clock()
+        self._progress.step(step)
         self._pending.append(_Step(step, epoch, values, timed, time.perf_counter()))
         every = self._config.run.log_every_steps
         if len(self._pending) > 1 and self._pending[-2].number % every == 0:
