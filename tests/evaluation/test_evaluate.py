@@ -413,3 +413,55 @@ def test_scores_of_examples():
     np.testing.assert_array_equal(found["top1_error"], rank >= 1)
     np.testing.assert_array_equal(found["top5_error"], rank >= 5)
     np.testing.assert_allclose(found["loss"], -log_probabilities[np.arange(50), label])
+
+
+@pytest.fixture(scope="module")
+def few_classes(tmp_path_factory):
+    """The run of a network for three classes, on a dataset of its own."""
+    folder = tmp_path_factory.mktemp("few")
+    images = [io.BytesIO(encoded(picture(n))) for n in range(12)]
+    features = {
+        "image": tfds.features.Image(),
+        "label": tfds.features.ClassLabel(names=["a", "b", "c"]),
+    }
+    examples = [{"image": image, "label": n % 3} for n, image in enumerate(images)]
+    write_dataset(folder, "few", features, examples)
+    net, digits = presets.DIGITS.model, presets.DIGITS
+    config = dataclasses.replace(
+        digits,
+        model=dataclasses.replace(net, fc8=dataclasses.replace(net.fc8, features=3)),
+        data=DataConfig(
+            name="few", data_dir=str(folder), eval_split="train", image_size=28
+        ),
+        batch_size=4,
+        num_epochs=1,
+    )
+    train.train_and_evaluate(config, folder / "run")
+    return folder / "run"
+
+
+def test_no_top5_error_for_few_classes(few_classes, tmp_path):
+    """It would be 0: in no record, no table, no file."""
+    records = (few_classes / "metrics.jsonl").read_text()
+    assert '"top1_error"' in records and "top5_error" not in records.split("eval")[1]
+    table = run(few_classes, per_class=tmp_path / "classes.csv")
+    assert table.splitlines()[1].split() == ["loss", "top-1", "error"]
+    head, *rows = (tmp_path / "classes.csv").read_text().splitlines()
+    assert head == "class,images,top1_error" and len(rows) == 3
+
+
+def test_a_warning_about_mirror_images(few_classes, runs, capsys):
+    """Ten views of a network that was trained without them."""
+    run(few_classes, views=10)
+    assert "(--augment.horizontal-flip): --views 1" in capsys.readouterr().err
+    run(few_classes)
+    assert capsys.readouterr().err == ""
+
+
+def test_best_names_the_images_that_chose_it(few_classes, runs, capsys):
+    run(few_classes, checkpoint="best")
+    note = "best has the lowest top-1 error on few train, the images of this evaluation"
+    assert note in capsys.readouterr().err
+    run(runs[0], checkpoint="best", split="train")
+    expected = f"note: best has the lowest top-1 error on {NAME} validation\n"
+    assert expected in capsys.readouterr().err

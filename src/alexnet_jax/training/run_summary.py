@@ -40,7 +40,8 @@ def lines(run: Run, state: TrainState) -> dict[str, str]:
         ),
         "devices": _devices(run, state),
         "training": (
-            f"{config.num_epochs:g} epochs = {run.num_steps:,} steps of "
+            f"{config.num_epochs:g} epoch{'s' * (config.num_epochs != 1)} = "
+            f"{run.num_steps:,} steps of "
             f"{config.batch_size} images, learning rate "
             f"{config.optimizer.learning_rate:g} ({config.optimizer.schedule})"
         ),
