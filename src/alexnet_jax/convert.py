@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from alexnet_jax import command, config_json
-from alexnet_jax.config import MeshConfig
+from alexnet_jax import command, config_json, trained
+from alexnet_jax.config import MeshConfig, RunConfig
 
 # Slow imports come after the options are parsed.
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ SOURCE is a run directory, or a file: .caffemodel (Caffe's AlexNet or CaffeNet),
 features, evaluate and visualize read the former), or .pth (torchvision's state_dict).
 
 Converts channel order, layouts and the order of fc6's inputs. Arrays that do not fit
-the network are named with both shapes. Pickles are never loaded."""
+the network are named with both shapes. Pickles are never loaded. A model card is
+written beside DEST."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +49,18 @@ class Options:
     there are 1000 classes without names."""
     checkpoint: str = "newest"
     """Of a run directory: newest, best (lowest error in training), or a step."""
+    remark: str | None = None
+    """A sentence for the model card and the file, on the data for example."""
     torchvision: tyro.conf.FlagCreatePairsOff[bool] = False
     """Writes a .safetensors file with torchvision's names and layout."""
 
 
 def run(options: Options) -> str:
     """Converts, and returns a description of the network."""
-    from alexnet_jax.weights import any_format
+    from alexnet_jax.weights import any_format, model_card
 
     write = any_format.writer(options.dest, as_torchvision=options.torchvision)
+    card = model_card.beside(options.dest)
     hints = any_format.Hints(
         preset=options.preset,
         mean=options.mean,
@@ -64,21 +68,34 @@ def run(options: Options) -> str:
         checkpoint=options.checkpoint,
     )
     network = _read(options.source, hints)
+    if options.remark:
+        origin = network.origin | {"remark": options.remark}
+        network = dataclasses.replace(network, origin=origin)
     write(options.dest, network)
+    model_card.write(card, options.dest, network)
     size = options.dest.stat().st_size / 1e6
-    return f"{_describe(network)}\nwrote {options.dest}, {size:,.1f} MB"
+    return (
+        f"{_describe(network)}\nwrote {options.dest}, {size:,.1f} MB, and its model "
+        f"card {card}"
+    )
 
 
 def _read(source: Path, hints: "Hints") -> "Network":
     from alexnet_jax.inference import trained_model
+    from alexnet_jax.training import record
     from alexnet_jax.weights import any_format
 
+    source = trained.locate(source)
     if not source.is_dir():
         return any_format.read(source, hints)
     mesh = MeshConfig(data=1, column=1)
     model = trained_model.load(source, checkpoint=hints.checkpoint, mesh=mesh)
+    network = model.network.on_host()
+    # The file is for others: where this machine keeps its data does not matter.
+    data = dataclasses.replace(network.config.data, data_dir=None)
+    config = dataclasses.replace(network.config, data=data, run=RunConfig())
     network = dataclasses.replace(
-        model.network.on_host(), origin={"format": "run directory of alexnet_jax"}
+        network, config=config, origin=record.provenance(source, network.step)
     )
     return any_format.completed(network, source, hints)
 

@@ -70,9 +70,11 @@ def run(options: Options) -> str:
     config_checks.check_ranges(options)
     from alexnet_jax.evaluation import result_files, test_sets
     from alexnet_jax.inference import trained_model
+    from alexnet_jax.system import atomic_files
 
-    files = options.predictions, options.submission, options.per_class
-    result_files.check_writable(files)
+    for path in (options.predictions, options.submission, options.per_class):
+        if path is not None:
+            atomic_files.check_writable(path)
     weights = _weights(options)
     members = [
         trained_model.load(path, checkpoint=options.checkpoint, mesh=options.mesh)

@@ -75,6 +75,9 @@ class Options:
     """Directory of the run: checkpoints, metrics, statistics."""
     preset: PresetName = "digits"
     """The configuration that the other options change."""
+    record: Path | None = None
+    """Writes the record of the finished run to this file (.json): command, commit,
+    hardware, result and curve. A run that is complete writes it at once."""
     config: Annotated[Config, tyro.conf.arg(name="")]
 
 
@@ -112,14 +115,19 @@ def _without_repetition(text: str) -> str:
 def run(options: Options, interruption: Interruption) -> str:
     """Trains, and returns a summary of the outcome."""
     from alexnet_jax import train
-    from alexnet_jax.system import devices
+    from alexnet_jax.system import atomic_files, devices
+    from alexnet_jax.training import record
 
+    if options.record is not None:
+        atomic_files.check_writable(options.record, "--record")
     devices.request_cpu_devices(options.config.run.mesh)
     outcome = train.train_and_evaluate(options.config, options.workdir, interruption)
     if outcome.was_complete:
         head = f"the run is complete, {outcome.step} steps"
     else:
         head = f"trained for {outcome.step} steps"
+    if options.record is not None:
+        record.write(options.record, record.of_run(options.workdir))
     lines = [f"{options.workdir}: {head}."]
     if outcome.evaluation:
         lines.append(_result(outcome.evaluation, options.config))

@@ -4,8 +4,6 @@ Files are written atomically.
 """
 
 import csv
-import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +15,6 @@ from alexnet_jax.evaluation.ensemble import Answers
 from alexnet_jax.system import atomic_files
 
 _TOP = 5
-
-
-def check_writable(paths: Sequence[Path | None]) -> None:
-    """Raises UserError for a file whose folder does not exist or is not writable."""
-    for path in paths:
-        if path is not None and not os.access(path.parent, os.W_OK):
-            raise UserError(
-                f"{path} cannot be written: its folder does not exist or is not "
-                "writable."
-            )
 
 
 def write_predictions(path: Path, answers: Answers) -> None:

@@ -7,6 +7,7 @@ model.features(["photo.jpg"], ["conv5", "fc7"])["fc7"]  # float32 [1, units]
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from alexnet_jax import columns, train_step
+from alexnet_jax import columns, train_step, trained
 from alexnet_jax.config import Config, MeshConfig
 from alexnet_jax.data import class_names, image_statistics, user_images
 from alexnet_jax.data.source import Source
@@ -183,7 +184,8 @@ def load(
     """Loads a trained network onto the devices of this machine.
 
     Args:
-        path: a run directory, or a weights file (.safetensors, from `convert`).
+        path: a run directory, a weights file (.safetensors, from `convert`), or the
+            name of a network that comes with the package: "digits", "cifar10".
         checkpoint: "newest", "best" (lowest error in training's evaluations) or a step.
         mesh: how the devices are used. None gives each column a device of its own if
             the number of columns divides that of devices.
@@ -191,25 +193,27 @@ def load(
     Raises:
         UserError: the run, checkpoint or file does not exist.
     """
-    path = Path(path)
+    path, name = trained.locate(path), str(path)
     config = read_config(path)
     grid = columns.make_mesh(
         mesh or MeshConfig(), config.model.num_columns, jax.devices()
     )
     with jax.set_mesh(grid):
         read = _of_file if _is_file(path) else _of_run
-        return Model(read(path, checkpoint, grid), grid)
+        network = read(path, checkpoint, grid)
+    return Model(dataclasses.replace(network, name=name), grid)
 
 
 def read_config(path: Path) -> Config:
     """Reads the configuration of a network.
 
     Args:
-        path: a run directory or a weights file.
+        path: see `load`.
 
     Raises:
         UserError: the configuration is missing or damaged.
     """
+    path = trained.locate(path)
     return (
         network_file.read_config(path) if _is_file(path) else workdir.read_config(path)
     )

@@ -10,6 +10,19 @@ from typing import Any
 from alexnet_jax.errors import UserError
 
 
+def check_writable(path: Path, option: str = "") -> None:
+    """Raises UserError if no file can be written there, so before the work for it.
+
+    Args:
+        option: that named the path, for the message.
+    """
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        why = "it is a directory"
+        if not path.is_dir():
+            why = "its folder does not exist or is not writable"
+        raise UserError(f"{option} {path} cannot be written: {why}.".strip())
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that replaces it if the block succeeds.

@@ -44,7 +44,7 @@ class Progress:
                 total=num_steps,
                 initial=first_step,
                 desc=self._epoch(first_step),
-                postfix=["compiling".ljust(_WIDTH)],
+                postfix=["compiling".ljust(_WIDTH)],  # pyright: ignore[reportArgumentType]
                 file=self._stream,
                 bar_format="{desc} |{bar}| {postfix[0]}",
                 dynamic_ncols=True,

@@ -27,7 +27,7 @@ class History:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / FILE
-        self._starts, self._begun = _read(self._path), False
+        self._starts, self._begun = read(directory), False
         self.saved_step = _last_saved(self._starts)
         if not self._starts:  # the manifest is lost, or nothing was ever written
             records = metrics_writer.read_records(directory)
@@ -85,12 +85,13 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    """The starts so far; an older version stored only the last one.
+def read(directory: Path) -> list[dict[str, Any]]:
+    """The starts so far, oldest first; an older version stored only the last one.
 
     Raises:
         UserError: the file is damaged.
     """
+    path = directory / FILE
     if not path.exists():
         return []
     content = atomic_files.read_json(path)

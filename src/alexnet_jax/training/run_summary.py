@@ -4,11 +4,10 @@ import sys
 
 import jax
 
-from alexnet_jax import config_json
 from alexnet_jax.config import Config
-from alexnet_jax.presets import PRESETS
 from alexnet_jax.system.streams import print_line, printable
 from alexnet_jax.train_step import TrainState
+from alexnet_jax.training import record
 from alexnet_jax.training.setup import Run
 
 _SHOWN = 3  # changed fields
@@ -51,28 +50,14 @@ def lines(run: Run, state: TrainState) -> dict[str, str]:
 
 def preset(config: Config) -> str:
     """The most similar preset, and the fields that differ from it."""
-    flat = _without_place(config)
-    changes = {
-        name: config_json.differing(_without_place(known), flat)
-        for name, known in PRESETS.items()
-    }
-    name = min(changes, key=lambda preset: len(changes[preset]))
+    name, changes = record.nearest_preset(config)
     texts = [
-        f"{field.replace('_', '-')} {value:g}"
-        if isinstance(value, float)
-        else f"{field.replace('_', '-')} {value}"
-        for field, (_, value) in changes[name].items()
+        f"{field.replace('_', '-')} {record.shown(value)}"
+        for field, value in changes.items()
     ]
     if len(texts) > _SHOWN:
         texts[_SHOWN:] = [f"and {len(texts) - _SHOWN} more"]
     return ", ".join([name, *texts])
-
-
-def _without_place(config: Config) -> dict[str, object]:
-    """The fields by dotted name, without how and where it runs."""
-    fields = config_json.flatten(config_json.to_json(config))
-    fields.pop("data.data_dir")
-    return {name: v for name, v in fields.items() if not name.startswith("run.")}
 
 
 def _dataset(run: Run) -> str:

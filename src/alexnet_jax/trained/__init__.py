@@ -1,0 +1,30 @@
+"""Small trained networks that come with the package.
+
+Each is a weights file, its model card and the record of the run that made it;
+docs/weights.md has the commands.
+"""
+
+from pathlib import Path
+
+from alexnet_jax.errors import UserError
+
+NAMES = ("digits", "cifar10")
+
+
+def locate(path: str | Path) -> Path:
+    """The weights file of a network that comes with the package, by its name.
+
+    Every path that exists is returned as it is, even under such a name.
+
+    Raises:
+        UserError: there is no such path, and no network of that name.
+    """
+    path = Path(path)
+    if path.exists():
+        return path
+    if str(path) not in NAMES:
+        raise UserError(
+            f"{path} does not exist: name a run directory, a weights file, or a "
+            f"network that comes with the package ({', '.join(NAMES)})."
+        )
+    return Path(__file__).parent / f"{path}.safetensors"
