@@ -238,7 +238,7 @@ def test_deviations_are_listed():
 
 def options():
     """Fields in the text: as options of the command, or in backticks."""
-    yield from re.findall(r"`--([\w-]+(?:\.[\w-]+)*) [^`]*`", PAGE)
+    yield from re.findall(r"`--([\w.-]+)(?: [^`]*)?`", PAGE)
     rooms = "model|augment|optimizer|data"
     yield from re.findall(rf"`((?:{rooms})\.(?!py`)[\w.{{}},]+)`", PAGE)
 
