@@ -1,11 +1,14 @@
 """The pages: links and named files exist, and the index names every page."""
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from alexnet_jax import config_json, presets
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
 PAGES = sorted([*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md")])
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -54,6 +57,15 @@ def test_commands_name_modules_that_exist(page):
     for name in re.findall(rf"python -m ((?:{rooms})(?:\.\w+)+)", page.read_text()):
         path = name.replace(".", "/") + ".py"
         assert (REPOSITORY / path).exists() or (REPOSITORY / "src" / path).exists()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_options_are_fields(page):
+    fields = config_json.flatten(dataclasses.asdict(presets.DIGITS))
+    options = re.findall(
+        r"--((?:model|data|augment|optimizer|run)\.[\w.-]*\w)", page.read_text()
+    )
+    assert {option.replace("-", "_") for option in options} <= fields.keys()
 
 
 def test_the_index_names_every_page_and_notebook():

@@ -236,15 +236,9 @@ def test_deviations_are_listed():
     assert sorted(listed) == sorted(marked())
 
 
-def options():
-    """Fields in the text: as options of the command, or in backticks."""
-    yield from re.findall(r"`--([\w.-]+)(?: [^`]*)?`", PAGE)
-    rooms = "model|augment|optimizer|data"
-    yield from re.findall(rf"`((?:{rooms})\.(?!py`)[\w.{{}},]+)`", PAGE)
-
-
-def test_options_exist():
+def test_fields_in_the_text_exist():
     layers = {f"model.{name}" for name in (*CONV_LAYERS, *DENSE_LAYERS)}
     known = FIELDS["alexnet2012"].keys() | layers
-    for option in options():
-        assert {name.replace("-", "_") for name in expanded(option)} <= known
+    rooms = "model|augment|optimizer|data"
+    for field in re.findall(rf"`((?:{rooms})\.(?!py`)[\w.{{}},]+)`", PAGE):
+        assert set(expanded(field)) <= known
