@@ -1,4 +1,4 @@
-"""experiments: every variant builds, counts and trains; plan, report, README."""
+"""experiments: every variant builds, counts and trains; plan, report, table."""
 
 import csv
 import dataclasses
@@ -25,7 +25,7 @@ from alexnet_jax import (
 from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import lock
-from experiments import plan, questions, readme, report, run
+from experiments import plan, questions, questions_table, report, run
 from experiments.variants import changed, differences, shortened
 
 QUESTIONS = plan.question_names()
@@ -204,7 +204,7 @@ def test_a_new_question_is_one_file(folder):
     names = plan.run_names(presets.DIGITS)
     assert before.items() < names.items()
     assert set(names.values()) - set(before.values()) == {"aspect_ratio/squashed"}
-    assert "| Does the shape matter? | [`aspect_ratio`]" in readme.table()
+    assert "| Does the shape matter? | [`aspect_ratio`]" in questions_table.table()
 
 
 def test_a_question_that_lacks_a_part_is_refused(folder):
@@ -213,11 +213,12 @@ def test_a_question_that_lacks_a_part_is_refused(folder):
         plan.open_experiment("empty_question", presets.DIGITS)
 
 
-def test_readme_has_the_table_of_questions():
-    text = readme.README.read_text()
-    assert text == readme.with_table(text), "run: python -m experiments.readme"
+def test_the_page_has_the_table_of_questions():
+    text = questions_table.PAGE.read_text()
+    remedy = "run: python -m experiments.questions_table"
+    assert text == questions_table.with_table(text), remedy
     for name in QUESTIONS:
-        assert f"(experiments/questions/{name}.py)" in readme.table()
+        assert f"(../experiments/questions/{name}.py)" in questions_table.table()
 
 
 @pytest.mark.parametrize("module", [run, report])
@@ -242,7 +243,7 @@ def test_dry_run_imports_no_jax():
     )
     result = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=readme.README.parent,
+        cwd=questions_table.PAGE.parents[1],
         capture_output=True,
         text=True,
         timeout=120,

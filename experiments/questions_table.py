@@ -1,6 +1,7 @@
-"""The command: python -m experiments.readme
+"""The command: python -m experiments.questions_table
 
-Writes the table of questions in README.md, from the files in experiments/questions/.
+Writes the table of questions in docs/experiments.md, from the files in
+experiments/questions/.
 """
 
 from pathlib import Path
@@ -9,9 +10,9 @@ from alexnet_jax.presets import ALEXNET2012
 from experiments import plan
 from experiments.plan import Experiment
 
-README = Path(__file__).parents[1] / "README.md"
-BEGIN = "<!-- written by: python -m experiments.readme -->"
-END = "<!-- end of what experiments.readme writes -->"
+PAGE = Path(__file__).parents[1] / "docs" / "experiments.md"
+BEGIN = "<!-- written by: python -m experiments.questions_table -->"
+END = "<!-- end of what experiments.questions_table writes -->"
 
 
 def table() -> str:
@@ -25,7 +26,7 @@ def table() -> str:
 
 
 def _row(experiment: Experiment) -> str:
-    file = f"[`{experiment.name}`](experiments/questions/{experiment.name}.py)"
+    file = f"[`{experiment.name}`](../experiments/questions/{experiment.name}.py)"
     return f"| {experiment.question} | {file} | {experiment.paper_section or ''} |"
 
 
@@ -37,4 +38,4 @@ def with_table(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_table(README.read_text()))
+    PAGE.write_text(with_table(PAGE.read_text()))
