@@ -25,7 +25,10 @@ Draws a figure of a run, as PNG and SVG.
 kernels: conv1 by column (Figure 3). predictions: images with their five most probable
 labels (Figure 4, left). neighbours: images and the nearest training images by the last
 hidden layer (Figure 4, right). curves: errors, loss and learning rate. maps: the most
-active feature maps of each layer for an image."""
+active feature maps of each layer for an image. overview: the network (Figure 2), its
+kernels, its error and some predictions, in one picture."""
+
+_CANDIDATES = 256  # test images among which overview finds right and wrong predictions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +36,7 @@ class Options:
     """The options of the command."""
 
     figure: tyro.conf.Positional[
-        Literal["kernels", "predictions", "neighbours", "curves", "maps"]
+        Literal["kernels", "predictions", "neighbours", "curves", "maps", "overview"]
     ]
     """The figure to draw."""
     images: Annotated[
@@ -46,7 +49,10 @@ class Options:
     """Output folder. None means figures/ in the run directory or beside the weights
     file."""
     count: Positive[int] | None = None
-    """Number of images. None means 8 for predictions, 5 for neighbours."""
+    """Number of images. None means 8 for predictions, 5 for neighbours, 6 for
+    overview."""
+    with_images: bool = True
+    """False leaves the images out of overview."""
     seed: Seed = 0
     """Seed of the choice of images from the split."""
     layer: str = "fc7"
@@ -95,8 +101,10 @@ def _of_network(options: Options) -> tuple[Any, str]:
     if options.figure == "kernels":
         columns = kernels.collect(model.network)
         return kernels.draw(columns), kernels.describe(columns)
+    if options.figure == "overview":
+        return _overview(model, options), ""
     if options.figure == "predictions":
-        shown = _shown(model, options, 8)
+        shown = _shown(model, options, options.count or 8)
         labelled = predictions.collect(model, shown.images, shown.label, shown.titles)
         return predictions.draw(labelled), ""
     if options.figure == "maps":
@@ -104,6 +112,18 @@ def _of_network(options: Options) -> tuple[Any, str]:
         image, title = shown.images[0], shown.titles[0]
         return maps.draw(image, title, maps.collect(model, image)), ""
     return _neighbours(model, options)
+
+
+def _overview(model: "Model", options: Options) -> Any:
+    from alexnet_jax.figures import curves, overview, predictions
+
+    found = curves.collect(options.workdir)
+    if not options.with_images:
+        return overview.draw(model.network, found, [])
+    shown = _shown(model, options, _CANDIDATES)
+    labelled = predictions.collect(model, shown.images, shown.label, shown.titles)
+    chosen = overview.choose(labelled, options.count or 6)
+    return overview.draw(model.network, found, chosen)
 
 
 def _shown(model: "Model", options: Options, count: int) -> "Shown":
@@ -122,7 +142,7 @@ def _shown(model: "Model", options: Options, count: int) -> "Shown":
     )
     if options.images:
         return shown_images.first(model, source, options.count)
-    return shown_images.by_chance(model, source, options.count or count, options.seed)
+    return shown_images.by_chance(model, source, count, options.seed)
 
 
 def _neighbours(model: "Model", options: Options) -> tuple[Any, str]:
@@ -130,7 +150,7 @@ def _neighbours(model: "Model", options: Options) -> tuple[Any, str]:
     from alexnet_jax.data.source import open_source
     from alexnet_jax.figures import neighbours
 
-    shown = _shown(model, options, 5)
+    shown = _shown(model, options, options.count or 5)
     config = model.network.config
     data_dir = options.data_dir or config.data.data_dir
     settings = dataclasses.replace(config.data, data_dir=data_dir)
@@ -141,6 +161,7 @@ def _neighbours(model: "Model", options: Options) -> tuple[Any, str]:
     queries = neighbours.collect(
         model,
         shown.images,
+        shown.label,
         shown.titles,
         training,
         class_names.readable(training.class_names, config.model.num_classes),

@@ -22,6 +22,8 @@ class Neighbours(NamedTuple):
     images: np.ndarray
     """uint8 `[count, size, size, 3]`."""
     titles: list[str]
+    same: list[bool | None]
+    """True for an image of the query's class; None if one of the two is unknown."""
     distances: np.ndarray
     """Euclidean distances of the activations."""
 
@@ -29,6 +31,7 @@ class Neighbours(NamedTuple):
 def collect(
     model: Model,
     queries: np.ndarray,
+    label: np.ndarray,
     titles: list[str],
     training: Source,
     names: list[str],
@@ -42,21 +45,23 @@ def collect(
 
     Args:
         queries: uint8 `[n, size, size, 3]`, RGB 0-255.
+        label: int32 `[n]`, their classes in the training set; -1 means unknown.
         names: of the training images' classes.
         layer: "fc7", the last hidden layer, in the paper.
     """
     activations = model.features(queries, [layer])[layer]
     with contextlib.closing(_activations(model, training, layer, num_workers)) as parts:
         place, distance = nearest_neighbors.nearest(activations, parts, count)
-    image, label = shown_images.read(training, place.ravel())
+    image, found = shown_images.read(training, place.ravel())
     image = image.reshape(*place.shape, *image.shape[1:])
-    label = label.reshape(place.shape)
+    found = found.reshape(place.shape)
     return [
         Neighbours(
             query,
             title,
             image[i],
-            [names[index] if index >= 0 else "unknown" for index in label[i]],
+            [names[index] if index >= 0 else "unknown" for index in found[i]],
+            [_same(label[i], index) for index in found[i]],
             distance[i],
         )
         for i, (query, title) in enumerate(zip(queries, titles, strict=True))
@@ -77,38 +82,70 @@ def _activations(
             yield part.output[stage]
 
 
-def draw(queries: list[Neighbours], layer: str) -> Any:
-    """Draws one row per query, then its neighbours; another class is in brackets."""
+def _same(label: int, other: int) -> bool | None:
+    return bool(label == other) if min(label, other) >= 0 else None
+
+
+def draw(queries: list[Neighbours], layer: str, distance: str = "Euclidean") -> Any:
+    """Draws one row per query, then its neighbours, with the distances below."""
     count = len(queries[0].images)
-    figure = drawing.new_figure(1.15 * (count + 1) + 0.3, 1.4 * len(queries) + 0.5)
+    side = min(1.3, drawing.WIDTH / (count + 1.2))
+    figure = drawing.new_figure(
+        max(side * (count + 1.2), 4.5), (side + 0.37) * len(queries) + 0.7
+    )
+    drawing.headline(figure, f"Nearest training images by {layer}, {distance} distance")
     grid = figure.add_gridspec(
-        len(queries), count + 2, width_ratios=[1, 0.15, *[1] * count]
+        len(queries), count + 2, width_ratios=[1, 0.12, *[1] * count]
     )
     for row, query in enumerate(queries):
         axes = figure.add_subplot(grid[row, 0])
         drawing.show(axes, query.query)
-        axes.set_title(query.title, fontweight="bold", fontsize=8)
-        for rank, (image, title) in enumerate(
-            zip(query.images, query.titles, strict=True)
-        ):
-            axes = figure.add_subplot(grid[row, rank + 2])
-            drawing.show(axes, image)
-            axes.set_title(title if title == query.title else f"[{title}]", fontsize=8)
-    figure.suptitle(
-        f"test images (left) and the training images nearest by {layer}; "
-        "[ ]: another class",
-        fontsize=9,
-    )
+        title = drawing.fitted(query.title, side - 0.1, weight="bold")
+        axes.set_title(title, fontweight="bold", fontsize=drawing.SMALL)
+        for rank in range(count):
+            _neighbour(figure.add_subplot(grid[row, rank + 2]), query, rank, side)
+    drawing.note(figure, _note(queries))
     return figure
+
+
+def _neighbour(axes: Any, query: Neighbours, rank: int, side: float) -> None:
+    same = query.same[rank]
+    drawing.show(axes, query.images[rank])
+    drawing.frame(axes, None if same else same)
+    name = drawing.fitted(query.titles[rank], side - 0.25)
+    mark = "" if same else drawing.MARKS[same]
+    axes.set_title(mark + name, fontsize=drawing.SMALL)
+    axes.text(
+        0.5,
+        -0.04,
+        _number(query.distances[rank]),
+        transform=axes.transAxes,
+        ha="center",
+        va="top",
+        fontsize=drawing.SMALL,
+    )
+
+
+def _number(distance: float) -> str:
+    """Three digits, also if the last is 0."""
+    return f"{distance:#.3g}".rstrip(".") if distance < 1000 else f"{distance:.0f}"
+
+
+def _note(queries: list[Neighbours]) -> str:
+    text = "Left: the queries. Below each neighbour: its distance."
+    if any(same is False for query in queries for same in query.same):
+        text += f" Dashed, {drawing.MARKS[False].strip()}: of another class."
+    return text
 
 
 def describe(queries: list[Neighbours]) -> str:
     """The number of neighbours of each query's class, and the nearest's distance."""
-    lines = []
-    for query in queries:
-        same = sum(title == query.title for title in query.titles)
-        lines.append(
-            f"  {query.title:20}  {same} of {len(query.titles)} of its class, nearest "
-            f"at {query.distances[0]:.4g}"
-        )
-    return "\n".join(lines)
+    return "\n".join(map(_describe, queries))
+
+
+def _describe(query: Neighbours) -> str:
+    near = f"nearest at {query.distances[0]:.4g}"
+    if None in query.same:
+        return f"  {query.title:20}  {near}"
+    same = f"{sum(map(bool, query.same))} of {len(query.same)} of its class"
+    return f"  {query.title:20}  {same}, {near}"

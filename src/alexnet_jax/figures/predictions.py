@@ -9,7 +9,9 @@ from alexnet_jax.inference.trained_model import Model, top_classes
 
 _TOP = 5
 _PER_ROW = 4
-_MAX_CHARS = 24  # of a label
+_SIDE = drawing.WIDTH / _PER_ROW  # inches, of an image with its margins
+_RIGHT: Any = {"facecolor": drawing.ACCENT, "edgecolor": "black", "linewidth": 0.8}
+_OTHER: Any = {"facecolor": drawing.LIGHT, "linewidth": 0}
 
 
 class Labelled(NamedTuple):
@@ -23,7 +25,9 @@ class Labelled(NamedTuple):
     """The most probable ones, best first."""
     probabilities: list[float]
     right: int | None
-    """Index of the true label in `labels`; None if it is not among them."""
+    """Index of the true label in `labels`; None if it is not among them or unknown."""
+    correct: bool | None
+    """True if the most probable label is the true one; None if that is unknown."""
 
 
 def collect(
@@ -50,6 +54,7 @@ def collect(
                 [names[index] for index in best],
                 [float(row[index]) for index in best],
                 best.index(true) if true in best else None,
+                bool(best[0] == true) if true >= 0 else None,
             )
         )
     return labelled
@@ -57,51 +62,55 @@ def collect(
 
 def draw(images: list[Labelled]) -> Any:
     """Draws each image above its bars; the bar of the true label is marked."""
-    columns = min(_PER_ROW, len(images))
+    columns = min(_PER_ROW, max(2, len(images)))  # two, so that the texts fit
     rows = -(-len(images) // columns)
-    figure = drawing.new_figure(2.1 * columns, 3.5 * rows)
-    grid = figure.add_gridspec(2 * rows, columns, height_ratios=[2.1, 1.3] * rows)
+    figure = drawing.new_figure(_SIDE * columns, 3.05 * rows + 0.7)
+    drawing.headline(figure, "The five most probable labels; above, the true one")
+    grid = figure.add_gridspec(2 * rows, columns, height_ratios=[1.9, 1.05] * rows)
     for i, image in enumerate(images):
         row, column = divmod(i, columns)
         above = figure.add_subplot(grid[2 * row, column])
         drawing.show(above, image.image)
-        above.set_title(_short(image.title), fontweight="bold")
+        drawing.frame(above, image.correct)
+        above.set_title(_title(image), fontweight="bold")
         _bars(figure.add_subplot(grid[2 * row + 1, column]), image)
+    if any(image.correct is not None for image in images):
+        _explain(figure, columns)
     return figure
 
 
+def _title(image: Labelled) -> str:
+    name = drawing.fitted(image.title, _SIDE - 0.4, 9, "bold")
+    return drawing.MARKS[image.correct] + name
+
+
 def _bars(axes: Any, image: Labelled) -> None:
+    """Bars on 0-1, the whole width; each has its label and its probability on it."""
     for rank, (label, value) in enumerate(
         zip(image.labels, image.probabilities, strict=True)
     ):
         right = rank == image.right
-        axes.barh(
-            rank,
-            value,
-            height=0.86,
-            color=drawing.ACCENT if right else drawing.LIGHT,
-            edgecolor="black" if right else drawing.LIGHT,
-            hatch="////" if right else None,
-            linewidth=1.2 if right else 0,
-        )
-        text = axes.text(
-            0.02,
-            rank,
-            _short(label),
-            va="center",
-            fontsize=8,
-            fontweight="bold" if right else "normal",
-        )
-        text.set_bbox({"facecolor": "white", "alpha": 0.6, "pad": 0.8, "linewidth": 0})
-        axes.text(1.3, rank, f"{value:.1%}", va="center", ha="right", fontsize=7)
-    axes.set_xlim(0, 1.32)  # room for the numbers
-    axes.set_ylim(len(image.labels) - 0.5, -0.5)
-    axes.set_xticks([])
-    axes.set_yticks([])
+        axes.barh(rank, value, height=0.86, **(_RIGHT if right else _OTHER))
+        style = {
+            "va": "center",
+            "fontsize": drawing.SMALL,
+            "fontweight": "bold" if right else "normal",
+        }
+        short = drawing.fitted(label, _SIDE - 0.85, weight=style["fontweight"])
+        axes.text(0.02, rank, short, **style)
+        axes.text(0.98, rank, f"{value:.1%}", ha="right", **style)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(_TOP - 0.5, -0.5)
+    axes.set(xticks=[], yticks=[])
     for side in axes.spines.values():
-        side.set_visible(True)
-        side.set_color(drawing.GREY)
+        side.set(visible=True, color=drawing.GREY, linewidth=0.6)
 
 
-def _short(label: str) -> str:
-    return label if len(label) <= _MAX_CHARS else f"...{label[3 - _MAX_CHARS :]}"
+def _explain(figure: Any, columns: int) -> None:
+    swatches = [
+        drawing.swatch("true label", **_RIGHT),
+        drawing.swatch("other labels", **_OTHER),
+        *drawing.legend_of_frames(),
+    ]
+    ncols = 4 if columns > 2 else 2
+    figure.legend(handles=swatches, loc="outside lower left", ncols=ncols)
