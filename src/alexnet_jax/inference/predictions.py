@@ -1,6 +1,6 @@
 """Predicted probabilities: averaged over views, and over networks."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,41 @@ from jax import lax
 
 from alexnet_jax import augment, model
 from alexnet_jax.config import Config
+from alexnet_jax.system.streams import printable
+
+_SHOWN = 3  # images in a repr
+
+
+class Predictions(NamedTuple):
+    """Predictions of a network for images."""
+
+    probabilities: np.ndarray
+    """float32 `[images, classes]`; each row sums to 1."""
+    class_names: list[str]
+    """Readable names, in the order of the classes."""
+
+    def top(self, k: int = 5) -> list[list[tuple[str, float]]]:
+        """The most probable classes of each image, (name, probability), best first."""
+        return [
+            [(self.class_names[i], float(row[i])) for i in top_classes(row, k)]
+            for row in self.probabilities
+        ]
+
+    def __repr__(self) -> str:
+        """One line: the counts, and the best class of the first images."""
+        images, classes = self.probabilities.shape
+        first = Predictions(self.probabilities[:_SHOWN], self.class_names).top(1)
+        best = [f"{printable(name)} {value:.1%}" for ((name, value),) in first]
+        more = ["..."] * (images > len(best))
+        return (
+            f"Predictions({images:,} image{'s' * (images != 1)}, {classes:,} classes; "
+            f"best: {', '.join(best + more)})"
+        )
+
+
+def top_classes(values: np.ndarray, k: int) -> np.ndarray:
+    """Indices of the k highest of `[classes]`, highest first."""
+    return np.argsort(-values, kind="stable")[:k]
 
 
 def log_probabilities(
@@ -22,7 +57,9 @@ def log_probabilities(
     """log of the mean over views of softmax(logits) (paper, section 4.1).
 
     Args:
-        image: uint8 `[batch, size, size, 3]`, RGB 0-255.
+        image: uint8 `[batch, size, size, 3]`, RGB 0-255. An image of the size of the
+            crop is its own only view.
+        num_views: 1 or 10, see `augment.test_views`.
 
     Returns:
         float32 `[batch, classes]`.
