@@ -434,6 +434,7 @@ def test_the_probe_refuses_images_without_labels(capsys, tmp_path, network, fold
     with pytest.raises(UserError, match=message):
         run(folder, workdir=tmp_path / "nix", output=output, linear_probe=True)
     alexnet_jax.extract_features(network, folder, layers="fc7", output=output)
+    capsys.readouterr()
     with pytest.raises(UserError, match=r"images in .*f.npz have no labels"):
         run(output=output, linear_probe=True)
     assert capsys.readouterr().out == ""

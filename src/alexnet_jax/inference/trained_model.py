@@ -57,15 +57,11 @@ class Model:
     def __repr__(self) -> str:
         """One line: name, classes, crop, parameters and devices."""
         network = self.network
-        classes = f"{network.config.model.num_classes:,} classes"
-        if "fc8" not in network.params:
-            classes = f"layers up to {network.last}"
         crop = network.config.augment.crop_size
-        parameters = sum(leaf.size for leaf in jax.tree.leaves(network.params))
         devices = f"{self.mesh.size} device{'s' * (self.mesh.size > 1)}"
         return (
-            f'Model("{printable(network.name)}": {classes}, crop {crop}x{crop}, '
-            f"{parameters:,} parameters, {devices})"
+            f'Model("{printable(network.name)}": {network.describe_output()}, '
+            f"crop {crop}x{crop}, {network.num_parameters:,} parameters, {devices})"
         )
 
     def predict(

@@ -121,7 +121,7 @@ def _with_checksum(network: Network, source: Path) -> Network:
 def _named(network: Network, path: Path | None) -> Network:
     names = network.class_names
     classes = network.config.model.num_classes
-    if "fc8" not in network.params:
+    if network.last != "fc8":
         if path is not None:
             raise UserError(
                 f"--class-names {path}: {network.name} ends with {network.last}, which "

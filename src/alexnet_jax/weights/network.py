@@ -33,7 +33,19 @@ class Network:
     @property
     def last(self) -> str:
         """The last layer that it has."""
-        return max(self.params)  # names sort in the order of the computation
+        # Names sort in the order of the computation.
+        return max(self.params)
+
+    @property
+    def num_parameters(self) -> int:
+        """The number of weights and biases."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.params))
+
+    def describe_output(self) -> str:
+        """ "1,000 classes", or the last layer if that is not the last of AlexNet."""
+        if self.last != "fc8":
+            return f"layers up to {self.last}"
+        return f"{self.config.model.num_classes:,} classes"
 
     def refuse_missing_layers(self) -> None:
         """Raises UserError, which names the layers between its last one and the
