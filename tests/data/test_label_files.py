@@ -46,7 +46,9 @@ def test_the_path_comes_before_the_file_name(tmp_path, monkeypatch):
     images = ["a.png", "deep/a.png"]
     rows = ("a.png,top", "deep/a.png,below")
     assert labels(tmp_path, *rows, images=images) == ["top", "below"]
-    with pytest.raises(UserError, match="of a file name that several have: a.png"):
+    with pytest.raises(
+        UserError, match=r"of a file name that several have \(1\): a.png"
+    ):
         labels(tmp_path, "a.png,x", images=["one/a.png", "two/a.png"])
 
 
@@ -72,11 +74,11 @@ def test_all_that_does_not_fit_is_one_message(tmp_path):
     first, *lines = str(raised.value).splitlines()
     assert first == f"the labels in {tmp_path}/labels.csv do not fit the images:"
     assert [line.strip() for line in lines] == [
-        "5 images without a row: photos/3.png, photos/4.png, photos/5.png, ...",
-        "1 images with several rows: photos/0.png (lines 2, 4)",
-        "2 rows without an image, or of a file name that several have: nine.png "
-        "(line 6), ten.png (line 7)",
-        "1 rows without a label: line 5",
+        "images without a row (5): photos/3.png, photos/4.png, photos/5.png, ...",
+        "images with several rows (1): photos/0.png in lines 2, 4",
+        "rows without an image, or of a file name that several have (2): nine.png in "
+        "line 6, ten.png in line 7",
+        "rows without a label (1): line 5",
     ]
 
 
@@ -88,7 +90,7 @@ def test_all_that_does_not_fit_is_one_message(tmp_path):
         (b"a.png,cat\n", "and it is 'a.png,cat'"),
         (b"image,label\n\xff,x\n", "cannot be read .*utf-8"),
         (b'image,label\n"a.png,x\n', "cannot be read .*unexpected end"),
-        (b"image,label\na.png\n", "1 rows without a label: line 2"),
+        (b"image,label\na.png\n", r"rows without a label \(1\): line 2"),
     ],
 )
 def test_no_table(tmp_path, content, message):

@@ -269,9 +269,9 @@ def test_labels_of_a_table(network, folder, tmp_path):
     ]
     output.unlink()
     for images, more, message in (
-        (folder, {}, "11 images without a row: .*light/00.png"),
+        (folder, {}, r"images without a row \(11\): .*light/00.png"),
         (folder / "dark", {"class_folders": True}, "choose one"),
-        ((), {"split": "test"}, "name the images that it is about"),
+        ((), {"split": "test"}, "is for image files, and none are named"),
     ):
         with pytest.raises(UserError, match=message):
             alexnet_jax.extract_features(

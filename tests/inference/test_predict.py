@@ -126,18 +126,17 @@ def test_one_image_is_a_list_of_one(model, digit_files):
     pixels = np.asarray(Image.open(path))
     expected = model.predict([path]).probabilities
     assert expected.shape == (1, 10)
-    colour = np.stack([pixels.reshape(28, 28)] * 3, axis=2)
+    assert pixels.shape == (8, 8)
+    colour = np.stack([pixels] * 3, axis=2)
     for one in (path, str(path), colour, colour[:, :, 0], Image.open(path)):
         np.testing.assert_array_equal(model.predict(one).probabilities, expected)
         assert model.features(one, "fc7")["fc7"].shape == (1, 128)
 
 
 @pytest.mark.parametrize("which", ["predict", "features"])
-def test_a_crop_gives_the_bits_of_the_centre_view(model, digit_files, which):
+def test_a_crop_gives_the_bits_of_the_centre_view(model, which):
     """Images that have image_size already, and their centres cut out by hand."""
-    paths = sorted(digit_files.iterdir())
-    whole = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
-    assert whole[0].shape == (28, 28, 3)
+    whole = [picture(seed, 28, 28) for seed in range(COUNT)]
     crops = [pixels[2:26, 2:26] for pixels in whole]
 
     def ask(images, **options):
@@ -155,7 +154,7 @@ def test_a_crop_gives_the_bits_of_the_centre_view(model, digit_files, which):
 
 def test_other_sizes_than_the_crop(model, digit_files):
     path = digit_files / "000.png"
-    wrong = rf"{path}: 28 x 28 pixels, .* crop is 24 x 24"
+    wrong = rf"{path}: 8 x 8 pixels, .* crop is 24 x 24"
     with pytest.raises(UserError, match=wrong):
         model.predict(path, views="crop")
     with pytest.raises(UserError, match=wrong):
@@ -169,22 +168,20 @@ def test_other_sizes_than_the_crop(model, digit_files):
         model.features(path, "fc7", views=10)
 
 
-def test_crops_in_the_command(capsys, digits_run, digit_files, model, tmp_path):
+def test_crops_in_the_command(capsys, digits_run, model, tmp_path):
     """A crop is answered, another size is a problem of its image; records likewise."""
-    with Image.open(digit_files / "000.png") as image:
-        image.crop((2, 2, 26, 26)).save(tmp_path / "crop.png")
-    whole = digit_files / "000.png"
-    problems, out, err = run(
-        capsys, tmp_path, whole, workdir=digits_run, views="crop", best=1
-    )
+    crop, whole = tmp_path / "crop.png", tmp_path / "whole.png"
+    whole.write_bytes(encoded(picture(0, 28, 28), "PNG"))
+    crop.write_bytes(encoded(picture(0, 28, 28)[2:26, 2:26], "PNG"))
+    problems, out, err = run(capsys, tmp_path, workdir=digits_run, views="crop", best=1)
     ((name, probability),) = model.predict(whole).top(1)[0]
-    assert out == f"{tmp_path}/crop.png\n  {probability:7.2%}  {name}\n"
+    assert out == f"{crop}\n  {probability:7.2%}  {name}\n"
     assert (problems, err.count("\n")) == (1, 1)
     assert err.startswith(f"{whole}: 28 x 28 pixels, but the network's crop is 24 x 24")
     problems, out, err = run(
         capsys, workdir=digits_run, split="test[:2]", views="crop", best=1
     )
-    assert (problems, out) == (2, "") and err.startswith("0: 28 x 28 pixels")
+    assert (problems, out) == (2, "") and err.startswith("0: 8 x 8 pixels")
 
 
 def test_records_that_are_crops(digits_run, capsys, tmp_path):
@@ -194,8 +191,10 @@ def test_records_that_are_crops(digits_run, capsys, tmp_path):
         "label": tfds.features.ClassLabel(names=[str(n) for n in range(10)]),
     }
     pixels = [picture(seed, 24, 24) for seed in range(3)]
-    examples = [{"image": each, "label": 3} for each in pixels]
-    write_dataset(tmp_path, "Crops", features, examples)
+    examples = [
+        {"image": io.BytesIO(encoded(each, "PNG")), "label": 3} for each in pixels
+    ]
+    write_dataset(tmp_path, "crops", features, examples)
     options = {"dataset": "crops", "split": "train", "data_dir": str(tmp_path)}
     _, out, err = run(
         capsys, workdir=digits_run, json=True, best=10, views="crop", **options

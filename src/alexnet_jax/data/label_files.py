@@ -44,11 +44,11 @@ def labels_of(images: Sequence[str], table: Path) -> list[str]:
     problems = {
         "images without a row": [images[i] for i, rows in found.items() if not rows],
         "images with several rows": [
-            f"{images[i]} (lines {', '.join(str(row.line) for row in found[i])})"
+            f"{images[i]} in lines {', '.join(str(row.line) for row in found[i])}"
             for i in several
         ],
         "rows without an image, or of a file name that several have": [
-            f"{row.image} (line {row.line})" for row in useless
+            f"{row.image} in line {row.line}" for row in useless
         ],
         "rows without a label": [f"line {row.line}" for row in rows if not row.label],
     }
@@ -58,7 +58,7 @@ def labels_of(images: Sequence[str], table: Path) -> list[str]:
 
 def _refuse(problems: dict[str, list[str]], table: Path) -> None:
     lines = [
-        f"\n  {len(examples):,} {problem}: {', '.join(examples[:_FIRST])}"
+        f"\n  {problem} ({len(examples):,}): {', '.join(examples[:_FIRST])}"
         + ", ..." * (len(examples) > _FIRST)
         for problem, examples in problems.items()
         if examples

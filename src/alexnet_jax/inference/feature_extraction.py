@@ -79,7 +79,7 @@ def _labelled(
     if class_folders and table is not None:
         raise UserError("labels come from --class-folders or --labels: choose one.")
     if table is not None and not pictures:
-        raise UserError(f"--labels {table}: name the images that it is about.")
+        raise UserError(f"--labels {table} is for image files, and none are named.")
     if table is not None:
         return pictures, label_files.labels_of(keys, Path(table))
     return pictures, [Path(key).parent.name for key in keys] if class_folders else None
