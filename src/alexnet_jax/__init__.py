@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from alexnet_jax.inference.feature_extraction import (
         extract_features as extract_features,
     )
+    from alexnet_jax.inference.predictions import Predictions as Predictions
     from alexnet_jax.inference.trained_model import Model as Model
-    from alexnet_jax.inference.trained_model import Predictions as Predictions
     from alexnet_jax.inference.trained_model import load as load
 
 __version__ = "0.1.0"
@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "load": "inference.trained_model",
     "Model": "inference.trained_model",
-    "Predictions": "inference.trained_model",
+    "Predictions": "inference.predictions",
     "extract_features": "inference.feature_extraction",
 }
 __all__ = ["Model", "Predictions", "extract_features", "load"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from alexnet_jax import command, config_json, trained
+from alexnet_jax import command, trained
 from alexnet_jax.config import MeshConfig, RunConfig
 
 # Slow imports come after the options are parsed.
@@ -103,10 +103,7 @@ def _read(source: Path, hints: "Hints") -> "Network":
 def _describe(network: "Network") -> str:
     from alexnet_jax.weights.network import describe_input
 
-    arrays = config_json.flatten(network.params)
-    count = sum(array.size for array in arrays.values())
-    classes = network.config.model.num_classes
-    lines = [f"{count:,} parameters, {classes:,} classes"]
+    lines = [f"{network.num_parameters:,} parameters, {network.describe_output()}"]
     lines += [f"{name}: {value}" for name, value in network.origin.items()]
     return "\n  ".join([*lines, f"input: {describe_input(network)}"])
 

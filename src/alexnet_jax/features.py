@@ -7,7 +7,7 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -16,12 +16,17 @@ from alexnet_jax.config import MeshConfig, Positive, Threads
 from alexnet_jax.errors import UserError
 from alexnet_jax.system.streams import printable
 
+_NAMED = 10  # classes in the line about those that the probe leaves out
+
 DESCRIPTION = """\
 Writes activations of named layers to a file, one row per image.
 
 --list shows the layers. Images are files, folders, - for a list on standard input, or a
 split of a dataset. Each is scaled and cropped as in training's evaluation. Without
-images, --linear-probe and --neighbours-of read an existing file."""
+images, --linear-probe and --neighbours-of read an existing file.
+
+--labels FILE is a table with the header image,label: a path, or a file name that no
+other image has, and the name of its class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +54,21 @@ class Options:
     """The tfds data directory. None means that of the run."""
     class_folders: tyro.conf.FlagCreatePairsOff[bool] = False
     """Takes the name of a file's folder as its class."""
+    labels: Path | None = None
+    """CSV file with the classes of the images; its header is image,label."""
+    views: Literal[1, "crop"] = 1
+    """1: centre; crop: the images are exactly the network's crops, and are neither
+    scaled nor cropped."""
     linear_probe: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Prints the error of a linear classifier on each layer; needs labels."""
+    """Prints the error of a linear classifier on each layer; needs labels. Classes with
+    fewer than five images are left out."""
     neighbours_of: tuple[str, ...] = ()
     """Prints the nearest neighbours of the images with these keys, for each layer."""
     neighbours: Positive[int] = 6
     """Number of neighbours of each."""
+    distance: Literal["cosine", "euclidean"] = "cosine"
+    """Of neighbours. cosine: 1 - cos of the angle between activations, 1 if one of them
+    is all zeros; euclidean: length of the difference, as in the paper."""
     checkpoint: str = "newest"
     """Checkpoint: newest, best (lowest error in training), or a step."""
     batch_size: Positive[int] | None = None
@@ -76,6 +90,7 @@ def run(options: Options) -> int:
     problems = {}
     options = _with_images_apart(options)
     if options.images or options.dataset or options.split:
+        _check_probe(options)
         problems = _extract(options, output)
         for key, reason in problems.items():
             print(printable(f"{key}: {reason}"), file=sys.stderr)
@@ -83,6 +98,17 @@ def run(options: Options) -> int:
         raise UserError("no images: name files, folders, or a split of a dataset.")
     _analyse(options, output)
     return len(problems)
+
+
+def _check_probe(options: Options) -> None:
+    """Refuses images without labels before the work."""
+    from alexnet_jax.inference import linear_probe
+
+    is_labelled = options.labels or options.class_folders
+    if options.linear_probe and not (options.dataset or options.split or is_labelled):
+        raise UserError(
+            f"--linear-probe: the images have no labels. {linear_probe.SOURCES}"
+        )
 
 
 def _workdir(options: Options) -> Path:
@@ -95,10 +121,12 @@ def _workdir(options: Options) -> Path:
 
 def _listing(path: Path) -> str:
     from alexnet_jax.inference import activations, trained_model
+    from alexnet_jax.weights import network_file
 
-    shapes = activations.shapes(trained_model.read_config(path))
+    config = trained_model.read_config(path)
+    shapes = activations.shapes(config, network_file.last_layer(path))
     other: dict[str, list[str]] = {stage: [] for stage in shapes}
-    layers = {stage.split(".")[0] for stage in shapes}
+    layers = {activations.layer_of(stage) for stage in shapes}
     for name in (*sorted(layers), *activations.CAFFE, *activations.TORCHVISION):
         stage = activations.ALIASES.get(name, name)
         if stage in shapes or stage in layers:
@@ -111,14 +139,11 @@ def _listing(path: Path) -> str:
 
 
 def _extract(options: Options, output: Path) -> dict[str, str]:
-    from alexnet_jax.inference import feature_extraction, feature_files, trained_model
+    from alexnet_jax.inference import feature_extraction, feature_files
 
     feature_files.check_output(output)
-    model = trained_model.load(
-        _workdir(options), checkpoint=options.checkpoint, mesh=options.mesh
-    )
     return feature_extraction.extract_features(
-        model,
+        _workdir(options),
         options.images,
         layers=options.layers,
         output=output,
@@ -126,6 +151,10 @@ def _extract(options: Options, output: Path) -> dict[str, str]:
         split=options.split,
         data_dir=options.data_dir,
         class_folders=options.class_folders,
+        labels=options.labels,
+        views=options.views,
+        checkpoint=options.checkpoint,
+        mesh=options.mesh,
         batch_size=options.batch_size,
         num_workers=options.num_workers,
     )
@@ -146,10 +175,15 @@ def _with_images_apart(options: Options) -> Options:
 
 
 def _analyse(options: Options, output: Path) -> None:
-    from alexnet_jax.inference import feature_files
+    from alexnet_jax.inference import feature_files, linear_probe
 
     arrays = feature_files.read(output)
     layers = feature_files.layers_of(arrays)
+    if options.linear_probe and not (arrays["label"] >= 0).any():
+        raise UserError(
+            f"--linear-probe: the images in {output} have no labels: compute it again. "
+            f"{linear_probe.SOURCES}"
+        )
     print(f"{output}: {len(arrays['key']):,} images")
     for layer in layers:
         shape = " x ".join(map(str, arrays[layer].shape[1:]))
@@ -158,23 +192,39 @@ def _analyse(options: Options, output: Path) -> None:
         _print_probe(arrays, layers)
     for key in options.neighbours_of:
         for layer in layers:
-            _print_neighbours(arrays, layer, key, options.neighbours)
+            _print_neighbours(arrays, layer, key, options)
 
 
 def _print_probe(arrays: dict[str, Any], layers: "list[str]") -> None:
     from alexnet_jax.inference import linear_probe
 
+    small = linear_probe.small_classes(arrays["label"])
+    if small:
+        names = arrays["class_names"]
+        listed = [f"{names[label]} ({count})" for label, count in small.items()]
+        print(
+            f"left out: {len(small):,} class{'es' * (len(small) > 1)} with fewer than "
+            f"{linear_probe.FOLDS} "
+            f"images: {printable(', '.join(listed[:_NAMED]))}"
+            + ", ..."
+            * (len(listed) > _NAMED)
+        )
     print(f"linear probe, {linear_probe.FOLDS} folds: top-1 error, mean and deviation")
     for layer in layers:
         errors = linear_probe.errors(arrays[layer], arrays["label"])
         print(f"  {layer:16}  {errors.mean():7.2%} ± {errors.std(ddof=1):.2%}")
 
 
-def _print_neighbours(arrays: dict[str, Any], layer: str, key: str, count: int) -> None:
+def _print_neighbours(
+    arrays: dict[str, Any], layer: str, key: str, options: Options
+) -> None:
     from alexnet_jax.inference import nearest_neighbors
 
-    print(f"nearest to {key} by {layer}: distance, key")
-    for distance, other in nearest_neighbors.of_key(arrays, layer, key, count):
+    found = nearest_neighbors.of_key(
+        arrays, layer, key, options.neighbours, distance=options.distance
+    )
+    print(f"nearest to {printable(key)} by {layer}: {options.distance} distance, key")
+    for distance, other in found:
         print(f"  {distance:10.4g}  {printable(other)}")
 
 

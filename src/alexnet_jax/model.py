@@ -25,6 +25,9 @@ class AlexNet(nn.Module):
     """
 
     config: ModelConfig
+    last: str = "fc8"
+    """The layer after which the computation ends: its output takes the place of the
+    logits. A network without its last layers ends earlier."""
 
     @nn.compact
     def __call__(self, image: jax.Array, *, train: bool) -> jax.Array:
@@ -54,7 +57,12 @@ class AlexNet(nn.Module):
     def _dtype(self) -> Any:
         return jnp.bfloat16 if self.config.precision == "bfloat16" else jnp.float32
 
+    def _is_beyond_last(self, name: str) -> bool:
+        return name > self.last  # names sort in the order of the computation
+
     def _convolve(self, name: str, layer: ConvLayer, x: jax.Array) -> jax.Array:
+        if self._is_beyond_last(name):
+            return x
         if name not in self.config.without:
             x = self._convolution(name, layer, x)
             x = self._normalize(name, layer, "before_activation", x)
@@ -100,6 +108,8 @@ class AlexNet(nn.Module):
         return x
 
     def _dense(self, name: str, layer: DenseLayer, x: jax.Array) -> jax.Array:
+        if self._is_beyond_last(name):
+            return x
         dense = layers.Dense(
             layer.features,
             sees=layer.sees,
@@ -116,7 +126,7 @@ class AlexNet(nn.Module):
     def _hidden(
         self, name: str, layer: DenseLayer, x: jax.Array, *, train: bool
     ) -> jax.Array:
-        if name in self.config.without:
+        if name in self.config.without or self._is_beyond_last(name):
             return x
         x = self._activation(name, self._dense(name, layer, x))
         return layers.dropout(
@@ -152,21 +162,25 @@ def logits(
     return cast(jax.Array, output)
 
 
-def stages(config: ModelConfig, params: Any, view: jax.Array) -> dict[str, jax.Array]:
+def stages(
+    config: ModelConfig, params: Any, view: jax.Array, *, last: str = "fc8"
+) -> dict[str, jax.Array]:
     """Every stage of every layer in testing, in the order of the computation.
 
     Under jit, unused stages cost nothing. Units of fc6 and fc7 are taken before the
     factor that replaces dropout in testing.
 
     Args:
+        params: `{layer: {"kernel", "bias"}}`, of the layers up to `last` at least.
         view: float32 `[batch, crop_size, crop_size, 3]`, 0-255 minus mean.
+        last: the last layer to compute.
 
     Returns:
         "conv1.linear", "conv1.norm", "conv1.activation", "conv1.pool" and so on, as far
         as the layer has them: `[batch, height, width, maps]` or `[batch, units]`.
     """
     with _precision(config):
-        _, sown = AlexNet(config).apply(
+        _, sown = AlexNet(config, last).apply(
             {"params": params}, view, train=False, mutable=["intermediates"]
         )
     intermediates = cast(Any, sown)["intermediates"]

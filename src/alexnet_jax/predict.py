@@ -43,8 +43,9 @@ class Options:
     """Files, folders (all images below them), or - for a list on standard input."""
     workdir: Path
     """Run directory of the network, or its weights file (.safetensors)."""
-    views: Literal[1, 10] = 1
-    """1: centre; 10: corners, centre and their mirror images, as in the paper."""
+    views: Literal[1, 10, "crop"] = 1
+    """1: centre; 10: corners, centre and their mirror images, as in the paper; crop:
+    the images are exactly the network's crops, and are neither scaled nor cropped."""
     best: Positive[int] = 5
     """Number of classes per image."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -94,19 +95,22 @@ def answers(options: Options) -> Iterator[Answer]:
     model = trained_model.load(
         options.workdir, checkpoint=options.checkpoint, mesh=options.mesh
     )
+    if text := predictions.views_warning([model.network.config], options.views):
+        print(f"note: {text}", file=sys.stderr)
     source = user_images.open_inputs(
         model.network.config,
         options.images,
         dataset=options.dataset,
         split=options.split,
         data_dir=options.data_dir,
+        crops=options.views == "crop",
     )
     parts = model.each_batch(
         predictions.log_probabilities,
         source,
         batch_size=options.batch_size,
         num_workers=options.num_workers,
-        num_views=options.views,
+        num_views=10 if options.views == 10 else 1,
     )
     with contextlib.closing(parts):
         for part in parts:
@@ -119,7 +123,7 @@ def _answers_of(
     import numpy as np
 
     from alexnet_jax.data import class_names
-    from alexnet_jax.inference import trained_model
+    from alexnet_jax.inference import predictions
 
     words = class_names.readable(network.class_names, network.config.model.num_classes)
     names = network.class_names or words
@@ -128,7 +132,7 @@ def _answers_of(
         problem = source.skipped.get(index)
         label = part.label[index - part.start]
         known = truth[label] if truth and label >= 0 else None
-        places = [] if problem else trained_model.top_classes(row, best)
+        places = [] if problem else predictions.top_classes(row, best)
         guesses = [Guess(names[i], words[i], float(row[i])) for i in places]
         yield Answer(source.key(index), known, guesses, problem)
 

@@ -146,18 +146,37 @@ def test_other_arrays_are_refused(pixels, message):
         read(pixels)
 
 
-def test_find(tmp_path, monkeypatch):
-    for name in ("b.png", "a.JPG", "notes.txt", "deep/c.webp"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    listed = io.TextIOWrapper(io.BytesIO(b"x.png\n\n y.txt \n\xff.png\n"))
-    monkeypatch.setattr("sys.stdin", listed)
-    found = user_images.find(["z", str(tmp_path), "-"])
-    below = [tmp_path / name for name in ("a.JPG", "b.png", "deep/c.webp")]
-    named = ["x.png", "y.txt", os.fsdecode(b"\xff.png")]
-    assert [str(path) for path in found] == ["z", *map(str, below), *named]
-    with pytest.raises(UserError, match="no images"):
-        user_images.find([])
+def test_a_crop_is_neither_scaled_nor_cropped(tmp_path):
+    """Whatever the form: the same pixels, and for a JPEG those of its decoder."""
+    pixels = picture(0, height=24, width=24)
+    content = encoded(pixels)
+    found = np.zeros((24, 24, 3), np.uint8)
+    user_images.read_into(saved(tmp_path, content), found, exact=True)
+    np.testing.assert_array_equal(found, decoding.decode(content))
+    png = saved(tmp_path, encoded(pixels, "PNG"), "one.png")
+    for one in (png, pixels, Image.fromarray(pixels)):
+        user_images.read_into(one, found, exact=True)
+        np.testing.assert_array_equal(found, pixels)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "transparent", "turned", "array"])
+def test_another_size_than_the_crop_is_refused(tmp_path, form):
+    """Also a square, and one that has it only before the EXIF orientation."""
+    one = picture(0, height=24, width=25)
+    if form == "transparent":
+        one = np.dstack([one, one[:, :, :1]])
+    if form == "turned":
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        one = saved(tmp_path, encoded(one, "PNG", exif=exif))
+    elif form != "array":
+        one = saved(tmp_path, encoded(one, "JPEG" if form == "JPEG" else "PNG"))
+    size = "24 x 25" if form == "turned" else "25 x 24"
+    out = np.zeros((24, 24, 3), np.uint8)
+    with pytest.raises(ValueError, match=f"{size} pixels, .* crop is 24 x 24"):
+        user_images.read_into(one, out, exact=True)
+    with pytest.raises(ValueError, match="48 x 48 pixels, .* crop is 24 x 24"):
+        user_images.read_into(picture(0, 48, 48), out, exact=True)
 
 
 # --- no images -----------------------------------------------------------------------
@@ -217,20 +236,11 @@ def test_any_failure_of_a_decoder_is_of_its_image(tmp_path, monkeypatch, error):
         user_images.refuse_problems(source)
 
 
-def test_all_formats_are_found_in_folders():
-    """By the suffixes that Pillow registers for them."""
-    assert {".jpg", ".png", ".gif", ".bmp", ".webp", ".tif", ".jp2", ".ppm"} <= (
-        user_images.suffixes()
-    )
-    assert not {".eps", ".wmf", ".mpg", ".psd"} & user_images.suffixes()
-
-
-def test_folders_are_labels(tmp_path):
-    names = ["three", "four"]
-    files = [saved(tmp_path, encoded(PIXELS, "PNG"))]
-    (tmp_path / "four").mkdir()
-    files.append(saved(tmp_path / "four", encoded(PIXELS, "PNG")))
-    source = user_images.open_pictures(files, 24, names)
-    image, label = np.zeros((2, 24, 24, 3), np.uint8), np.zeros(2, np.int32)
-    source.read(np.arange(2), image, label)
-    assert label.tolist() == [-1, 1]
+def test_labels_are_sorted_class_names(tmp_path):
+    files = [
+        saved(tmp_path, encoded(PIXELS, "PNG"), f"{place}.png") for place in range(3)
+    ]
+    source = user_images.open_pictures(files, 24, ["two", "one", "two"])
+    image, label = np.zeros((3, 24, 24, 3), np.uint8), np.zeros(3, np.int32)
+    source.read(np.arange(3), image, label)
+    assert source.class_names == ["one", "two"] and label.tolist() == [1, 0, 1]

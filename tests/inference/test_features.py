@@ -235,6 +235,75 @@ def test_a_split_has_keys_and_labels(digits_run, tmp_path):
     assert found["label"][:3].tolist() == [0, 5, 0] and len(found["fc7"]) == 30
 
 
+def test_one_path_and_one_layer(network, folder, tmp_path):
+    """A folder, a file, an array, each alone, and the name of one layer."""
+    output, key = tmp_path / "f.npz", folder / "dark" / "01.png"
+    alexnet_jax.extract_features(
+        network, str(folder / "dark"), layers="fc7", output=output
+    )
+    assert len(feature_files.read(output)["fc7"]) == 10
+    expected = network.features(key, "fc7")["fc7"]
+    assert expected.shape == (1, 128)
+    pixels = decoding.decode(key.read_bytes())
+    for one, name in ((key, str(key)), (pixels, "0")):
+        alexnet_jax.extract_features(network, one, layers="fc7", output=str(output))
+        found = feature_files.read(output)
+        assert found["key"].tolist() == [name]
+        np.testing.assert_array_equal(found["fc7"], expected)
+
+
+def test_labels_of_a_table(network, folder, tmp_path):
+    output, table = tmp_path / "f.npz", folder / "labels.csv"
+    dark = sorted((folder / "dark").iterdir())
+    rows = [f"dark/{path.name},class {int(path.stem) % 3}" for path in dark]
+    table.write_text("\n".join(["image,label", *rows]))
+    options = {"layers": "fc7", "output": output}
+    alexnet_jax.extract_features(
+        network, folder / "dark", labels=str(table), views=1, **options
+    )
+    found = feature_files.read(output)
+    names = found["class_names"].tolist()
+    assert names == ["class 0", "class 1", "class 2"]
+    assert [names[label] for label in found["label"]] == [
+        f"class {int(path.stem) % 3}" for path in dark
+    ]
+    output.unlink()
+    for images, more, message in (
+        (folder, {}, r"images without a row \(11\): .*light/00.png"),
+        (folder / "dark", {"class_folders": True}, "choose one"),
+        ((), {"split": "test"}, "is for image files, and none are named"),
+    ):
+        with pytest.raises(UserError, match=message):
+            alexnet_jax.extract_features(
+                tmp_path / "no network is loaded",
+                images,
+                labels=table,
+                **more,
+                **options,
+            )
+    table.unlink()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_features_of_crops(network, tmp_path):
+    pixels = [picture(seed, 24, 24) for seed in range(3)]
+    for place, each in enumerate(pixels):
+        (tmp_path / f"{place}.png").write_bytes(encoded(each, "PNG"))
+    (tmp_path / "3.png").write_bytes(encoded(picture(3, 28, 28), "PNG"))
+    output = tmp_path / "f.npz"
+    problems = alexnet_jax.extract_features(
+        network, tmp_path, layers="fc7", output=output, views="crop"
+    )
+    assert list(problems) == [f"{tmp_path}/3.png"]
+    found = feature_files.read(output)["fc7"]
+    expected = network.features(pixels, "fc7", views="crop")["fc7"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    with pytest.raises(UserError, match="none of the images .*28 x 28 pixels"):
+        alexnet_jax.extract_features(
+            network, tmp_path / "3.png", layers="fc7", output=output, views="crop"
+        )
+
+
 def test_nothing_half_written(network, tmp_path):
     (tmp_path / "bad.png").write_text("no image")
     for name in ("f.npz", "f.h5"):
@@ -259,6 +328,31 @@ def test_nearest_by_hand():
     assert nearest_neighbors.nearest(rows[:1], parts, 99)[0].shape == (1, 50)
 
 
+def test_nearest_by_angle():
+    """Against cosines computed row by row. Lengths do not matter, and zeros have the
+    distance 1 from everything."""
+    rows = np.random.default_rng(0).normal(size=(50, 3, 4)).astype(np.float32)
+    rows[40] = 8 * rows[7]
+    rows[20] = -rows[7]
+    rows[3] = 0
+    place, distance = nearest_neighbors.nearest(
+        rows[[7, 3]], [rows[:9], rows[9:]], 50, distance="cosine"
+    )
+    flat = rows.reshape(50, -1).astype(np.float64)
+    cosine = [
+        row @ flat[7] / np.sqrt((row @ row) * (flat[7] @ flat[7])) if row.any() else 0
+        for row in flat
+    ]
+    expected = 1 - np.array(cosine)
+    np.testing.assert_allclose(distance[0], expected[place[0]], atol=1e-12)
+    assert (np.diff(distance[0]) >= 0).all() and sorted(place[0]) == list(range(50))
+    assert place[0, :2].tolist() == [7, 40] and distance[0, :2].tolist() == [0, 0]
+    assert place[0, -1] == 20 and distance[0, -1] == pytest.approx(2)
+    assert place[1].tolist() == list(range(50)) and set(distance[1]) == {1}
+    with pytest.raises(UserError, match="distance 'manhattan'"):
+        nearest_neighbors.nearest(rows[:1], [rows], 1, distance="manhattan")
+
+
 def test_linear_probe():
     """Classes that a plane separates are found, random ones are not."""
     generator = np.random.default_rng(0)
@@ -270,6 +364,21 @@ def test_linear_probe():
     assert chance.mean() == pytest.approx(2 / 3, abs=0.15)
     with pytest.raises(UserError, match="0 images with a label"):
         linear_probe.errors(rows, np.full(120, -1))
+
+
+def test_small_classes_are_left_out():
+    """They change nothing, and two classes must remain."""
+    generator = np.random.default_rng(0)
+    label = np.repeat([0, 1, 2, 3, -1], [30, 30, 4, 5, 6]).astype(np.int32)
+    rows = generator.normal(size=(75, 8))
+    assert linear_probe.small_classes(label) == {2: 4}
+    large = label != 2
+    np.testing.assert_array_equal(
+        linear_probe.errors(rows, label), linear_probe.errors(rows[large], label[large])
+    )
+    message = "34 images with a label, in 2 classes, of which 1 have 5 images"
+    with pytest.raises(UserError, match=message):
+        linear_probe.errors(rows, np.where(np.isin(label, [0, 2]), label, -1))
 
 
 def run(*images, **options):
@@ -289,14 +398,46 @@ def test_the_command(capsys, digits_run, folder, tmp_path):
     )
     out, err = capsys.readouterr()
     assert unreadable == 1 and err.endswith(f"bad.png: {NO_IMAGE}\n")
-    assert "20 images" in out and "linear probe" in out
+    assert "20 images" in out and "linear probe" in out and "left out" not in out
     found = feature_files.read(output)
-    expected = nearest_neighbors.of_key(found, "fc7", key, 6)
+    expected = nearest_neighbors.of_key(found, "fc7", key, 6, distance="cosine")
+    assert f"nearest to {key} by fc7: cosine distance, key\n" in out
     assert f"{expected[0][0]:.4g}  {expected[0][1]}" in out
     assert key not in [other for _, other in expected] and len(expected) == 6
     # The file by itself.
-    assert run(output=output, neighbours_of=(key,)) == 0
-    assert f"  {expected[5][1]}\n" in capsys.readouterr().out
+    assert run(output=output, neighbours_of=(key,), distance="euclidean") == 0
+    expected = nearest_neighbors.of_key(found, "fc7", key, 6)
+    assert f"{expected[5][0]:.4g}  {expected[5][1]}\n" in capsys.readouterr().out
+
+
+def test_the_probe_names_the_classes_it_leaves_out(
+    capsys, digits_run, folder, tmp_path
+):
+    table, output = tmp_path / "labels.csv", tmp_path / "f.npz"
+    dark = sorted((folder / "dark").iterdir())
+    light = [
+        path for path in sorted((folder / "light").iterdir()) if path.stem != "bad"
+    ]
+    rows = [f"{path},{'odd' if path in dark[:3] else 'dark'}" for path in dark]
+    rows += [f"{path},light" for path in light]
+    table.write_text("\n".join(["image,label", *rows]))
+    options = {"workdir": digits_run, "output": output, "linear_probe": True}
+    assert run(*dark, *light, labels=table, **options) == 0
+    out = capsys.readouterr().out
+    assert "left out: 1 class with fewer than 5 images: odd (3)\n" in out
+
+
+def test_the_probe_refuses_images_without_labels(capsys, tmp_path, network, folder):
+    """Before the network is loaded; and an existing file before anything is printed."""
+    output = tmp_path / "f.npz"
+    message = "the images have no labels. Labels come from --labels, --class-folders"
+    with pytest.raises(UserError, match=message):
+        run(folder, workdir=tmp_path / "nix", output=output, linear_probe=True)
+    alexnet_jax.extract_features(network, folder, layers="fc7", output=output)
+    capsys.readouterr()
+    with pytest.raises(UserError, match=r"images in .*f.npz have no labels"):
+        run(output=output, linear_probe=True)
+    assert capsys.readouterr().out == ""
 
 
 def test_the_list(digits_run):

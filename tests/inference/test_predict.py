@@ -8,7 +8,9 @@ import sys
 
 import numpy as np
 import pytest
-from stand_ins import encoded, picture
+import tensorflow_datasets as tfds
+from PIL import Image
+from stand_ins import encoded, picture, write_dataset
 
 import alexnet_jax
 from alexnet_jax import evaluate, predict
@@ -118,6 +120,92 @@ def test_any_mesh(digits_run, model):
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_one_image_is_a_list_of_one(model, digit_files):
+    """A path, an array and a Pillow image; the dimension of images stays."""
+    path = digit_files / "000.png"
+    pixels = np.asarray(Image.open(path))
+    expected = model.predict([path]).probabilities
+    assert expected.shape == (1, 10)
+    assert pixels.shape == (8, 8)
+    colour = np.stack([pixels] * 3, axis=2)
+    for one in (path, str(path), colour, colour[:, :, 0], Image.open(path)):
+        np.testing.assert_array_equal(model.predict(one).probabilities, expected)
+        assert model.features(one, "fc7")["fc7"].shape == (1, 128)
+
+
+@pytest.mark.parametrize("which", ["predict", "features"])
+def test_a_crop_gives_the_bits_of_the_centre_view(model, which):
+    """Images that have image_size already, and their centres cut out by hand."""
+    whole = [picture(seed, 28, 28) for seed in range(COUNT)]
+    crops = [pixels[2:26, 2:26] for pixels in whole]
+
+    def ask(images, **options):
+        if which == "predict":
+            return {"probabilities": model.predict(images, **options).probabilities}
+        return model.features(images, list(model.layers()), **options)
+
+    expected, found = ask(whole), ask(crops, views="crop")
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    shifted = ask([pixels[1:25, 2:26] for pixels in whole], views="crop")
+    last = list(expected)[-1]
+    assert np.abs(shifted[last] - expected[last]).max() > 1e-3
+
+
+def test_other_sizes_than_the_crop(model, digit_files):
+    path = digit_files / "000.png"
+    wrong = rf"{path}: 8 x 8 pixels, .* crop is 24 x 24"
+    with pytest.raises(UserError, match=wrong):
+        model.predict(path, views="crop")
+    with pytest.raises(UserError, match=wrong):
+        model.features(path, "fc7", views="crop")
+    for views in (5, "center", "10"):
+        with pytest.raises(UserError, match=f"views={views!r}"):
+            model.predict(path, views=views)
+        with pytest.raises(UserError, match=f"views={views!r}"):
+            model.features(path, "fc7", views=views)
+    with pytest.raises(UserError, match="views=10: features are of one view"):
+        model.features(path, "fc7", views=10)
+
+
+def test_crops_in_the_command(capsys, digits_run, model, tmp_path):
+    """A crop is answered, another size is a problem of its image; records likewise."""
+    crop, whole = tmp_path / "crop.png", tmp_path / "whole.png"
+    whole.write_bytes(encoded(picture(0, 28, 28), "PNG"))
+    crop.write_bytes(encoded(picture(0, 28, 28)[2:26, 2:26], "PNG"))
+    problems, out, err = run(capsys, tmp_path, workdir=digits_run, views="crop", best=1)
+    ((name, probability),) = model.predict(whole).top(1)[0]
+    assert out == f"{crop}\n  {probability:7.2%}  {name}\n"
+    assert (problems, err.count("\n")) == (1, 1)
+    assert err.startswith(f"{whole}: 28 x 28 pixels, but the network's crop is 24 x 24")
+    problems, out, err = run(
+        capsys, workdir=digits_run, split="test[:2]", views="crop", best=1
+    )
+    assert (problems, out) == (2, "") and err.startswith("0: 8 x 8 pixels")
+
+
+def test_records_that_are_crops(digits_run, capsys, tmp_path):
+    """A dataset of crops is fed as it is."""
+    features = {
+        "image": tfds.features.Image(shape=(24, 24, 3)),
+        "label": tfds.features.ClassLabel(names=[str(n) for n in range(10)]),
+    }
+    pixels = [picture(seed, 24, 24) for seed in range(3)]
+    examples = [
+        {"image": io.BytesIO(encoded(each, "PNG")), "label": 3} for each in pixels
+    ]
+    write_dataset(tmp_path, "crops", features, examples)
+    options = {"dataset": "crops", "split": "train", "data_dir": str(tmp_path)}
+    _, out, err = run(
+        capsys, workdir=digits_run, json=True, best=10, views="crop", **options
+    )
+    assert err == ""
+    expected = alexnet_jax.load(digits_run).predict(pixels, views="crop")
+    for line, row in zip(out.splitlines(), expected.probabilities, strict=True):
+        found = {one["class"]: one["probability"] for one in json.loads(line)["best"]}
+        assert [found[str(n)] for n in range(10)] == pytest.approx(row.tolist())
+
+
 def test_one_array_of_images(model):
     pixels = np.stack([picture(seed) for seed in range(3)])
     np.testing.assert_array_equal(
@@ -128,8 +216,8 @@ def test_one_array_of_images(model):
 @pytest.mark.parametrize(
     "images, message",
     [
-        ("photo.jpg", "a list"),
-        (picture(0), "a list"),
+        ("nothing.jpg", "nothing.jpg: No such file"),
+        (picture(0)[None, None], "an array of uint8"),
         ([], "no images"),
         (["nothing.jpg"], "nothing.jpg: No such file"),
         ([picture(0).astype(np.float32)], "float32"),
@@ -168,8 +256,23 @@ def test_the_command(digits_run, digit_files):
     assert result.stderr == "nothing.png: No such file or directory\n"
 
 
-def test_a_short_repr(model):
-    assert len(repr(model)) < 1000 and "\n" not in repr(model)
+def test_the_repr_of_a_model(digits_run, model):
+    expected = f'Model("{digits_run}": 10 classes, crop 24x24, 93,674 parameters, '
+    assert repr(model) == f"{expected}4 devices)"
+    one = alexnet_jax.load(digits_run, mesh=MeshConfig(data=1, column=1))
+    assert repr(one) == f"{expected}1 device)"
+
+
+def test_the_repr_of_predictions():
+    """One line, however many images."""
+    rows = np.tile(np.float32([0.25, 0.7, 0.05]), (5000, 1))
+    found = alexnet_jax.Predictions(rows, ["cat", "dog\x1b", "ox"])
+    assert repr(found) == (
+        r"Predictions(5,000 images, 3 classes; best: dog\x1b 70.0%, "
+        r"dog\x1b 70.0%, dog\x1b 70.0%, ...)"
+    )
+    alone = alexnet_jax.Predictions(rows[:1], ["cat", "dog", "ox"])
+    assert repr(alone) == "Predictions(1 image, 3 classes; best: dog 70.0%)"
 
 
 def test_readable_names():

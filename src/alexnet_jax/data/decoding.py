@@ -36,6 +36,12 @@ def formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
+def suffixes() -> set[str]:
+    """The suffixes of image files that are read, such as ".jpg"."""
+    known = Image.registered_extensions().items()
+    return {suffix for suffix, name in known if name in formats()}
+
+
 def read_file(path: Path) -> bytes:
     """The content of an image file.
 

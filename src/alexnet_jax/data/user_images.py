@@ -6,9 +6,7 @@ orientation is applied and transparent pixels become white.
 """
 
 import dataclasses
-import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,11 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from alexnet_jax.config import Config
-from alexnet_jax.data import decoding
+from alexnet_jax.data import decoding, picture_lists
+from alexnet_jax.data.picture_lists import Picture
 from alexnet_jax.data.source import Source, open_source
 from alexnet_jax.errors import UserError
 from alexnet_jax.system.streams import printable
-
-STANDARD_INPUT = "-"
-
-# A path, an array of pixels or a Pillow image.
-Picture = Any
 
 # EXIF orientation: quarter turns counterclockwise.
 _QUARTERS = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}
@@ -33,90 +27,79 @@ _MIRRORED = (2, 4, 5, 7)
 
 def open_inputs(
     config: Config,
-    arguments: Sequence[str | Path],
+    arguments: Sequence[Picture],
     *,
     dataset: str | None,
     split: str | None,
     data_dir: str | None,
-    class_names: list[str] | None = None,
+    labels: Sequence[str] | None = None,
+    crops: bool = False,
 ) -> Source:
     """Opens the input of a command: files and folders, or a split of a dataset.
 
     Args:
         config: configuration of the network. It gives the image size, and the dataset
             or the split if only the other is given.
-        class_names: see `open_pictures`.
+        labels: see `open_pictures`.
+        crops: the images are exactly the network's crops, and are not scaled.
 
     Raises:
         UserError: neither or both are given, or the input does not exist.
     """
     if dataset is None and split is None:
-        size, squash = config.data.image_size, config.data.squash
-        return open_pictures(find(arguments), size, class_names, squash=squash)
+        pictures = picture_lists.find(arguments)
+        size, squash = input_size(config, crops), config.data.squash
+        return open_pictures(pictures, size, labels, squash=squash, exact=crops)
     if arguments:
         raise UserError("give images or a dataset (--dataset, --split), not both.")
     settings = dataclasses.replace(
         config.data,
         name=dataset or config.data.name,
         data_dir=data_dir or config.data.data_dir,
+        image_size=input_size(config, crops),
         label="label" if dataset else config.data.label,
         damaged="skip",
     )
-    return open_source(settings, split or config.data.eval_split)
+    source = open_source(settings, split or config.data.eval_split)
+    return _checked_crops(source) if crops else source
 
 
-def find(arguments: Sequence[str | Path]) -> list[Path]:
-    """The files that command-line arguments refer to, in order.
-
-    A folder means all images below it, sorted; "-" means a list of files on standard
-    input, one per line.
-
-    Raises:
-        UserError: there are no files.
-    """
-    files = [path for argument in arguments for path in _expand(argument)]
-    if not files:
-        given = ", ".join(map(str, arguments))
-        raise UserError(
-            f"no images{given and f' in {given}'}: name image files, folders of them, "
-            "or - for a list on the standard input."
-        )
-    return files
+def input_size(config: Config, crops: bool) -> int:
+    """Side of the images that go to the device: that of the crop if they are crops."""
+    return config.augment.crop_size if crops else config.data.image_size
 
 
-def _expand(argument: str | Path) -> Iterator[Path]:
-    if argument == STANDARD_INPUT:
-        lines = (line.strip() for line in sys.stdin.buffer)
-        yield from (Path(os.fsdecode(line)) for line in lines if line)
-    elif Path(argument).is_dir():
-        known = suffixes()
-        below = Path(argument).rglob("*")
-        yield from sorted(path for path in below if path.suffix.lower() in known)
-    else:
-        yield Path(argument)
+def _checked_crops(source: Source) -> Source:
+    """The same source; an example that is not exactly of its size counts as damaged."""
+
+    def fetch(index: int, out: np.ndarray) -> int:
+        with decoding.opened(source.records[index]["image"]) as image:
+            _check_crop(image.height, image.width, source.image_size)
+        return source.fetch(index, out)
+
+    return dataclasses.replace(source, fetch=fetch)
 
 
 def open_pictures(
     pictures: Sequence[Picture],
     size: int,
-    class_names: list[str] | None = None,
+    labels: Sequence[str] | None = None,
     *,
     squash: bool = False,
+    exact: bool = False,
 ) -> Source:
     """A source of pictures, uint8 `[size, size, 3]`, RGB 0-255.
 
     Args:
-        pictures: see `read_into`.
-        class_names: if given, the label of a file comes from the name of its folder, -1
-            if that is no class. None means that all labels are -1.
-        squash: see `read_into`.
+        pictures, squash, exact: see `read_into`.
+        labels: the class of each. None means that all labels are -1.
     """
-    keys = [str(p if isinstance(p, str | Path) else i) for i, p in enumerate(pictures)]
+    class_names = sorted(set(labels)) if labels else None
     label_of = {name: label for label, name in enumerate(class_names or [])}
 
     def fetch(index: int, out: np.ndarray) -> int:
-        read_into(pictures[index], out, squash=squash)
-        return label_of.get(Path(keys[index]).parent.name, -1)
+        read_into(pictures[index], out, squash=squash, exact=exact)
+        return label_of[labels[index]] if labels else -1
 
     return Source(
         name="pictures",
@@ -126,7 +109,7 @@ def open_pictures(
         image_size=size,
         fingerprint="",
         directory=Path(),
-        records=[{"file_name": key} for key in keys],
+        records=[{"file_name": key} for key in picture_lists.keys(pictures)],
         fetch=fetch,
         skip_damaged=True,
     )
@@ -140,13 +123,9 @@ def refuse_problems(source: Source) -> None:
         raise UserError("images that cannot be read:\n" + "\n".join(lines))
 
 
-def suffixes() -> set[str]:
-    """The suffixes of image files that are read, such as ".jpg"."""
-    known = Image.registered_extensions().items()
-    return {suffix for suffix, name in known if name in decoding.formats()}
-
-
-def read_into(picture: Picture, out: np.ndarray, *, squash: bool = False) -> None:
+def read_into(
+    picture: Picture, out: np.ndarray, *, squash: bool = False, exact: bool = False
+) -> None:
     """Writes the scaled centre square of a picture to `out`, uint8 `[size, size, 3]`.
 
     Treated like the images of a dataset: the shorter side is scaled to `size` and the
@@ -157,29 +136,41 @@ def read_into(picture: Picture, out: np.ndarray, *, squash: bool = False) -> Non
             `[height, width]`; or a Pillow image.
         squash: scales the whole picture, whatever its proportions, instead of its
             centre square.
+        exact: refuses a picture that is not size x size, so that none is scaled.
 
     Raises:
-        ValueError: not an image, a damaged one, or an array of another type or shape.
+        ValueError: not an image, a damaged one, one of another size if `exact`, or an
+            array of another type or shape.
         OSError: the file cannot be read.
     """
     if isinstance(picture, str | Path):
-        _read_file_into(Path(picture), out, squash)
+        _read_file_into(Path(picture), out, squash, exact)
         return
     pixels = _pixels(picture)
+    if exact:
+        _check_crop(pixels.shape[0], pixels.shape[1], len(out))
     out[...] = decoding.fit(pixels, out.shape[0], squash=squash)
 
 
-def _read_file_into(path: Path, out: np.ndarray, squash: bool) -> None:
+def _check_crop(height: int, width: int, size: int) -> None:
+    if (height, width) != (size, size):
+        raise ValueError(
+            f"{width} x {height} pixels, but the network's crop is {size} x {size}, "
+            "and views crop scales nothing"
+        )
+
+
+def _read_file_into(path: Path, out: np.ndarray, squash: bool, exact: bool) -> None:
     encoded = decoding.read_file(path)
     orientation, transparent = _header(encoded)
     if transparent:
         with decoding.opened(encoded) as image:
-            read_into(image, out, squash=squash)
-    elif orientation == 1:
+            read_into(image, out, squash=squash, exact=exact)
+    elif orientation == 1 and not exact:
         decoding.read_into(encoded, out, squash=squash)
     else:
         pixels = upright(decoding.decode(encoded), orientation)
-        out[...] = decoding.fit(pixels, out.shape[0], squash=squash)
+        read_into(pixels, out, squash=squash, exact=exact)
 
 
 def _header(encoded: bytes) -> tuple[int, bool]:

@@ -47,7 +47,12 @@ ALIASES = TORCHVISION | CAFFE
 
 def is_name(text: str) -> bool:
     """True if the text names a layer, even one that the network lacks."""
-    return text in ALIASES or text.split(".")[0] in (*CONV_LAYERS, *DENSE_LAYERS)
+    return text in ALIASES or layer_of(text) in (*CONV_LAYERS, *DENSE_LAYERS)
+
+
+def layer_of(stage: str) -> str:
+    """The layer of a stage: "conv5" of "conv5.pool"."""
+    return stage.split(".")[0]
 
 
 def find(name: str, stages: dict[str, tuple[int, ...]]) -> str:
@@ -71,18 +76,17 @@ def find(name: str, stages: dict[str, tuple[int, ...]]) -> str:
     )
 
 
-def shapes(config: Config) -> dict[str, tuple[int, ...]]:
-    """The shape of each stage for one image, in the order of computation; traces the
-    network without computing it."""
+def shapes(config: Config, last: str = "fc8") -> dict[str, tuple[int, ...]]:
+    """The shape of each stage for one image, in the order of computation, up to the
+    layer `last`; traces the network without computing it."""
     size = config.augment.crop_size
     view = jnp.zeros((1, size, size, 3))
     names: list[str] = []
 
     def values(view: jax.Array) -> list[jax.Array]:
-        params = model.AlexNet(config.model).init(jax.random.key(0), view, train=False)[
-            "params"
-        ]
-        stages = model.stages(config.model, params, view)
+        net = model.AlexNet(config.model, last)
+        params = net.init(jax.random.key(0), view, train=False)["params"]
+        stages = model.stages(config.model, params, view, last=last)
         names.extend(stages)  # JAX would return a dictionary sorted by key
         return list(stages.values())
 
@@ -101,11 +105,14 @@ def activations(
     """The named stages of the centre view; the rest is not computed or kept.
 
     Args:
-        image: uint8 `[batch, size, size, 3]`, RGB 0-255.
+        image: uint8 `[batch, size, size, 3]`, RGB 0-255. An image of the size of the
+            crop is its own centre view.
+        stages: from `find`.
 
     Returns:
         float32 `[batch, height, width, maps]` or `[batch, units]` by stage.
     """
     view = augment.center_view(image, mean_image, config.augment)
-    computed = model.stages(config.model, params, view)
+    last = max(layer_of(stage) for stage in stages)
+    computed = model.stages(config.model, params, view, last=last)
     return {name: computed[name].astype(jnp.float32) for name in stages}

@@ -5,7 +5,30 @@ import numpy as np
 from alexnet_jax.errors import UserError
 
 FOLDS = 5
+SOURCES = "Labels come from --labels, --class-folders or a dataset (--split)."
 _PENALTIES = np.logspace(0, 6, 7)
+
+
+def small_classes(label: np.ndarray) -> dict[int, int]:
+    """The classes with fewer than five images, which the probe leaves out: class to
+    number of images.
+
+    Args:
+        label: int32 `[images]`; -1 means none.
+
+    Raises:
+        UserError: fewer than two classes have five images.
+    """
+    classes, counts = np.unique(label[label >= 0], return_counts=True)
+    counted = dict(zip(classes.tolist(), counts.tolist(), strict=True))
+    small = {label: count for label, count in counted.items() if count < FOLDS}
+    if len(counted) - len(small) < 2:
+        raise UserError(
+            f"--linear-probe: {sum(counted.values()):,} images with a label, in "
+            f"{len(counted):,} classes, of which {len(counted) - len(small)} have "
+            f"{FOLDS} images: at least two such classes are needed. {SOURCES}"
+        )
+    return small
 
 
 def errors(activations: np.ndarray, label: np.ndarray) -> np.ndarray:
@@ -17,32 +40,24 @@ def errors(activations: np.ndarray, label: np.ndarray) -> np.ndarray:
 
     Args:
         activations: `[images, ...]`.
-        label: int32 `[images]`; images with label -1 are ignored.
+        label: int32 `[images]`; images with label -1, and those of `small_classes`, are
+            ignored.
 
     Returns:
         float64 `[5]`, one fraction per fold.
 
     Raises:
-        UserError: there are fewer than two classes, or a class has fewer than five
-            images.
+        UserError: fewer than two classes have five images.
     """
     from sklearn import linear_model, model_selection, pipeline, preprocessing
 
     label = np.asarray(label)
-    known = label >= 0
-    counts = np.unique(label[known], return_counts=True)[1]
-    if len(counts) < 2 or counts.min() < FOLDS:
-        raise UserError(
-            f"--linear-probe: {known.sum()} images with a label, {len(counts)} classes"
-            + (f", the smallest of {counts.min()} images" if len(counts) else "")
-            + f": at least two classes with {FOLDS} images each are needed. Labels "
-            "come from a dataset (--split) or from --class-folders."
-        )
-    rows = np.asarray(activations)[known].reshape(known.sum(), -1)
+    used = (label >= 0) & ~np.isin(label, list(small_classes(label)))
+    rows = np.asarray(activations)[used].reshape(used.sum(), -1)
     classifier = pipeline.make_pipeline(
         preprocessing.StandardScaler(),
         linear_model.RidgeClassifierCV(alphas=_PENALTIES),
     )
     folds = model_selection.StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    accuracy = model_selection.cross_val_score(classifier, rows, label[known], cv=folds)
+    accuracy = model_selection.cross_val_score(classifier, rows, label[used], cv=folds)
     return 1.0 - accuracy

@@ -1,7 +1,7 @@
 """Predicted probabilities: averaged over views, and over networks."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,41 @@ from jax import lax
 
 from alexnet_jax import augment, model
 from alexnet_jax.config import Config
+from alexnet_jax.system.streams import printable
+
+_SHOWN = 3  # images in a repr
+
+
+class Predictions(NamedTuple):
+    """Predictions of a network for images."""
+
+    probabilities: np.ndarray
+    """float32 `[images, classes]`; each row sums to 1."""
+    class_names: list[str]
+    """Readable names, in the order of the classes."""
+
+    def top(self, k: int = 5) -> list[list[tuple[str, float]]]:
+        """The most probable classes of each image, (name, probability), best first."""
+        return [
+            [(self.class_names[i], float(row[i])) for i in top_classes(row, k)]
+            for row in self.probabilities
+        ]
+
+    def __repr__(self) -> str:
+        """One line: the counts, and the best class of the first images."""
+        images, classes = self.probabilities.shape
+        first = Predictions(self.probabilities[:_SHOWN], self.class_names).top(1)
+        best = [f"{printable(name)} {value:.1%}" for ((name, value),) in first]
+        more = ["..."] * (images > len(best))
+        return (
+            f"Predictions({images:,} image{'s' * (images != 1)}, {classes:,} classes; "
+            f"best: {', '.join(best + more)})"
+        )
+
+
+def top_classes(values: np.ndarray, k: int) -> np.ndarray:
+    """Indices of the k highest of `[classes]`, highest first."""
+    return np.argsort(-values, kind="stable")[:k]
 
 
 def log_probabilities(
@@ -23,7 +58,9 @@ def log_probabilities(
     """log of the mean over views of softmax(logits) (paper, section 4.1).
 
     Args:
-        image: uint8 `[batch, size, size, 3]`, RGB 0-255.
+        image: uint8 `[batch, size, size, 3]`, RGB 0-255. An image of the size of the
+            crop is its own only view.
+        num_views: 1 or 10, see `augment.test_views`.
 
     Returns:
         float32 `[batch, classes]`.
@@ -55,10 +92,10 @@ def ensemble(members: list[np.ndarray], weights: list[float]) -> np.ndarray:
         return np.log(total).astype(np.float32)
 
 
-def views_warning(configs: Sequence[Config], num_views: int) -> str | None:
+def views_warning(configs: Sequence[Config], views: int | str) -> str | None:
     """A remark if networks that never saw a mirror image are asked about ten views,
     half of which are mirror images; None if all is well."""
-    if num_views == 1 or all(config.augment.horizontal_flip for config in configs):
+    if views != 10 or all(config.augment.horizontal_flip for config in configs):
         return None
     return (
         "half of the ten views are mirror images, and training had none "

@@ -2,8 +2,8 @@
 
 import alexnet_jax
 model = alexnet_jax.load("runs/")
-model.predict(["photo.jpg"]).top(5)
-model.features(["photo.jpg"], ["conv5", "fc7"])["fc7"]  # float32 [1, units]
+model.predict("photo.jpg").top(5)
+model.features("photo.jpg", ["conv5", "fc7"])["fc7"]  # float32 [1, units]
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -19,71 +19,81 @@ from jax.sharding import Mesh
 
 from alexnet_jax import columns, train_step, trained
 from alexnet_jax.config import Config, MeshConfig
-from alexnet_jax.data import class_names, image_statistics, user_images
+from alexnet_jax.data import (
+    class_names,
+    image_statistics,
+    picture_lists,
+    user_images,
+)
+from alexnet_jax.data.picture_lists import Picture
 from alexnet_jax.data.source import Source
-from alexnet_jax.data.user_images import Picture
 from alexnet_jax.errors import UserError
 from alexnet_jax.inference import activations, batched, predictions
 from alexnet_jax.inference.batched import Part
+from alexnet_jax.inference.predictions import Predictions as Predictions
+from alexnet_jax.inference.predictions import top_classes as top_classes
+from alexnet_jax.system.streams import printable
 from alexnet_jax.training import checkpoint_reading, workdir
 from alexnet_jax.weights import network_file
 from alexnet_jax.weights.network import Network
 
 
-class Predictions(NamedTuple):
-    """Predictions of a network for images."""
-
-    probabilities: np.ndarray
-    """float32 `[images, classes]`; each row sums to 1."""
-    class_names: list[str]
-    """Readable names, in the order of the classes."""
-
-    def top(self, k: int = 5) -> list[list[tuple[str, float]]]:
-        """The most probable classes of each image, (name, probability), best first."""
-        return [
-            [(self.class_names[i], float(row[i])) for i in top_classes(row, k)]
-            for row in self.probabilities
-        ]
-
-
-def top_classes(values: np.ndarray, k: int) -> np.ndarray:
-    """Indices of the k highest of `[classes]`, highest first."""
-    return np.argsort(-values, kind="stable")[:k]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """A trained network on the devices of this machine.
 
-    Images are paths, uint8 arrays on 0-255 (RGB `[height, width, 3]` or grey `[height,
-    width]`; also one array `[images, height, width, 3]`), or Pillow images. They may
-    have any size. Each is preprocessed as in training's evaluation: shorter side scaled
-    to `config.data.image_size`, centre crop, mean subtracted.
+    An image is a path, uint8 pixels on 0-255 (RGB `[height, width, 3]` or grey
+    `[height, width]`), or a Pillow image. Several are a list of those, or one array
+    `[images, height, width, 3]`. One image alone is a list of one: results keep the
+    leading dimension of images, which is then 1.
+
+    Images may have any size. Each is preprocessed as in training's evaluation: shorter
+    side scaled to `config.data.image_size`, centre crop, mean subtracted.
     """
 
     network: Network
     mesh: Mesh
     """Of devices; results do not depend on it."""
 
+    def __repr__(self) -> str:
+        """One line: name, classes, crop, parameters and devices."""
+        network = self.network
+        crop = network.config.augment.crop_size
+        devices = f"{self.mesh.size} device{'s' * (self.mesh.size > 1)}"
+        return (
+            f'Model("{printable(network.name)}": {network.describe_output()}, '
+            f"crop {crop}x{crop}, {network.num_parameters:,} parameters, {devices})"
+        )
+
     def predict(
         self,
-        images: Iterable[Picture],
+        images: Picture | Iterable[Picture],
         *,
-        views: int = 1,
+        views: Literal[1, 10, "crop"] = 1,
         batch_size: int | None = None,
     ) -> Predictions:
-        """Probabilities of the classes (paper, section 4.1).
+        """Probabilities of the classes, `[images, classes]` (paper, section 4.1).
 
         Args:
+            images: one, or several; see `Model`.
             views: 1 means the centre; 10 the mean over the corners, the centre and
-                their mirror images.
+                their mirror images. "crop" means that the images are crops already:
+                exactly `config.augment.crop_size` per side, neither scaled nor cropped;
+                only the centre of the mean image is subtracted.
             batch_size: images at a time. None means that of the run.
 
         Raises:
-            UserError: an image cannot be read; names it and the reason.
+            UserError: an image cannot be read, or is of another size than the crop;
+                names it and the reason. Or the network lacks its last layers.
         """
+        if views not in (1, 10, "crop"):
+            raise UserError(f'views={views!r}: they are 1, 10 or "crop".')
         log_probabilities = self._apply(
-            predictions.log_probabilities, images, batch_size, num_views=views
+            predictions.log_probabilities,
+            images,
+            batch_size,
+            crops=views == "crop",
+            num_views=10 if views == 10 else 1,
         )
         num_classes = self.network.config.model.num_classes
         names = class_names.readable(self.network.class_names, num_classes)
@@ -91,16 +101,19 @@ class Model:
 
     def features(
         self,
-        images: Iterable[Picture],
+        images: Picture | Iterable[Picture],
         layers: str | Sequence[str],
         *,
+        views: Literal[1, "crop"] = 1,
         batch_size: int | None = None,
     ) -> dict[str, np.ndarray]:
         """Activations of layers, for the centre view.
 
         Args:
+            images: one, or several; see `Model`.
             layers: one name or several: "conv5", "fc7", "conv1.norm", "pool5", ...; see
                 `layers`.
+            views: "crop" means that the images are crops already; see `predict`.
             batch_size: images at a time. None means that of the run.
 
         Returns:
@@ -108,23 +121,31 @@ class Model:
             requested name; column 0 has the first half of the maps.
 
         Raises:
-            UserError: a layer does not exist, or an image cannot be read.
+            UserError: a layer does not exist, or an image cannot be read or is of
+                another size than the crop.
         """
         stages = self.stages(layers)
         by_stage = self._apply(
-            activations.activations, images, batch_size, stages=tuple(stages.values())
+            activations.activations,
+            images,
+            batch_size,
+            crops=is_of_crops(views),
+            stages=tuple(stages.values()),
         )
         return {name: by_stage[stage] for name, stage in stages.items()}
 
     def stages(self, layers: str | Sequence[str]) -> dict[str, str]:
         """The stage of each layer, by the requested name; see `features`."""
         names = [layers] if isinstance(layers, str) else layers
-        return {name: activations.find(name, self.layers()) for name in names}
+        if not names:
+            raise UserError("name a layer, for example fc7.")
+        known = self.layers()
+        return {name: activations.find(name, known) for name in names}
 
     def layers(self) -> dict[str, tuple[int, ...]]:
         """The stages that `features` accepts, in the order of computation, with their
-        shapes for one image."""
-        return activations.shapes(self.network.config)
+        shapes for one image. A network without its last layers has fewer."""
+        return activations.shapes(self.network.config, self.network.last)
 
     def each_batch(
         self,
@@ -136,7 +157,14 @@ class Model:
         **static: Any,
     ) -> Generator[Part, None, None]:
         """`batched.each_batch` of function(params, image, mean_image, config=...,
-        **static); without a batch size, by that of the run."""
+        **static); without a batch size, by that of the run.
+
+        Raises:
+            UserError: the function is `log_probabilities`, and the network lacks its
+                last layers.
+        """
+        if function is predictions.log_probabilities:
+            self.network.refuse_missing_layers()
         config = self.network.config
         return batched.each_batch(
             function,
@@ -152,14 +180,22 @@ class Model:
     def _apply(
         self,
         function: Callable[..., Any],
-        images: Iterable[Picture],
+        images: Picture | Iterable[Picture],
         batch_size: int | None,
+        *,
+        crops: bool,
         **static: Any,
     ) -> Any:
         """The output of a function for all images, concatenated."""
-        data = self.network.config.data
+        config = self.network.config
+        pictures = picture_lists.listed(images)
+        if not pictures:
+            raise UserError("there are no images in the list.")
         source = user_images.open_pictures(
-            _listed(images), data.image_size, squash=data.squash
+            pictures,
+            user_images.input_size(config, crops),
+            squash=config.data.squash,
+            exact=crops,
         )
         parts = self.each_batch(function, source, batch_size=batch_size, **static)
         with contextlib.closing(parts):
@@ -168,14 +204,13 @@ class Model:
         return jax.tree.map(lambda *each: np.concatenate(each), *trees)
 
 
-def _listed(images: Iterable[Picture]) -> list[Picture]:
-    is_one = isinstance(images, str | Path) or hasattr(images, "convert")
-    if is_one or getattr(images, "ndim", 4) < 4:
-        raise UserError("give a list of images; for one image: [image].")
-    listed = list(images)
-    if not listed:
-        raise UserError("there are no images in the list.")
-    return listed
+def is_of_crops(views: Literal[1, "crop"]) -> bool:
+    """True for the views "crop"; raises UserError unless they are 1 or "crop"."""
+    if views not in (1, "crop"):
+        raise UserError(
+            f'views={views!r}: features are of one view, 1 (the centre) or "crop".'
+        )
+    return views == "crop"
 
 
 def load(

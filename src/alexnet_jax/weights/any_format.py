@@ -121,6 +121,13 @@ def _with_checksum(network: Network, source: Path) -> Network:
 def _named(network: Network, path: Path | None) -> Network:
     names = network.class_names
     classes = network.config.model.num_classes
+    if network.last != "fc8":
+        if path is not None:
+            raise UserError(
+                f"--class-names {path}: {network.name} ends with {network.last}, which "
+                "has no classes; omit the option."
+            )
+        return network
     if path is not None:
         names = _read_names(path, classes)
     elif names is None and classes == len(ilsvrc2012.synsets()):

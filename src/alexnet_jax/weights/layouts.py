@@ -35,11 +35,13 @@ def with_classes(config: Config, classes: int) -> Config:
 
 
 def _expected(
-    config: Config, layout: Layout, names: Mapping[str, str]
+    shapes: Mapping[str, dict[str, tuple[int, ...]]],
+    layout: Layout,
+    names: Mapping[str, str],
 ) -> dict[str, tuple[int, ...]]:
     """The shapes expected in a file, by "name.weight" and "name.bias"."""
     expected = {}
-    for layer, kinds in parameter_shapes.shapes(config).items():
+    for layer, kinds in shapes.items():
         kernel = kinds["kernel"]
         expected[f"{names[layer]}.weight"] = _outside(kernel, layer, layout)
         expected[f"{names[layer]}.bias"] = kinds["bias"]
@@ -67,7 +69,8 @@ def to_params(
     """Converts the arrays of a file to our parameters.
 
     Args:
-        arrays: "name.weight" and "name.bias" of each layer, in `layout`.
+        arrays: "name.weight" and "name.bias" of each layer, in `layout`. The last
+            layers may be missing.
         names: our layer -> the layer's name in the file.
         bgr: True if the network expects BGR images, as Caffe's do.
 
@@ -75,9 +78,12 @@ def to_params(
         UserError: names all arrays that do not fit, with both shapes.
     """
     stored = {name: array.shape for name, array in arrays.items()}
-    parameter_shapes.check(path, stored, _expected(config, layout, names))
+    known = {name.rpartition(".")[0] for name in arrays}
+    layers = [layer for layer in LAYERS if names[layer] in known]
+    shapes = parameter_shapes.of_stored(parameter_shapes.shapes(config), layers)
+    parameter_shapes.check(path, stored, _expected(shapes, layout, names))
     params = {}
-    for layer, kinds in parameter_shapes.shapes(config).items():
+    for layer, kinds in shapes.items():
         weight, bias = (
             parameter_shapes.as_float32(path, name, arrays[name])
             for name in (f"{names[layer]}.weight", f"{names[layer]}.bias")

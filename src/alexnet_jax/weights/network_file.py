@@ -2,9 +2,9 @@
 
 The file is in the safetensors format. Its arrays are "conv1.kernel" `[height, width,
 inputs, outputs]`, "conv1.bias" and so on, and "mean_image" `[size, size, 3]`, RGB on
-0-255, all float32. Its one metadata entry, "alexnet_jax", is JSON: `config`
-(`config.Config`), `class_names`, `step`, `input` (the preprocessing, for people) and
-`origin`.
+0-255, all float32; the last layers may be missing. Its one metadata entry,
+"alexnet_jax", is JSON: `config` (`config.Config`), `class_names`, `step`, `input` (the
+preprocessing, for people) and `origin`.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_jax import config_json
-from alexnet_jax.config import Config
+from alexnet_jax.config import CONV_LAYERS, DENSE_LAYERS, Config
 from alexnet_jax.errors import UserError
 from alexnet_jax.weights import parameter_shapes, safetensors_file
 from alexnet_jax.weights.network import Network, describe_input
@@ -41,6 +41,15 @@ def read_config(path: Path) -> Config:
     """Reads the configuration without the parameters."""
     text = _own(path, safetensors_file.read_texts(path))
     return config_json.build_config(_parsed(path, text).get("config"), path)
+
+
+def last_layer(path: Path) -> str:
+    """The last layer that a weights file has, without reading the parameters; fc8 for
+    anything else, such as a run directory, which has all of them."""
+    if path.suffix != SUFFIX or not path.is_file():
+        return "fc8"
+    stored = {name.split(".")[0] for name in safetensors_file.read_names(path)}
+    return max(stored & {*CONV_LAYERS, *DENSE_LAYERS}, default="fc8")
 
 
 def write(path: Path, network: Network) -> None:
@@ -76,7 +85,8 @@ def from_arrays(path: Path, arrays: Mapping[str, np.ndarray], text: str) -> Netw
     """The inverse of `to_arrays`; raises UserError if the arrays do not fit."""
     content = _parsed(path, text)
     config = config_json.build_config(content.get("config"), path)
-    shapes = parameter_shapes.shapes(config)
+    layers = {name.split(".")[0] for name in arrays}
+    shapes = parameter_shapes.of_stored(parameter_shapes.shapes(config), layers)
     mean = {"mean_image": (config.data.image_size,) * 2 + (3,)}
     stored = {name: array.shape for name, array in arrays.items()}
     parameter_shapes.check(path, stored, config_json.flatten(shapes) | mean)

@@ -1,6 +1,6 @@
 """The shapes of a network's parameters, and checks of arrays against them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,22 @@ def shapes(config: Config) -> dict[str, dict[str, tuple[int, ...]]]:
         partial(net.init, train=False), jax.random.key(0), image
     )["params"]
     return jax.tree.map(lambda leaf: leaf.shape, abstract)
+
+
+def of_stored(
+    expected: dict[str, dict[str, tuple[int, ...]]], stored: Collection[str]
+) -> dict[str, dict[str, tuple[int, ...]]]:
+    """The expected shapes up to the last layer that is stored: the later ones may be
+    missing, as in a network that others cut off to compute features.
+
+    Args:
+        expected: by layer, in the order of the computation.
+        stored: layers of which a file has any array.
+    """
+    layers = list(expected)
+    known = [layers.index(layer) for layer in layers if layer in stored]
+    end = max(known, default=len(layers) - 1) + 1
+    return {layer: expected[layer] for layer in layers[:end]}
 
 
 def check(

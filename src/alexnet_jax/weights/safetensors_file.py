@@ -27,6 +27,12 @@ def read_texts(path: Path) -> dict[str, str]:
         return dict(file.metadata() or {})
 
 
+def read_names(path: Path) -> list[str]:
+    """Reads the names of the arrays alone; raises what `read` raises."""
+    with _opened(path) as file:
+        return list(file.keys())
+
+
 def _opened(path: Path) -> Any:
     import safetensors
 
