@@ -200,8 +200,8 @@ def _print_probe(arrays: dict[str, Any], layers: "list[str]") -> None:
 
     small = linear_probe.small_classes(arrays["label"])
     if small:
-        names = arrays["class_names"]
-        listed = [f"{names[label]} ({count})" for label, count in small.items()]
+        names = dict(enumerate(arrays["class_names"]))
+        listed = [f"{names.get(i, i)} ({count})" for i, count in small.items()]
         print(
             f"left out: {len(small):,} class{'es' * (len(small) > 1)} with fewer than "
             f"{linear_probe.FOLDS} "
