@@ -1,9 +1,9 @@
 """AlexNet (Krizhevsky, Sutskever, Hinton, 2012) as it was, in JAX and Flax.
 
 model = alexnet_jax.load("runs/")
-model.predict(["photo.jpg"]).top(5)
-model.features(["photo.jpg"], ["conv5", "fc7"])
-alexnet_jax.extract_features(model, ["photos/"], layers=["fc7"], output="fc7.npz")
+model.predict("photo.jpg").top(5)
+model.features(["one.jpg", "two.jpg"], ["conv5", "fc7"])
+alexnet_jax.extract_features(model, "photos/", layers="fc7", output="fc7.npz")
 """
 
 import importlib

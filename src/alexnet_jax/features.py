@@ -200,19 +200,24 @@ def _print_probe(arrays: dict[str, Any], layers: "list[str]") -> None:
 
     small = linear_probe.small_classes(arrays["label"])
     if small:
-        names = arrays["class_names"]
-        listed = [f"{names[label]} ({count})" for label, count in small.items()]
-        print(
-            f"left out: {len(small):,} class{'es' * (len(small) > 1)} with fewer than "
-            f"{linear_probe.FOLDS} "
-            f"images: {printable(', '.join(listed[:_NAMED]))}"
-            + ", ..."
-            * (len(listed) > _NAMED)
-        )
+        print(_left_out(small, arrays["class_names"].tolist()))
     print(f"linear probe, {linear_probe.FOLDS} folds: top-1 error, mean and deviation")
     for layer in layers:
         errors = linear_probe.errors(arrays[layer], arrays["label"])
         print(f"  {layer:16}  {errors.mean():7.2%} ± {errors.std(ddof=1):.2%}")
+
+
+def _left_out(small: dict[int, int], class_names: "list[str]") -> str:
+    """The line about the classes that are too small for the probe."""
+    from alexnet_jax.inference import linear_probe
+
+    names = dict(enumerate(class_names))
+    listed = [f"{names.get(label, label)} ({count})" for label, count in small.items()]
+    named = ", ".join(listed[:_NAMED] + ["..."] * (len(listed) > _NAMED))
+    return (
+        f"left out: {len(small):,} class{'es' * (len(small) > 1)} with fewer than "
+        f"{linear_probe.FOLDS} images: {printable(named)}"
+    )
 
 
 def _print_neighbours(

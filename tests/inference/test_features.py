@@ -427,6 +427,16 @@ def test_the_probe_names_the_classes_it_leaves_out(
     assert "left out: 1 class with fewer than 5 images: odd (3)\n" in out
 
 
+def test_many_small_classes_without_names_are_one_line(capsys):
+    label = np.array([*[0] * 5, *[1] * 5, *range(2, 50)])
+    rows = np.random.default_rng(0).normal(size=(len(label), 4))
+    arrays = {"label": label, "class_names": np.array([], str), "fc7": rows}
+    features._print_probe(arrays, ["fc7"])
+    first, *_ = capsys.readouterr().out.splitlines()
+    listed = ", ".join(f"{number} (1)" for number in range(2, 12))
+    assert first == f"left out: 48 classes with fewer than 5 images: {listed}, ..."
+
+
 def test_the_probe_refuses_images_without_labels(capsys, tmp_path, network, folder):
     """Before the network is loaded; and an existing file before anything is printed."""
     output = tmp_path / "f.npz"
