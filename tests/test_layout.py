@@ -28,7 +28,7 @@ RANKS = (
     ("columns", "pooling", "layers", "augment", "optimizer", "metrics", "model"),
     ("data",),
     ("preparation", "train_step"),
-    ("weights",),
+    ("weights", "trained"),
     ("training",),
     ("train", "inference"),
     ("evaluation", "figures"),
