@@ -349,7 +349,7 @@ def test_best_and_last_error_are_marked(digits_run, tmp_path):
     marks = {
         line.get_label(): (line.get_xdata()[0], line.get_ydata()[0])
         for line in axes.lines
-        if len(line.get_xdata()) == 1 and line.get_label() != "training"
+        if len(line.get_xdata()) == 1 and line.get_label() != "top-1, training"
     }
     assert marks == {
         "best: 10.00 % (epoch 3)": (3, pytest.approx(10)),

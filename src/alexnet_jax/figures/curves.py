@@ -133,8 +133,8 @@ def draw(curves: Curves) -> Any:
     panels[2].set_xlabel("epoch")
     drawing.note(
         figure,
-        "Training: means over the steps of an epoch, with the run's augmentation and "
-        "dropout. Test: after the epoch, centre view.",
+        "Training: means over each epoch (each record of a short run), with the run's "
+        "augmentation and dropout. Test: after it, centre view.",
     )
     return figure
 
@@ -143,14 +143,21 @@ def draw_error(axes: Any, curves: Curves) -> None:
     """Draws errors in percent, with the best and the last evaluation marked."""
     train, test = by_epoch(curves), curves.test
     error = 100 * np.array(test["top1_error"])
-    _line(axes, train["epoch"], 100 * train["top1_error"], drawing.ACCENT, "training")
-    _line(axes, test["epoch"], error, drawing.DARK, "test")
+    _line(
+        axes,
+        train["epoch"],
+        100 * train["top1_error"],
+        drawing.ACCENT,
+        "top-1, training",
+    )
+    _line(axes, test["epoch"], error, drawing.DARK, "top-1, test")
     if curves.num_classes > _MANY_CLASSES:
         top5 = 100 * np.array(test["top5_error"])
-        _line(axes, test["epoch"], top5, drawing.DARK, "test, top-5", ls="--")
+        _line(axes, test["epoch"], top5, drawing.DARK, "top-5, test", ls="--")
     _mark(axes, np.array(test["epoch"]), error)
     drawing.logarithmic(axes)
-    axes.set_ylabel("top-1 error, %")
+    axes.set_ylim(top=min(105, axes.get_ylim()[1]))
+    axes.set_ylabel("error, %")
     _finish(axes, curves)
 
 
