@@ -95,12 +95,14 @@ def _draw_error(figure: Any, found: Curves) -> None:
     places = [i for i, label in enumerate(labels) if label in _LINES]
     axes.legend(
         [lines[i] for i in places],
-        [labels[i] for i in places],
+        [labels[i].removeprefix("top-1, ") for i in places],
         fontsize=_FONT,
-        loc="best",
-        frameon=True,
-        framealpha=1,
-        edgecolor="none",
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0.98),  # above the panel, where it covers no curve
+        ncols=len(places),
+        handlelength=1.5,
+        columnspacing=1.2,
+        borderaxespad=0.1,
     )
 
 
