@@ -46,7 +46,8 @@ def collect(directory: Path) -> Curves:
     test = _columns([record for record in records if record["kind"] == "eval"])
     if not train["epoch"]:
         raise UserError(f"{directory / metrics_writer.FILE} has no training steps yet.")
-    drops = _drops(train, _possible_drops(config, test["epoch"]))
+    possible = _possible_drops(config, test["epoch"])
+    drops = [] if possible is None else _drops(train, possible)
     return Curves(train, test, config.model.num_classes, drops)
 
 
@@ -59,8 +60,8 @@ def _value(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _possible_drops(config: Config, evaluated: list[float]) -> list[float]:
-    """Epochs at which the schedule may lower the rate."""
+def _possible_drops(config: Config, evaluated: list[float]) -> list[float] | None:
+    """Epochs at which the schedule may lower the rate; None if it has no drops."""
     settings = config.optimizer
     match settings.schedule:
         case "epochs":
@@ -70,7 +71,7 @@ def _possible_drops(config: Config, evaluated: list[float]) -> list[float]:
             return [length * level for level in range(1, settings.levels)]
         case "plateau":
             return evaluated
-    return []
+    return None
 
 
 def _drops(train: dict[str, list[float]], possible: list[float]) -> list[float]:
