@@ -46,7 +46,8 @@ def collect(directory: Path) -> Curves:
     test = _columns([record for record in records if record["kind"] == "eval"])
     if not train["epoch"]:
         raise UserError(f"{directory / metrics_writer.FILE} has no training steps yet.")
-    drops = _drops(train, _possible_drops(config, test["epoch"]))
+    possible = _possible_drops(config, test["epoch"])
+    drops = [] if possible is None else _drops(train, possible)
     return Curves(train, test, config.model.num_classes, drops)
 
 
@@ -59,8 +60,8 @@ def _value(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _possible_drops(config: Config, evaluated: list[float]) -> list[float]:
-    """Epochs at which the schedule may lower the rate."""
+def _possible_drops(config: Config, evaluated: list[float]) -> list[float] | None:
+    """Epochs at which the schedule may lower the rate; None if it has no drops."""
     settings = config.optimizer
     match settings.schedule:
         case "epochs":
@@ -70,7 +71,7 @@ def _possible_drops(config: Config, evaluated: list[float]) -> list[float]:
             return [length * level for level in range(1, settings.levels)]
         case "plateau":
             return evaluated
-    return []
+    return None
 
 
 def _drops(train: dict[str, list[float]], possible: list[float]) -> list[float]:
@@ -133,8 +134,8 @@ def draw(curves: Curves) -> Any:
     panels[2].set_xlabel("epoch")
     drawing.note(
         figure,
-        "Training: means over the steps of an epoch, with the run's augmentation and "
-        "dropout. Test: after the epoch, centre view.",
+        "Training: means over each epoch (each record of a short run), with the run's "
+        "augmentation and dropout. Test: after it, centre view.",
     )
     return figure
 
@@ -143,14 +144,21 @@ def draw_error(axes: Any, curves: Curves) -> None:
     """Draws errors in percent, with the best and the last evaluation marked."""
     train, test = by_epoch(curves), curves.test
     error = 100 * np.array(test["top1_error"])
-    _line(axes, train["epoch"], 100 * train["top1_error"], drawing.ACCENT, "training")
-    _line(axes, test["epoch"], error, drawing.DARK, "test")
+    _line(
+        axes,
+        train["epoch"],
+        100 * train["top1_error"],
+        drawing.ACCENT,
+        "top-1, training",
+    )
+    _line(axes, test["epoch"], error, drawing.DARK, "top-1, test")
     if curves.num_classes > _MANY_CLASSES:
         top5 = 100 * np.array(test["top5_error"])
-        _line(axes, test["epoch"], top5, drawing.DARK, "test, top-5", ls="--")
+        _line(axes, test["epoch"], top5, drawing.DARK, "top-5, test", ls="--")
     _mark(axes, np.array(test["epoch"]), error)
     drawing.logarithmic(axes)
-    axes.set_ylabel("top-1 error, %")
+    axes.set_ylim(top=min(105, axes.get_ylim()[1]))
+    axes.set_ylabel("error, %")
     _finish(axes, curves)
 
 

@@ -115,13 +115,22 @@ def fitted(text: str, width: float, size: float = SMALL, weight: str = "normal")
     from matplotlib.textpath import TextPath
 
     font = FontProperties(size=size, weight=weight)
-    shown, kept = text, len(text)
-    while kept > 1 and TextPath((0, 0), shown, prop=font).get_extents().x1 > 72 * width:
+
+    def cut(kept: int) -> str:
+        if kept >= len(text):
+            return text
+        start, end = text[: kept - kept // 2], text[len(text) - kept // 2 :]
+        return f"{start.rstrip()}\N{HORIZONTAL ELLIPSIS}{end.lstrip()}"
+
+    def fits(kept: int) -> bool:
+        path = TextPath((0, 0), cut(kept), prop=font)
+        return path.get_extents().x1 <= 72 * width
+
+    # Few letters are narrower than a quarter of their size, and measuring is slow.
+    kept = min(len(text), int(72 * width / (size / 4)))
+    while kept > 1 and not fits(kept):
         kept -= 1
-        end = len(text) - kept // 2
-        shown = f"{text[: kept - kept // 2].rstrip()}\N{HORIZONTAL ELLIPSIS}"
-        shown += text[end:].lstrip()
-    return shown
+    return cut(kept)
 
 
 def logarithmic(axes: Any, digits: tuple[int, ...] = (1, 2, 5)) -> None:

@@ -97,7 +97,7 @@ def _squares(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def draw(columns: list[Column]) -> Any:
     """Draws one sheet of kernels per column, column 0 on top."""
     count, size = columns[0].images.shape[:2]
-    per_row = min(_PER_ROW, count)
+    per_row = _per_row(count)
     side = min(_LARGEST, (drawing.WIDTH - 0.3) / per_row)
     height = side * -(-count // per_row) + 0.3
     figure = drawing.new_figure(drawing.WIDTH, len(columns) * height + 0.7)
@@ -111,6 +111,12 @@ def draw(columns: list[Column]) -> Any:
         axes.set_title(_title(i, column), loc="left")
     drawing.note(figure, _note(columns))
     return figure
+
+
+def _per_row(count: int) -> int:
+    """As many as fit, if possible so that all rows are full."""
+    full = [n for n in range(_PER_ROW // 2, _PER_ROW + 1) if count % n == 0]
+    return max(full, default=min(_PER_ROW, count))
 
 
 def sheet(column: Column, per_row: int) -> np.ndarray:

@@ -7,7 +7,10 @@ from alexnet_jax.figures import drawing
 from alexnet_jax.inference import activations
 
 ROWS = 4  # more columns than this are not all drawn
-_SMALL: Any = {"ha": "center", "va": "center", "fontsize": 7.5}
+_SMALL: Any = {
+    **{"ha": "center", "va": "center", "fontsize": 7.5, "zorder": 2.5},
+    "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.8},  # over lines
+}
 _COLORS = (drawing.DARK, drawing.ACCENT)
 
 # Inches.

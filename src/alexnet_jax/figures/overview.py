@@ -12,7 +12,7 @@ from alexnet_jax.weights.network import Network
 _PER_ROW = 3  # predictions
 _SHEETS = 4  # columns whose kernels are drawn
 _FONT = 7.5
-_LINES = ("training", "test", "test, top-5")  # in the legend; the title has the rest
+_LINES = ("top-1, training", "top-1, test", "top-5, test")  # in the legend
 
 
 def choose(images: list[Labelled], count: int) -> list[Labelled]:
@@ -33,7 +33,7 @@ def draw(trained: Network, found: Curves, images: list[Labelled]) -> Any:
     top, below = figure.subfigures(2, 1, height_ratios=[above, 0.87 * rows_of_images])
     _draw_network(top, trained)
     left, middle, *right = below.subfigures(
-        1, 3 if images else 2, width_ratios=[1.05, 1.25, 0.95] if images else [1, 1.5]
+        1, 3 if images else 2, width_ratios=[1.05, 1.15, 1.05] if images else [1, 1.5]
     )
     _draw_kernels(left, kernels.collect(trained))
     _draw_error(middle, found)
@@ -60,8 +60,9 @@ def _draw_network(figure: Any, trained: Network) -> None:
 
 
 def _draw_kernels(figure: Any, columns: list[kernels.Column]) -> None:
-    _heading(figure, "conv1's kernels, by column")
     shown = columns[:_SHEETS]
+    by_column = ", by column" if len(shown) > 1 else ""
+    _heading(figure, f"conv1's kernels{by_column}")
     for i, column in enumerate(shown):
         axes = figure.add_subplot(len(shown), 1, i + 1)
         per_row = _per_row(len(column.images), len(shown))
@@ -94,12 +95,14 @@ def _draw_error(figure: Any, found: Curves) -> None:
     places = [i for i, label in enumerate(labels) if label in _LINES]
     axes.legend(
         [lines[i] for i in places],
-        [labels[i] for i in places],
+        [labels[i].removeprefix("top-1, ") for i in places],
         fontsize=_FONT,
-        loc="upper right",
-        frameon=True,
-        framealpha=1,
-        edgecolor="none",
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0.98),  # above the panel, where it covers no curve
+        ncols=len(places),
+        handlelength=1.5,
+        columnspacing=1.2,
+        borderaxespad=0.1,
     )
 
 
@@ -111,10 +114,9 @@ def _draw_predictions(figure: Any, images: list[Labelled]) -> None:
         drawing.show(axes, image.image)
         drawing.frame(axes, image.correct)
         mark = drawing.MARKS[image.correct]
-        label = drawing.fitted(image.labels[0], 0.6, _FONT)
-        text = f"{mark}{label} {image.probabilities[0]:.0%}"
+        text = mark + drawing.fitted(image.labels[0], 0.72, _FONT)
         if image.correct is False:
-            text += f"\nis {drawing.fitted(image.title, 0.7, _FONT)}"
+            text += f"\nis {drawing.fitted(image.title, 0.72, _FONT)}"
         axes.set_xlabel(text, fontsize=_FONT, labelpad=2)
 
 
@@ -122,7 +124,8 @@ def _what(images: list[Labelled]) -> str:
     right, wrong = (
         sum(image.correct is value for image in images) for value in (True, False)
     )
-    return f"images: {right} right, {wrong} wrong" if right + wrong else "predictions"
+    some = f"{right} right and {wrong} wrong " if right + wrong else ""
+    return f"{some}predictions"
 
 
 def _heading(figure: Any, text: str) -> None:

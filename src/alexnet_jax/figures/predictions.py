@@ -96,7 +96,7 @@ def _bars(axes: Any, image: Labelled) -> None:
             "fontsize": drawing.SMALL,
             "fontweight": "bold" if right else "normal",
         }
-        short = drawing.fitted(label, _SIDE - 0.85, weight=style["fontweight"])
+        short = drawing.fitted(label, _SIDE - 0.72, weight=style["fontweight"])
         axes.text(0.02, rank, short, **style)
         axes.text(0.98, rank, f"{value:.1%}", ha="right", **style)
     axes.set_xlim(0, 1)
