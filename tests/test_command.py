@@ -164,3 +164,19 @@ def test_signals_are_given_back():
     before = signal.getsignal(signal.SIGTERM)
     assert command.run(lambda: None) == 0
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_reader_of_the_help_may_leave(name):
+    """As in `--help | head -1`: no message, exit code 0; and no warning otherwise."""
+    command = [sys.executable, "-m", f"alexnet_jax.{name}", "--help"]
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        left = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.close(theirs)
+    assert (left.returncode, left.stderr) == (0, "")
+    stayed = subprocess.run(command, capture_output=True, text=True)
+    assert (stayed.returncode, stayed.stderr) == (0, "")
+    assert "--help" in stayed.stdout

@@ -37,7 +37,21 @@ def parse(options: type[T], name: str, description: str) -> T:
         name: of the module, such as "alexnet_jax.evaluate".
     """
     refuse_empty_values(sys.argv[1:])
-    return tyro.cli(options, prog=f"python -m {name}", description=description)
+    with reader_may_leave():
+        return tyro.cli(options, prog=f"python -m {name}", description=description)
+
+
+@contextlib.contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Exits with code 0 if the reader of the output has left, as in `--help | head`."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
+        sys.exit(DONE)
 
 
 def refuse_empty_values(arguments: list[str]) -> None:

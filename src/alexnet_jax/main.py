@@ -4,6 +4,8 @@ Trains a preset, with any field of its configuration changed.
 """
 
 import argparse
+import contextlib
+import io
 import re
 import shlex
 import sys
@@ -96,14 +98,26 @@ def parse(arguments: list[str]) -> Options:
     default = Options(workdir=tyro.MISSING, preset=name, config=PRESETS[name])
     program = "python -m alexnet_jax.main"
     if "--help-all" in arguments or {"--help", "-h"} & set(arguments):
-        parser = tyro.extras.get_parser(
-            Options, prog=program, description=DESCRIPTION, default=default
-        )
-        text = parser.format_help()
-        short = "--help-all" not in arguments
-        print(_without_repetition(text) if short else text)
+        text = _help(program, default)
+        with command.reader_may_leave():
+            print(text if "--help-all" in arguments else _without_repetition(text))
         sys.exit(0)
     return tyro.cli(Options, args=arguments, prog=program, default=default)
+
+
+def _help(program: str, default: Options) -> str:
+    """The whole help text, which tyro only prints."""
+    text = io.TextIOWrapper(io.BytesIO(), encoding=sys.stdout.encoding)
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        tyro.cli(
+            Options,
+            args=["--help"],
+            prog=program,
+            description=DESCRIPTION,
+            default=default,
+        )
+    text.seek(0)
+    return text.read()
 
 
 def _without_repetition(text: str) -> str:

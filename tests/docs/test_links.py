@@ -51,7 +51,7 @@ def test_named_python_files_exist(page):
     assert not lost or page.name in HISTORY
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_name_modules_that_exist(page):
     rooms = "alexnet_jax|benchmarks|experiments|tests"
     for name in re.findall(rf"python -m ((?:{rooms})(?:\.\w+)+)", page.read_text()):

@@ -58,8 +58,7 @@ def _array(path: Path, file: Any, name: str) -> np.ndarray:
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], texts: dict[str, str]) -> None:
     """Writes the file atomically."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save  # save_file hides its file from other users
 
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    with atomic_files.replacing(path) as partial:
-        save_file(contiguous, partial, metadata=texts)
+    atomic_files.write_bytes(path, save(contiguous, metadata=texts))
