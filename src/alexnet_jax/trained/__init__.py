@@ -14,17 +14,17 @@ NAMES = ("digits", "cifar10")
 def locate(path: str | Path) -> Path:
     """The weights file of a network that comes with the package, by its name.
 
-    Every path that exists is returned as it is, even under such a name.
+    Every other path is returned as it is, and so is a run directory of that name.
 
     Raises:
         UserError: there is no such path, and no network of that name.
     """
     path = Path(path)
-    if path.exists():
-        return path
-    if str(path) not in NAMES:
+    if str(path) in NAMES and not (path / "config.json").exists():
+        return Path(__file__).parent / f"{path}.safetensors"
+    if not path.exists():
         raise UserError(
             f"{path} does not exist: name a run directory, a weights file, or a "
             f"network that comes with the package ({', '.join(NAMES)})."
         )
-    return Path(__file__).parent / f"{path}.safetensors"
+    return path
