@@ -35,7 +35,7 @@ class Options:
     """The options of the command."""
 
     workdir: tuple[Path, ...]
-    """Run directories or weights files (.safetensors), one or more."""
+    """Run directories, weights files (.safetensors), digits or cifar10; one or more."""
     views: Literal[1, 10] = 1
     """1: centre; 10: corners, centre and their mirror images, as in the paper."""
     checkpoint: str = "newest"

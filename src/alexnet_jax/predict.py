@@ -42,7 +42,8 @@ class Options:
     ] = ()
     """Files, folders (all images below them), or - for a list on standard input."""
     workdir: Path
-    """Run directory of the network, or its weights file (.safetensors)."""
+    """Run directory, weights file (.safetensors), or a network that comes with the
+    package: digits or cifar10."""
     views: Literal[1, 10, "crop"] = 1
     """1: centre; 10: corners, centre and their mirror images, as in the paper; crop:
     the images are exactly the network's crops, and are neither scaled nor cropped."""

@@ -44,7 +44,8 @@ class Options:
     ] = ()
     """Files or folders; by default images of the run's evaluation split."""
     workdir: Path
-    """Run directory of the network, or its weights file (.safetensors)."""
+    """Run directory, weights file (.safetensors), or a network that comes with the
+    package: digits or cifar10."""
     out: Path | None = None
     """Output folder. None means figures/ in the run directory or beside the weights
     file."""
@@ -85,7 +86,8 @@ def run(options: Options) -> str:
         figure, text = curves.draw(curves.collect(options.workdir)), ""
     else:
         figure, text = _of_network(options)
-    beside = options.workdir.parent if options.workdir.is_file() else options.workdir
+    is_run = (options.workdir / "config.json").exists()
+    beside = options.workdir if is_run else options.workdir.parent
     folder = options.out or beside / "figures"
     files = drawing.save(figure, folder, options.figure)
     return "\n".join([*filter(None, [text]), *(f"wrote {file}" for file in files)])

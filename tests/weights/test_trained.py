@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import alexnet_jax
-from alexnet_jax import evaluate, metrics, predict, trained
+from alexnet_jax import evaluate, metrics, predict, trained, visualize
 from alexnet_jax.config import DataConfig
 from alexnet_jax.data.source import open_source
 from alexnet_jax.errors import UserError
@@ -117,3 +117,13 @@ def test_grey_and_colour_pictures():
     for name in trained.NAMES:
         probabilities = alexnet_jax.load(name).predict(np.zeros((40, 50), np.uint8))
         np.testing.assert_allclose(probabilities.probabilities.sum(), 1, rtol=1e-5)
+
+
+def test_figures_of_a_name_go_beside_it(tmp_path, monkeypatch):
+    """Not into a new directory of that name; curves need a run."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    visualize.run(visualize.Options(figure="kernels", workdir=Path("digits")))
+    assert [path.name for path in tmp_path.iterdir()] == ["figures"]
+    with pytest.raises(UserError, match="only a run directory has curves"):
+        visualize.run(visualize.Options(figure="curves", workdir=Path("digits")))

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from alexnet_jax import trained
 from alexnet_jax.config import Config
 from alexnet_jax.errors import UserError
 from alexnet_jax.figures import drawing
@@ -38,8 +39,11 @@ def collect(directory: Path) -> Curves:
     Raises:
         UserError: there is no run, or it has logged no training step yet.
     """
-    if directory.is_file():
-        raise UserError(f"{directory} is a file: only a run directory has curves.")
+    if trained.locate(directory).is_file():
+        raise UserError(
+            f"{directory} is a network without the records of its training: only a run "
+            "directory has curves."
+        )
     config = workdir.read_config(directory)
     records = metrics_writer.read_records(directory)
     train = _columns([record for record in records if record["kind"] == "train"])
