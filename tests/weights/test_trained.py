@@ -72,6 +72,7 @@ def test_digits_are_as_good_as_their_record(digits_dir):
     assert found < 0.02
 
 
+@pytest.mark.slow
 def test_cifar10_is_as_good_as_its_record(test_data):
     record = json.loads(files("cifar10")[2].read_text())
     data = DataConfig(
