@@ -293,6 +293,45 @@ def trained(tmp_path_factory, digits_dir):
     return options
 
 
+def test_records_of_runs(digits_dir, tmp_path):
+    """One for each run, with the variant, the base and the planned epochs."""
+    options = run.Options(
+        experiment=("pooling",),
+        preset="digits",
+        data_dir=digits_dir,
+        workdir=tmp_path / "runs",
+        num_epochs=0.05,
+        record=tmp_path / "records",
+    )
+    run.run(options)
+    apart, base = sorted(
+        (tmp_path / "records").iterdir(), key=lambda p: "base" in p.name
+    )
+    assert apart.name == "pooling-apart-on-digits-0.05-epochs-seed0.json"
+    found = json.loads(apart.read_text())
+    assert (found["variant"], found["preset"]) == ("pooling/apart", "digits")
+    assert found["num_epochs"] == 0.05
+    assert "--model.conv1.pool.window 2" in found["command"]
+    assert json.loads(base.read_text())["variant"] == "base"
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"smoke": True}, "no result to keep"),
+        ({"record": "one.json"}, "name a folder"),
+        ({"record": "missing/records"}, "its folder does not exist"),
+    ],
+)
+def test_records_that_cannot_be(tmp_path, changes, message):
+    changes = {"record": "records"} | changes
+    changes["record"] = tmp_path / changes["record"]
+    options = run.Options(preset="digits", workdir=tmp_path / "runs", **changes)
+    with pytest.raises(UserError, match=message):
+        run.run(options)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_run_that_diverged_is_noted(trained, monkeypatch, capsys):
     def diverge(*arguments):
         raise FloatingPointError("loss is nan at step 3")
