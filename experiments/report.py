@@ -108,16 +108,16 @@ def _cells(row: Row, baseline: Row) -> list[str]:
     left = [r.left_chance for r in row.runs if r.left_chance is not None]
     return [
         row.variant,
-        _signed(target.paper if target else None),
-        _signed(target.log if target else None),
-        _spread(*ours[:2], sign=True) if ours else "-",
+        signed(target.paper if target else None),
+        signed(target.log if target else None),
+        spread(*ours[:2], sign=True) if ours else "-",
         _measured(errors, row.diverged),
         f"epoch {np.mean(left):.2f}" if left else ("never" if row.runs else "-"),
         str(len(errors)),
     ]
 
 
-def _signed(value: float | None) -> str:
+def signed(value: float | None) -> str:
     return "-" if value is None else f"{value:+.2f}"
 
 
@@ -126,10 +126,10 @@ def _measured(errors: list[float], diverged: int) -> str:
     if not errors:
         return note or "-"
     deviation = float(np.std(errors, ddof=1)) if len(errors) > 1 else None
-    return _spread(float(np.mean(errors)), deviation) + (f", {note}" if note else "")
+    return spread(float(np.mean(errors)), deviation) + (f", {note}" if note else "")
 
 
-def _spread(mean: float, deviation: float | None, sign: bool = False) -> str:
+def spread(mean: float, deviation: float | None, sign: bool = False) -> str:
     text = f"{mean:+.2f}" if sign else f"{mean:.2f} %"
     return text if deviation is None else f"{text} ± {deviation:.2f}"
 
