@@ -22,8 +22,8 @@ _MAIN = "python -m alexnet_jax.main"
 _NETS = "python -m experiments.cuda_convnet.train"
 # 90 passes over 1,281,167 images at the speed in docs/log.md
 _IMAGENET = (
-    "- `alexnet2012`: no run yet; at 14 images/s on two cores about 2,300 hours, so it\n"
-    "  needs a GPU. So do the questions on it."
+    "- `alexnet2012`: no run yet; at 14 images/s on two cores about 2,300 hours, so\n"
+    "  it needs a GPU, as do the questions on it."
 )
 
 
