@@ -22,7 +22,7 @@ class Training:
     """Of its record."""
     seed: int
     command: tuple[str, ...]
-    """Module and options, without --seed, --workdir and --record."""
+    """Module and options, without --workdir and --record. "{workdir}" is that."""
     epochs: int
     minutes: float
     """Estimate for two CPU cores, where no record tells."""
@@ -114,7 +114,7 @@ def _digits() -> Claim:
             Training(
                 claim="digits",
                 seed=seed,
-                command=("alexnet_jax.main", "--preset", "digits"),
+                command=("alexnet_jax.main", "--preset", "digits", "--seed", str(seed)),
                 epochs=40,
                 minutes=6,
             )
@@ -165,7 +165,10 @@ def _net(name: str, error: float, spread: float, epochs: int, seeds: int) -> Cla
             Training(
                 claim=name,
                 seed=seed,
-                command=("experiments.cuda_convnet.train", "--net", name),
+                command=(
+                    *("experiments.cuda_convnet.train", "--net", name),
+                    *("--seed", str(seed)),
+                ),
                 epochs=epochs,
                 minutes=0.65 * epochs,
             )
@@ -208,6 +211,7 @@ def _training(run: str, seed: int) -> Training:
         command=(
             *("experiments.run", "--preset", "cifar10", "--num-epochs", str(EPOCHS)),
             *("--experiment", variant.split("/")[0], "--only", f"{variant}/{seed}"),
+            *("--seeds", str(seed)),
         ),
         epochs=EPOCHS,
         minutes=2 * EPOCHS,

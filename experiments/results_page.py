@@ -210,7 +210,7 @@ def _question(
     runs = {v: next(iter(group.values())) for v, group in found.items() if group}
     if experiment.baseline not in runs or len(runs) < 2:
         return ""
-    rows = {v: _row(experiment, v, records_) for v, records_ in runs.items()}
+    rows = {variant: _row(experiment, variant, runs[variant]) for variant in runs}
     head = (
         "variant",
         "change, paper, points",
@@ -221,8 +221,8 @@ def _question(
     )
     table: Table = [head]
     for variant, row in rows.items():
-        base = rows.get(experiment.baseline)
-        table.append((*_change_cells(row, base), *_run_cells(runs[variant])))
+        cells = _change_cells(row, rows[experiment.baseline])
+        table.append((*cells, *_run_cells(runs[variant])))
     first = next(iter(runs.values()))[0]
     title = f"### {experiment.question} `{first['preset']}`"
     return f"{title}\n\n{_table(table)}"
@@ -233,9 +233,8 @@ def _row(experiment: Experiment, variant: str, known: list[Record]) -> Row:
     return Row(variant, experiment.targets.get(variant), runs)
 
 
-def _change_cells(row: Row, base: Row | None) -> tuple[str, ...]:
-    is_base = base is None or row is base
-    ours = None if is_base else change(row, base)
+def _change_cells(row: Row, base: Row) -> tuple[str, ...]:
+    ours = change(row, base) if row is not base else None
     return (
         row.variant,
         signed(row.target.paper) if row.target else "",

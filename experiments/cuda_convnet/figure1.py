@@ -145,7 +145,8 @@ def record_of(
         directory_of(settings_of(options.net, *curve[:3], 0), options.workdir)
         for curve in grid + long_runs
     }
-    minutes = [record.minutes(directory) for directory in sorted(runs)]
+    minutes = [record.minutes(directory) for directory in runs]
+    known = [value for value in minutes if value is not None]
     return {
         "claim": "figure1",
         "command": command_of(options),
@@ -167,7 +168,7 @@ def record_of(
             | {"epochs": curve.reached, "curve": record.thinned(curves.points(curve))}
             for curve in long_runs
         ],
-        "minutes": None if None in minutes else round(sum(map(float, minutes)), 1),
+        "minutes": round(sum(known), 1) if len(known) == len(minutes) else None,
         **record.place(min(runs)),
     }
 
