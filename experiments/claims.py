@@ -12,6 +12,7 @@ from experiments.records import Record
 
 EPOCHS = 15
 """Of the changes of the network on cifar10."""
+_WORKDIR = ("--workdir", "{workdir}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Training:
     """Of its record."""
     seed: int
     command: tuple[str, ...]
-    """Module and options, without --workdir and --record. "{workdir}" is that."""
+    """Module and options, without --record. "{workdir}" is a folder of its own."""
     epochs: int
     minutes: float
     """Estimate for two CPU cores, where no record tells."""
@@ -114,7 +115,10 @@ def _digits() -> Claim:
             Training(
                 claim="digits",
                 seed=seed,
-                command=("alexnet_jax.main", "--preset", "digits", "--seed", str(seed)),
+                command=(
+                    *("alexnet_jax.main", "--preset", "digits", "--seed", str(seed)),
+                    *_WORKDIR,
+                ),
                 epochs=40,
                 minutes=6,
             )
@@ -123,6 +127,34 @@ def _digits() -> Claim:
         measure=top1_error("digits"),
         importance=1,
     )
+
+
+def _views() -> Claim:
+    """Of the network that comes with the package, which was trained with mirrors."""
+    return Claim(
+        name="views",
+        text="ten views against the centre view on CIFAR-10: gain",
+        unit="points",
+        paper="1.5",
+        low=0,
+        high=math.inf,
+        trainings=(
+            Training(
+                claim="views on cifar10",
+                seed=0,
+                command=("experiments.views", "--network", "cifar10"),
+                epochs=30,
+                minutes=2,
+            ),
+        ),
+        measure=_gains,
+        importance=2,
+    )
+
+
+def _gains(known: list[Record]) -> list[float]:
+    one, ten = (top1_error("views on cifar10", views)(known) for views in ("1", "10"))
+    return [before - after for before, after in zip(one, ten, strict=True)]
 
 
 def _figure1() -> Claim:
@@ -137,7 +169,12 @@ def _figure1() -> Claim:
             Training(
                 claim="figure1",
                 seed=0,
-                command=("experiments.cuda_convnet.figure1", "--out", "{workdir}"),
+                command=(
+                    "experiments.cuda_convnet.figure1",
+                    "--out",
+                    *_WORKDIR[1:],
+                    *_WORKDIR,
+                ),
                 epochs=1,
                 minutes=40,
             ),
@@ -167,7 +204,7 @@ def _net(name: str, error: float, spread: float, epochs: int, seeds: int) -> Cla
                 seed=seed,
                 command=(
                     *("experiments.cuda_convnet.train", "--net", name),
-                    *("--seed", str(seed)),
+                    *("--seed", str(seed), *_WORKDIR),
                 ),
                 epochs=epochs,
                 minutes=0.65 * epochs,
@@ -211,7 +248,7 @@ def _training(run: str, seed: int) -> Training:
         command=(
             *("experiments.run", "--preset", "cifar10", "--num-epochs", str(EPOCHS)),
             *("--experiment", variant.split("/")[0], "--only", f"{variant}/{seed}"),
-            *("--seeds", str(seed)),
+            *("--seeds", str(seed), *_WORKDIR),
         ),
         epochs=EPOCHS,
         minutes=2 * EPOCHS,
@@ -221,6 +258,7 @@ def _training(run: str, seed: int) -> Training:
 
 CLAIMS = (
     _digits(),
+    _views(),
     _figure1(),
     _net("80sec", 26, 1.5, epochs=10, seeds=3),
     _net("19pct", 19, 1, epochs=140, seeds=1),

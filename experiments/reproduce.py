@@ -132,14 +132,14 @@ def _train(training: Training, options: Options, deadline: float) -> bool:
     workdir = out / "runs" / Path(name).stem
     print(f"{training.claim}, seed {training.seed}", flush=True)
     words = [word.format(workdir=workdir) for word in training.command]
-    places = ["--workdir", str(workdir), "--record", str(out / "records")]
+    words += ["--record", str(out / "records")]
     environment = dict(os.environ)
     if options.data_dir is not None:
         environment["TFDS_DATA_DIR"] = str(options.data_dir.resolve())
     log = (out / "logs" / name).with_suffix(".log")
     with log.open("a") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", *words, *places],
+            [sys.executable, "-m", *words],
             cwd=ROOT,
             env=environment,
             stdout=file,

@@ -19,6 +19,7 @@ PROGRAM = "experiments.results_page"
 
 Table = list[tuple[str, ...]]
 _MAIN = "python -m alexnet_jax.main"
+_VIEWS = "python -m experiments.views"
 _NETS = "python -m experiments.cuda_convnet.train"
 # 90 passes over 1,281,167 images at the speed in docs/log.md
 _IMAGENET = (
@@ -39,6 +40,9 @@ def sections(known: list[Record]) -> str:
     found = {
         "The eight layers on small images": [_table(_main_rows(main))],
         "cuda-convnet's nets on CIFAR-10": [_table(_net_rows(nets))],
+        "Ten views against the centre view": [
+            _table(_view_rows([r for r in known if r["command"].startswith(_VIEWS)]))
+        ],
         "Figure 1: ReLU against tanh": [
             _figure(record) for record in known if record["claim"] == "figure1"
         ],
@@ -145,6 +149,18 @@ def _net_rows(known: list[Record]) -> Table:
 def _by_views(runs: list[Record], views: str) -> list[float]:
     found = [record["top1_error_by_views"].get(views) for record in runs]
     return [100 * error for error in found if error is not None]
+
+
+def _view_rows(known: list[Record]) -> Table:
+    head = ("network", "centre view, %", "ten views, %", "gain, points")
+    rows: Table = [(*head, "gain, paper, points", *_RUN_HEAD)]
+    for runs in _groups(known).values():
+        one, ten = (_by_views(runs, views) for views in ("1", "10"))
+        gains = [before - after for before, after in zip(one, ten, strict=True)]
+        cells = (measured(values) for values in (one, ten, gains))
+        network = f"`{runs[0]['trained_by']}`"
+        rows.append((network, *cells, "1.50", *_run_cells(runs)))
+    return rows
 
 
 def _figure(record: Record) -> str:

@@ -84,6 +84,14 @@ def test_nets_have_their_views():
     assert "| `conv-local-11pct` |  | 13.00 | 12.00 | 11.50 | 1 |" in page
 
 
+def test_views():
+    found = net("views on cifar10", 0, 0.2, **{"10": 0.18})
+    found |= {"command": "python -m experiments.views --network cifar10"}
+    found |= {"trained_by": "python -m alexnet_jax.main --preset cifar10"}
+    page = results_page.sections([found])
+    assert "--preset cifar10` | 20.00 | 18.00 | 2.00 | 1.50 | 1 | 40 |" in page
+
+
 def test_questions_have_changes_against_the_same_seeds():
     known = [variant("base", 0, 0.3), variant("base", 1, 0.32)]
     assert "### " not in results_page.sections(known)
@@ -132,7 +140,7 @@ def test_claims_are_about_runs_that_exist():
     names = set(plan.run_names(base).values())
     for claim in claims.CLAIMS:
         for training in claim.trainings:
-            run, on, _ = training.claim.partition(" on cifar10")
+            run, on, _ = training.claim.partition(" on cifar10, 15 epochs")
             assert not on or run in names
         if "/" in claim.name:
             question, name = claim.name.split("/")
