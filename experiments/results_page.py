@@ -263,7 +263,7 @@ def _change_cells(row: Row, base: Row) -> tuple[str, ...]:
 def _missing(known: list[Record]) -> str:
     """What the claims lack, and the cost by the minutes of recorded runs."""
     lines = [
-        f"- `{claim.name}`: {_runs(len(missing))}, about {_hours(claim, known)}."
+        f"- `{claim.name}`: {_runs(len(missing))}, about {_time(claim, known)}."
         for claim in CLAIMS
         if (missing := claim.missing(known))
     ]
@@ -272,8 +272,8 @@ def _missing(known: list[Record]) -> str:
     if not lines:
         return ""
     how = (
-        "The runs that the claims in `experiments/claims.py` still lack, in hours of "
-        "two cores.\nThe changes of the network share the runs of their baseline."
+        "The runs that the claims in `experiments/claims.py` still lack, and "
+        "their time on two cores.\nThe changes of the network share the runs of their baseline."
     )
     return "\n".join([how, "", *lines])
 
@@ -282,9 +282,9 @@ def _runs(count: int) -> str:
     return f"{count} run" if count == 1 else f"{count} runs"
 
 
-def _hours(claim: Claim, known: list[Record]) -> str:
+def _time(claim: Claim, known: list[Record]) -> str:
     minutes = sum(training.cost(known) for training in claim.missing(known))
-    return f"{minutes / 60:.1f} hours"
+    return f"{minutes / 60:.1f} hours" if minutes >= 60 else f"{minutes:.0f} minutes"
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def test_figure1():
 def test_what_is_missing_and_its_cost():
     """By the minutes per epoch of the runs that it is like, where they are known."""
     page = results_page.sections([DIGITS])
-    assert "- `digits`: 4 runs, about 0.4 hours." in page  # 4 x 5.7 minutes
+    assert "- `digits`: 4 runs, about 23 minutes." in page  # 4 x 5.7
     assert "- `19pct`: 1 run, about 1.5 hours." in page
     assert "- `pooling/apart`: 4 runs, about 2.0 hours." in page
     slow = like(claim="cifar10", epochs=30, minutes=120.0)
