@@ -253,8 +253,8 @@ def _change_cells(row: Row, base: Row) -> tuple[str, ...]:
     ours = change(row, base) if row is not base else None
     return (
         row.variant,
-        signed(row.target.paper) if row.target else "",
-        signed(row.target.log) if row.target else "",
+        signed(row.target.paper if row.target else None),
+        signed(row.target.log if row.target else None),
         spread(*ours[:2], sign=True) if ours else "",
         measured([run.top1_error for run in row.runs]),
     )
@@ -272,8 +272,9 @@ def _missing(known: list[Record]) -> str:
     if not lines:
         return ""
     how = (
-        "The runs that the claims in `experiments/claims.py` still lack, and "
-        "their time on two cores.\nThe changes of the network share the runs of their baseline."
+        "The runs that the claims in `experiments/claims.py` still lack, with their "
+        "time on two cores.\n"
+        "The changes of the network share the runs of their baseline."
     )
     return "\n".join([how, "", *lines])
 
