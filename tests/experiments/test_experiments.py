@@ -394,7 +394,7 @@ def test_report_of_nothing(tmp_path):
     directory.mkdir(parents=True)
     line = {"kind": "eval", "epoch": 5.0, "step": 60, "loss": 1.0, "top1_error": 0.5}
     (directory / "metrics.jsonl").write_text(json.dumps(line) + "\n")
-    with pytest.raises(UserError, match="has 40 epochs in (.|\n)*seed1: 5 epochs"):
+    with pytest.raises(UserError, match="reached 40 epochs in (.|\n)*seed1: 5 epochs"):
         report.report(options)
     other = dataclasses.replace(options, preset="cifar10")
     with pytest.raises(UserError, match="there are runs on digits[.]"):
