@@ -8,6 +8,7 @@ import numpy as np
 from experiments.plan import Experiment
 from experiments.results import Row, change
 
+_LEAST_POINTS = 3  # of a curve
 _COLORS = {"paper": "#7f7f7f", "authors' logs": "#1f77b4", "ours": "#d62728"}
 
 
@@ -63,27 +64,31 @@ def _bars(experiment: Experiment, rows: list[Row]) -> Any:
 
 
 def _curves(experiment: Experiment, rows: list[Row]) -> Any:
-    """Top-1 error after each epoch, averaged over seeds."""
-    if not any(row.runs for row in rows):
+    """Top-1 error after each epoch, averaged over seeds, where there are three."""
+    rows = [row for row in rows if _length(row) >= _LEAST_POINTS]
+    if not rows:
         return None
     figure = new_figure(6.4, 4)
     axes = figure.add_subplot()
     for row in rows:
-        if row.runs:
-            length = min(len(run.evaluations) for run in row.runs)
-            errors = [
-                [100 * record["top1_error"] for record in run.evaluations[:length]]
-                for run in row.runs
-            ]
-            epochs = [record["epoch"] for record in row.runs[0].evaluations[:length]]
-            axes.plot(
-                epochs,
-                np.mean(errors, axis=0),
-                label=row.variant,
-                marker="." if length < 10 else None,
-            )
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("top-1 error, %")
+        length = _length(row)
+        errors = [
+            [100 * record["top1_error"] for record in run.evaluations[:length]]
+            for run in row.runs
+        ]
+        epochs = [record["epoch"] for record in row.runs[0].evaluations[:length]]
+        axes.plot(
+            epochs,
+            np.mean(errors, axis=0),
+            label=f"{row.variant}, n = {len(row.runs)}",
+            marker="." if length < 10 else None,
+        )
+    axes.set(xlabel="epoch", ylabel="top-1 error, %", xlim=(0, None), ylim=(0, None))
     axes.set_title(experiment.question, fontsize="medium")
     axes.legend(fontsize="small")
     return figure
+
+
+def _length(row: Row) -> int:
+    """Evaluations that all runs of a variant have."""
+    return min((len(run.evaluations) for run in row.runs), default=0)

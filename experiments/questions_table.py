@@ -7,12 +7,11 @@ experiments/questions/.
 from pathlib import Path
 
 from alexnet_jax.presets import ALEXNET2012
-from experiments import plan
+from experiments import marked_part, plan
 from experiments.plan import Experiment
 
 PAGE = Path(__file__).parents[1] / "docs" / "experiments.md"
-BEGIN = "<!-- written by: python -m experiments.questions_table -->"
-END = "<!-- end of what experiments.questions_table writes -->"
+PROGRAM = "experiments.questions_table"
 
 
 def table() -> str:
@@ -32,9 +31,7 @@ def _row(experiment: Experiment) -> str:
 
 def with_table(text: str) -> str:
     """`text` with the current table between the two markers."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    return marked_part.replaced(text, PROGRAM, table())
 
 
 if __name__ == "__main__":

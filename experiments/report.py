@@ -1,7 +1,8 @@
 """The command: python -m experiments.report --preset cifar10 --out docs/results
 
 Tables (Markdown, CSV) and figures for the runs of `experiments.run`: the paper, the
-authors' logs and ours side by side. A dash means that a variant has not been run.
+authors' logs and ours side by side. A dash means that a variant has not been run, an
+empty field that the paper or the logs have no figure.
 """
 
 import csv
@@ -13,21 +14,22 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_jax import command, config_checks
-from alexnet_jax.config import Positive
+from alexnet_jax.config import Config, Positive
 from alexnet_jax.errors import UserError
-from alexnet_jax.presets import PresetName
+from alexnet_jax.presets import PRESETS, PresetName
 from experiments import figures, plan, run
 from experiments.plan import Experiment
-from experiments.results import Row, change, read_row
+from experiments.results import Row, change, epochs_of_runs, read_row
 from experiments.variants import Target
 
 HEADER = (
     "variant",
-    "change, paper",
-    "change, authors' logs",
-    "change, ours",
-    "top-1 error, ours",
-    "left ln(classes)",
+    "change, paper (points)",
+    "change, authors' logs (points)",
+    "change, ours (points)",
+    "top-1 error, ours (%)",
+    "epochs",
+    "left ln(classes) (epoch)",
     "n",
 )
 
@@ -58,14 +60,17 @@ def report(options: Options) -> str:
     )
     experiments = [plan.open_experiment(name, base) for name in options.experiment]
     root = run.root_of(options.workdir, options.preset, options.smoke)
-    if not root.is_dir():
-        raise UserError(f"{root} does not exist: nothing has been run on this base.")
     names = plan.run_names(base)
+    tables = [
+        [read_row(experiment, variant, names, root) for variant in experiment.variants]
+        for experiment in experiments
+    ]
+    if not any(row.finished or row.diverged for rows in tables for row in rows):
+        raise UserError(_nothing(options, base, root))
     options.out.mkdir(parents=True, exist_ok=True)
-    parts = [f"# {options.preset}, {base.num_epochs:g} epochs, centre view\n"]
+    parts = [_title(options.preset, base)]
     cells = []
-    for experiment in experiments:
-        rows = [read_row(experiment, v, names, root) for v in experiment.variants]
+    for experiment, rows in zip(experiments, tables, strict=True):
         drawn = figures.draw(experiment, rows, options.out)
         parts.append(_section(experiment, rows, drawn))
         cells += [[experiment.name, *_cells(row, rows[0])] for row in rows]
@@ -73,6 +78,34 @@ def report(options: Options) -> str:
     (options.out / "report.md").write_text(text)
     (options.out / "report.csv").write_text(_csv([["experiment", *HEADER], *cells]))
     return text
+
+
+def _title(preset: PresetName, base: Config) -> str:
+    """Preset, epochs and views; a run shorter than the preset's is called short."""
+    whole = PRESETS[preset].num_epochs
+    lines = [f"# {preset}, {base.num_epochs:g} epochs, centre view\n"]
+    if base.num_epochs < whole:
+        share = f"{base.num_epochs:g} of {whole:g} epochs"
+        lines.append(
+            f"Short runs: {share}. Changes may differ from those at the end.\n"
+        )
+    return "\n".join(lines)
+
+
+def _nothing(options: Options, base: Config, root: Path) -> str:
+    """The message where no run is as long as asked: what runs there are."""
+    found = [
+        f"  {directory.relative_to(root)}: {epochs:g} epochs"
+        for directory, epochs in epochs_of_runs(root).items()
+    ]
+    if not found:
+        others = sorted(path.name for path in options.workdir.glob("*/"))
+        there = f"; there are runs on {', '.join(others)}" if others else ""
+        return f"{root} has no runs: nothing has been run on this base{there}."
+    head = (
+        f"no run of these questions has reached {base.num_epochs:g} epochs in {root}:"
+    )
+    return "\n".join([head, *found, "Give --experiment and --num-epochs of the runs."])
 
 
 def _csv(rows: list[list[str]]) -> str:
@@ -108,17 +141,29 @@ def _cells(row: Row, baseline: Row) -> list[str]:
     left = [r.left_chance for r in row.runs if r.left_chance is not None]
     return [
         row.variant,
-        _signed(target.paper if target else None),
-        _signed(target.log if target else None),
-        _spread(*ours[:2], sign=True) if ours else "-",
+        signed(target.paper if target else None),
+        signed(target.log if target else None),
+        spread(*ours[:2], sign=True) if ours else "-",
         _measured(errors, row.diverged),
-        f"epoch {np.mean(left):.2f}" if left else ("never" if row.runs else "-"),
+        _epochs(row),
+        f"{np.mean(left):.2f}" if left else ("never" if row.runs else "-"),
         str(len(errors)),
     ]
 
 
-def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.2f}"
+def signed(value: float | None) -> str:
+    """A change in points; empty where there is no figure."""
+    return "" if value is None else f"{value:+.2f}"
+
+
+def _epochs(row: Row) -> str:
+    """Epochs of the finished runs, and how far the others are."""
+    finished = [run.epochs for run in row.finished]
+    others = [f"{run.epochs:.2g}" for run in row.runs if not run.finished]
+    parts = [f"{np.mean(finished):.3g}"] if finished else []
+    if others:
+        parts.append(f"unfinished: {', '.join(others)}")
+    return "; ".join(parts) or "-"
 
 
 def _measured(errors: list[float], diverged: int) -> str:
@@ -126,11 +171,11 @@ def _measured(errors: list[float], diverged: int) -> str:
     if not errors:
         return note or "-"
     deviation = float(np.std(errors, ddof=1)) if len(errors) > 1 else None
-    return _spread(float(np.mean(errors)), deviation) + (f", {note}" if note else "")
+    return spread(float(np.mean(errors)), deviation) + (f", {note}" if note else "")
 
 
-def _spread(mean: float, deviation: float | None, sign: bool = False) -> str:
-    text = f"{mean:+.2f}" if sign else f"{mean:.2f} %"
+def spread(mean: float, deviation: float | None, sign: bool = False) -> str:
+    text = f"{mean:+.2f}" if sign else f"{mean:.2f}"
     return text if deviation is None else f"{text} ± {deviation:.2f}"
 
 

@@ -32,6 +32,11 @@ class RunResult:
         """Percent of the images, at the last evaluation."""
         return 100 * self.evaluations[-1]["top1_error"]
 
+    @property
+    def epochs(self) -> float:
+        """Epochs until the last evaluation."""
+        return self.evaluations[-1]["epoch"]
+
 
 @dataclass(frozen=True)
 class Row:
@@ -80,6 +85,17 @@ def _read_run(directory: Path, seed: int, config: Config) -> RunResult | None:
     # The step that completes the epochs may end slightly beyond them.
     finished = evaluations[-1]["epoch"] >= config.num_epochs - 1e-3
     return RunResult(seed, evaluations, left[0] if left else None, finished)
+
+
+def epochs_of_runs(root: Path) -> dict[Path, float]:
+    """Epochs until the last evaluation of each run directory that has one."""
+    found = {}
+    for directory in sorted(root.glob("*/seed*/")):
+        records = metrics_writer.read_records(directory)
+        epochs = [record["epoch"] for record in records if record["kind"] == "eval"]
+        if epochs:
+            found[directory] = epochs[-1]
+    return found
 
 
 def change(row: Row, baseline: Row) -> tuple[float, float | None, int] | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from alexnet_jax import command, config_checks
 from alexnet_jax.config import Config, MeshConfig, Positive, Seed
+from alexnet_jax.errors import UserError
 from alexnet_jax.presets import PresetName
 from alexnet_jax.system import lock
 from alexnet_jax.system.interruption import Interruption
@@ -41,6 +42,8 @@ class Options:
     """Pattern for experiment/variant/seed, as --dry-run lists them."""
     smoke: bool = False
     """Trains each run for a few steps only, as a test."""
+    record: Path | None = None
+    """Writes a record of each finished run to this folder."""
     dry_run: bool = False
     """Prints the fields that each variant changes, and trains nothing."""
 
@@ -63,11 +66,14 @@ def run(options: Options, interruption: Interruption | None = None) -> str:
     runs = plan.plan(base, options.experiment, options.seeds, root, options.only)
     if options.dry_run:
         return _description(base, options.experiment)
+    if options.record is not None:
+        _check_record(options.record, options.smoke)
     taken = 0
     for number, planned in enumerate(runs, 1):
         print(f"[{number}/{len(runs)}] {planned.name}, seed {planned.seed}", flush=True)
         try:
-            _train(planned.config, planned.directory, interruption)
+            if _train(planned.config, planned.directory, interruption):
+                _record(planned, base, options)
         except lock.Taken as error:
             print(f"  skipped: {error}", flush=True)
             taken += 1
@@ -75,22 +81,49 @@ def run(options: Options, interruption: Interruption | None = None) -> str:
     return f"{len(runs) - taken} runs done{elsewhere}, in {root}"
 
 
-def _train(config: Config, directory: Path, interruption: Interruption | None) -> None:
-    """Trains to the end; a run that diverges is recorded and not tried again."""
+def _train(config: Config, directory: Path, interruption: Interruption | None) -> bool:
+    """Trains to the end; a run that diverges is noted and not tried again.
+
+    Returns False if it diverged.
+    """
     import jax
 
     from alexnet_jax import train
 
     if (directory / FAILED).exists():
         print(f"  skipped, it diverged: {(directory / FAILED).read_text()}")
-        return
+        return False
     try:
         train.train_and_evaluate(config, directory, interruption)
     except FloatingPointError as error:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / FAILED).write_text(str(error))
         print(f"  diverged: {error}")
-    jax.clear_caches()  # the next run compiles another program
+        return False
+    finally:
+        jax.clear_caches()  # the next run compiles another program
+    return True
+
+
+def _check_record(folder: Path, smoke: bool) -> None:
+    from alexnet_jax.training import record
+
+    if smoke:
+        raise UserError("--record: the few steps of --smoke are no result to keep.")
+    if folder.suffix == ".json":
+        raise UserError(f"--record {folder}: name a folder, for a file of each run.")
+    record.check_writable(folder)
+
+
+def _record(planned: plan.Run, base: Config, options: Options) -> None:
+    from alexnet_jax.training import record
+
+    if options.record is not None:
+        epochs = base.num_epochs
+        claim = f"{planned.name} on {options.preset}, {epochs:g} epochs"
+        of_run = record.of_run(planned.directory, claim)
+        what = {"variant": planned.name, "preset": options.preset, "num_epochs": epochs}
+        record.write(options.record, of_run | what)
 
 
 def _description(base: Config, names: tuple[str, ...]) -> str:

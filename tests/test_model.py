@@ -1,8 +1,6 @@
 """model.py: exact counts and map sizes, every toggle, 2012's init on real images."""
 
 import dataclasses
-import io
-import tarfile
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +8,10 @@ import numpy as np
 import oracle
 import pytest
 
-from alexnet_jax import augment, config_checks, presets, train_step
+from alexnet_jax import config_checks, presets
 from alexnet_jax.config import Norm, Pool
-from alexnet_jax.data import decoding
 from alexnet_jax.model import AlexNet
+from experiments import known_answers
 
 MODEL_2012 = presets.ALEXNET2012.model
 
@@ -305,40 +303,11 @@ def test_gradient_is_zero_outside_a_column():
     assert np.any(gradients["conv2"]["kernel"][..., TINY.conv2.features // 2 :])
 
 
-def real_images(folder, number):
-    """Training images of the sample: uint8 [number, 256, 256, 3]."""
-    found = []
-    with tarfile.open(folder / "ilsvrc2012_sample/ILSVRC2012_img_train.tar") as outer:
-        for member in outer:
-            inner = io.BytesIO(outer.extractfile(member).read())
-            with tarfile.open(fileobj=inner) as synset:
-                for file in synset:
-                    encoded = synset.extractfile(file).read()
-                    found.append(decoding.fit(decoding.decode(encoded), 256))
-            if len(found) >= number:
-                return np.stack(found[:number])
-    raise AssertionError(f"the sample has only {len(found)} images")
-
-
 def test_2012_starts_as_logged(test_data, capsys):
     """First loss about 7.17 with dropout, logits' spread between images about 0.052:
     the authors' init with pixels on 0-255. cuda-convnet2's log starts at 7.156."""
-    batch = real_images(test_data, 64)
-    label = jnp.asarray(np.random.default_rng(0).integers(0, 1000, 64), jnp.int32)
-    view = augment.center_view(
-        jnp.asarray(batch),
-        jnp.asarray(batch.mean(axis=0, dtype=np.float32)),
-        presets.ALEXNET2012.augment,
-    )
-    config = presets.ALEXNET2012
-    net = AlexNet(config.model)
-    params = jax.jit(lambda key: net.init(key, view[:1], train=False))(
-        jax.random.key(0)
-    )["params"]
-    loss, _ = train_step.loss_fn(params, view, label, jax.random.key(1), config=config)
-    tested = net.apply({"params": params}, view, train=False)
-    spread = float(jnp.mean(jnp.std(tested, axis=0)))
+    loss, spread = known_answers.start(test_data / "ilsvrc2012_sample")
     with capsys.disabled():
-        print(f"\nfirst loss {float(loss):.3f}, spread of the logits {spread:.4f}")
-    assert abs(float(loss) - 7.17) < 0.1
+        print(f"\nfirst loss {loss:.3f}, spread of the logits {spread:.4f}")
+    assert abs(loss - 7.17) < 0.1
     assert abs(spread - 0.052) < 0.01

@@ -11,23 +11,33 @@ Command: python -m experiments.cuda_convnet.figure1
     --workdir runs/figure1 --out docs/results
 """
 
+import shlex
+import statistics
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from alexnet_jax import command, config_checks
 from alexnet_jax.config import Positive, Seed
-from alexnet_jax.training import metrics_writer
+from alexnet_jax.training import record
+from experiments.cuda_convnet import curves
+from experiments.cuda_convnet.curves import LIMIT, Curve, error_after, fastest, read
 from experiments.cuda_convnet.images import Cifar10, load_cifar10
 from experiments.cuda_convnet.nets import NetName
 from experiments.cuda_convnet.settings import Settings
 from experiments.cuda_convnet.train import train_and_evaluate
 from experiments.figures import new_figure
 
-LIMIT = 0.25  # training error (paper, Figure 1)
 PAPER_RATIO = 6.0
 FIGURE = "figure1.png"
+_AT_RIGHT: dict[str, Any] = {
+    "xycoords": ("axes fraction", "data"),
+    "textcoords": "offset points",
+    "ha": "right",
+    "color": "gray",
+    "fontsize": "small",
+}
 DESCRIPTION = """\
 Repeats Figure 1 of the paper: epochs to 25 % training error on CIFAR-10, ReLU and tanh.
 
@@ -54,18 +64,8 @@ class Options:
     seeds: tuple[Seed, ...] = (0,)
     data_dir: str | None = None
     """The tfds data directory with cifar10. None means tfds's default."""
-
-
-class Curve(NamedTuple):
-    """Training error of one run, over all training images after each epoch."""
-
-    activation: str
-    learning_rate: float
-    seed: int
-    errors: list[float]
-    reached: float | None
-    """Epochs to 25 %, interpolated linearly between two epochs; None if it was not
-    reached."""
+    record: Path | None = None
+    """Writes the record of the figure to this file (.json) or folder."""
 
 
 def settings_of(
@@ -87,38 +87,21 @@ def settings_of(
 
 def train(settings: Settings, workdir: Path, cifar10: Cifar10) -> Curve:
     """Starts or resumes a run; if it diverges, its curve has no errors."""
-    rate = settings.learning_rate or 0.0
-    name = f"{settings.net}-{settings.activation}-{rate:g}-seed{settings.seed}"
-    print(f"== {name}, {settings.num_epochs} epochs", flush=True)
+    directory = directory_of(settings, workdir)
+    print(f"== {directory.name}, {settings.num_epochs} epochs", flush=True)
     try:
-        train_and_evaluate(settings, workdir / name, cifar10)
+        train_and_evaluate(settings, directory, cifar10)
     except FloatingPointError as error:
         print(f"diverged: {error}")
+        rate = settings.learning_rate or 0.0
         return Curve(settings.activation, rate, settings.seed, [], None)
-    return read(workdir / name, settings)
+    return read(directory, settings)
 
 
-def read(directory: Path, settings: Settings) -> Curve:
-    """Reads the curve of a run directory."""
-    records = metrics_writer.read_records(directory)
-    return Curve(
-        settings.activation,
-        settings.learning_rate or 0.0,
-        settings.seed,
-        [r["top1_error"] for r in records if r["kind"] == "train_end"],
-        next((r["crossing"] for r in records if r["kind"] == "reached"), None),
-    )
-
-
-def fastest(curves: list[Curve], epochs: int) -> Curve:
-    """The curve that is lowest after `epochs` epochs; later ones do not count."""
-    return min(curves, key=lambda curve: error_after(curve, epochs))
-
-
-def error_after(curve: Curve, epochs: int) -> float:
-    """Training error after `epochs` epochs, or at the end if that is earlier; 1 for a
-    run that diverged."""
-    return curve.errors[:epochs][-1] if curve.errors else 1.0
+def directory_of(settings: Settings, workdir: Path) -> Path:
+    rate = settings.learning_rate or 0.0
+    name = f"{settings.net}-{settings.activation}-{rate:g}-seed{settings.seed}"
+    return workdir / name
 
 
 def run(options: Options, cifar10: Cifar10) -> str:
@@ -146,7 +129,59 @@ def run(options: Options, cifar10: Cifar10) -> str:
     _draw(long_runs, options.net).savefig(options.out / FIGURE, dpi=120)
     text = table(options, grid, long_runs)
     (options.out / "figure1.md").write_text(text)
+    if options.record is not None:
+        record.write(options.record, record_of(options, grid, long_runs))
     return text
+
+
+def record_of(
+    options: Options, grid: list[Curve], long_runs: list[Curve]
+) -> dict[str, Any]:
+    """Errors are fractions of the training images; null means diverged or not reached.
+
+    "minutes" is that of all runs; those of the grid that go on count once.
+    """
+    runs = {
+        directory_of(settings_of(options.net, *curve[:3], 0), options.workdir)
+        for curve in grid + long_runs
+    }
+    minutes = [record.minutes(directory) for directory in runs]
+    known = [value for value in minutes if value is not None]
+    return {
+        "claim": "figure1",
+        "command": command_of(options),
+        "dataset": "cifar10",
+        "split": "train",
+        "net": options.net,
+        "seed": options.seeds[0],
+        "seeds": list(options.seeds),
+        "limit": LIMIT,
+        "result": {"ratio": curves.ratio(long_runs)},
+        "grid_epochs": options.grid_epochs,
+        "grid": [
+            curves.run_of(curve)
+            | {"top1_error": error_after(curve, options.grid_epochs)}
+            for curve in grid
+        ],
+        "runs": [
+            curves.run_of(curve)
+            | {"epochs": curve.reached, "curve": record.thinned(curves.points(curve))}
+            for curve in long_runs
+        ],
+        "minutes": round(sum(known), 1) if len(known) == len(minutes) else None,
+        **record.place(min(runs)),
+    }
+
+
+def command_of(options: Options) -> str:
+    """The command, but for its directories."""
+    words = ["python", "-m", "experiments.cuda_convnet.figure1"]
+    for field in fields(options):
+        value = getattr(options, field.name)
+        is_place = field.name in ("workdir", "out", "data_dir", "record")
+        if not is_place and value != field.default:
+            words += record.option(field.name, value)
+    return shlex.join(words)
 
 
 def table(options: Options, grid: list[Curve], long_runs: list[Curve]) -> str:
@@ -178,20 +213,16 @@ def _epochs(curve: Curve) -> str:
 
 
 def _ratio(long_runs: list[Curve]) -> str:
-    times = {
-        activation: [c.reached for c in long_runs if c.activation == activation]
-        for activation in ("relu", "tanh")
-    }
-    relu, tanh = times["relu"], times["tanh"]
-    if None in relu or not relu:
+    relu = curves.times(long_runs)["relu"]
+    if not relu or None in relu:
         return "ratio: -"
-    mean_relu = sum(t for t in relu if t is not None) / len(relu)
-    if None in tanh or not tanh:
-        least = min(len(c.errors) for c in long_runs if c.activation == "tanh")
-        ratio = f"above {least / mean_relu:.1f}"
+    found = curves.ratio(long_runs)
+    if found is not None:
+        shown = f"{found:.1f}"
     else:
-        ratio = f"{sum(t for t in tanh if t is not None) / len(tanh) / mean_relu:.1f}"
-    return f"ratio tanh / ReLU: {ratio} (paper: {PAPER_RATIO:g}), n = {len(relu)}"
+        least = min(len(c.errors) for c in long_runs if c.activation == "tanh")
+        shown = f"above {least / statistics.mean(relu):.1f}"
+    return f"ratio tanh / ReLU: {shown} (paper: {PAPER_RATIO:g}), n = {len(relu)}"
 
 
 def _draw(long_runs: list[Curve], net: str) -> Any:
@@ -210,6 +241,8 @@ def _draw(long_runs: list[Curve], net: str) -> Any:
             label=f"{label}, rate {curve.learning_rate:g}" if is_first else None,
         )
     axes.axhline(LIMIT, color="gray", linewidth=0.8)
+    label = f"{LIMIT:.0%} training error"
+    axes.annotate(label, (1, LIMIT), (-3, 3), **_AT_RIGHT)
     axes.set(xlabel="Epochs", ylabel="Training error rate", ylim=(0, 0.75))
     axes.set_xlim(left=0)
     axes.set_title(f"CIFAR-10, {net}, no regularisation", fontsize="medium")
@@ -219,6 +252,8 @@ def _draw(long_runs: list[Curve], net: str) -> Any:
 
 def _run(options: Options) -> None:
     config_checks.check_ranges(options)
+    if options.record is not None:
+        record.check_writable(options.record)
     print(run(options, load_cifar10(options.data_dir)))
 
 

@@ -34,7 +34,8 @@ from alexnet_jax import command, config_checks
 from alexnet_jax.data import loader
 from alexnet_jax.system import devices, interruption
 from alexnet_jax.training import manifest, metrics_writer, workdir
-from experiments.cuda_convnet import checkpoint, images
+from alexnet_jax.training import record as records
+from experiments.cuda_convnet import checkpoint, images, record
 from experiments.cuda_convnet.images import Cifar10
 from experiments.cuda_convnet.model import CifarNet
 from experiments.cuda_convnet.nets import Recipe, weight_costs
@@ -159,13 +160,13 @@ def _train_epoch(run: Run, state: State, epoch: Epoch) -> State:
         if run.interruption.requested and stop < len(batches):
             _save(run, state)
             raise interruption.Interrupted(f"stopped and saved at step {state.step}")
-    record = means_of(state.running)
-    record |= {
+    means = means_of(state.running)
+    means |= {
         "learning_rate": float(rates.kernel),
         "images_per_second": np.sum(batches[first:] >= 0)
         / (time.perf_counter() - started),
     }
-    _write(run, "train", epoch, record)
+    _write(run, "train", epoch, means)
     return state._replace(running=no_sums())
 
 
@@ -268,14 +269,21 @@ class Options:
     """Directory of the run: checkpoint and metrics."""
     data_dir: str | None = None
     """The tfds data directory with cifar10. None means tfds's default."""
+    record: Path | None = None
+    """Writes the record of the finished run to this file (.json) or folder."""
     settings: Annotated[Settings, tyro.conf.arg(name="")]
 
 
 def _train(options: Options) -> None:
     devices.keep_freed_memory()
     config_checks.check_ranges(options)
+    if options.record is not None:
+        records.check_writable(options.record)
     cifar10 = images.load_cifar10(options.data_dir)
     outcome = train_and_evaluate(options.settings, options.workdir, cifar10)
+    if options.record is not None:
+        of_run = record.of_run(options.workdir, options.settings)
+        records.write(options.record, of_run)
     verb = "the run is complete" if outcome.was_complete else "trained"
     print(f"{options.workdir}: {verb}, {outcome.step} steps")
 

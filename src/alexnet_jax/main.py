@@ -78,8 +78,9 @@ class Options:
     preset: PresetName = "digits"
     """The configuration that the other options change."""
     record: Path | None = None
-    """Writes the record of the finished run to this file (.json): command, commit,
-    hardware, result and curve. A run that is complete writes it at once."""
+    """Writes the record of the finished run to this file (.json), or to a file of this
+    folder: command, commit, hardware, result and curve. A run that is complete writes
+    it at once."""
     config: Annotated[Config, tyro.conf.arg(name="")]
 
 
@@ -129,11 +130,11 @@ def _without_repetition(text: str) -> str:
 def run(options: Options, interruption: Interruption) -> str:
     """Trains, and returns a summary of the outcome."""
     from alexnet_jax import train
-    from alexnet_jax.system import atomic_files, devices
+    from alexnet_jax.system import devices
     from alexnet_jax.training import record
 
     if options.record is not None:
-        atomic_files.check_writable(options.record, "--record")
+        record.check_writable(options.record)
     devices.request_cpu_devices(options.config.run.mesh)
     outcome = train.train_and_evaluate(options.config, options.workdir, interruption)
     if outcome.was_complete:

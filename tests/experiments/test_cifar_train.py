@@ -356,6 +356,27 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert "--seed -1" in capsys.readouterr().err
 
 
+def test_record_of_a_run(tmp_path, monkeypatch):
+    """Its command has what differs from the net's recipe; its errors are the last."""
+    monkeypatch.setattr(cifar_images, "load_cifar10", lambda _: random_cifar10())
+    target = tmp_path / "80sec.json"
+    options = "--crop random --num-epochs 2 --no-norm --seed 3"
+    arguments = [*options.split(), "--workdir", str(tmp_path), "--record", str(target)]
+    assert command(monkeypatch, *arguments) == 0
+    found = json.loads(target.read_text())
+    errors = {str(r["views"]): r["top1_error"] for r in records(tmp_path)[-3:]}
+    assert found["top1_error_by_views"] == errors
+    assert found["result"]["top1_error"] == errors["1"]
+    assert found["claim"] == "80sec --no-norm --crop random --num-epochs 2"
+    program = "python -m experiments.cuda_convnet.train --net 80sec "
+    assert found["command"].removeprefix(program) == (
+        "--no-norm --crop random --num-epochs 2 --seed 3"
+    )
+    assert (found["epochs"], found["steps"], found["seed"]) == (2, 6, 3)
+    assert [point["epoch"] for point in found["curve"]] == [1, 2]
+    assert found["cores"] and str(tmp_path) not in target.read_text()
+
+
 def test_help_describes_the_command(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         command(monkeypatch, "--help")

@@ -25,7 +25,7 @@ from alexnet_jax import (
 from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import lock
-from experiments import plan, questions, questions_table, report, run
+from experiments import figures, plan, questions, questions_table, report, results, run
 from experiments.variants import changed, differences, shortened
 
 QUESTIONS = plan.question_names()
@@ -293,6 +293,43 @@ def trained(tmp_path_factory, digits_dir):
     return options
 
 
+def test_records_of_runs(digits_dir, tmp_path):
+    """With the variant, the base and the planned epochs."""
+    options = run.Options(
+        experiment=("pooling",),
+        preset="digits",
+        data_dir=digits_dir,
+        workdir=tmp_path / "runs",
+        num_epochs=0.05,
+        only="pooling/apart/0",
+        record=tmp_path / "records",
+    )
+    run.run(options)
+    (apart,) = (tmp_path / "records").iterdir()
+    assert apart.name == "pooling-apart-on-digits-0.05-epochs-seed0.json"
+    found = json.loads(apart.read_text())
+    assert (found["variant"], found["preset"]) == ("pooling/apart", "digits")
+    assert found["num_epochs"] == 0.05
+    assert "--model.conv1.pool.window 2" in found["command"]
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"smoke": True}, "no result to keep"),
+        ({"record": "one.json"}, "name a folder"),
+        ({"record": "missing/records"}, "its folder does not exist"),
+    ],
+)
+def test_records_that_cannot_be(tmp_path, changes, message):
+    changes = {"record": "records"} | changes
+    changes["record"] = tmp_path / changes["record"]
+    options = run.Options(preset="digits", workdir=tmp_path / "runs", **changes)
+    with pytest.raises(UserError, match=message):
+        run.run(options)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_run_that_diverged_is_noted(trained, monkeypatch, capsys):
     def diverge(*arguments):
         raise FloatingPointError("loss is nan at step 3")
@@ -334,21 +371,61 @@ def test_report(trained, tmp_path):
         record = json.loads(path.read_text().splitlines()[-1])
         errors.append(100 * record["top1_error"])
     apart = rows["pooling", "apart"]
-    assert apart["top-1 error, ours"] == f"{errors[1]:.2f} %"
-    assert apart["change, ours"] == f"{errors[1] - errors[0]:+.2f}"
-    assert (apart["change, paper"], apart["change, authors' logs"]) == (
-        "+0.40",
-        "+0.39",
-    )
-    assert rows["depth", "without_conv4"]["top-1 error, ours"] == "-"
+    assert apart["top-1 error, ours (%)"] == f"{errors[1]:.2f}"
+    assert apart["change, ours (points)"] == f"{errors[1] - errors[0]:+.2f}"
+    assert apart["change, paper (points)"] == "+0.40"
+    assert apart["change, authors' logs (points)"] == "+0.39"
+    assert (apart["n"], apart["epochs"][:3]) == ("1", "0.0")
+    assert rows["depth", "without_conv4"]["top-1 error, ours (%)"] == "-"
+    assert "Short runs: 0.05 of 40 epochs" in text
     assert "![pooling-change.png]" in text
     assert (tmp_path / "pooling-change.png").stat().st_size > 5000
-    assert (tmp_path / "pooling-curves.png").stat().st_size > 5000
+    assert not (tmp_path / "pooling-curves.png").exists()  # one evaluation
 
 
 def test_report_of_nothing(tmp_path):
-    with pytest.raises(UserError, match="nothing has been run"):
-        report.report(report.Options(workdir=tmp_path, out=tmp_path / "out"))
+    """Says what runs there are, and writes nothing."""
+    options = report.Options(
+        preset="digits", workdir=tmp_path / "runs", out=tmp_path / "out"
+    )
+    with pytest.raises(UserError, match="nothing has been run on this base[.]"):
+        report.report(options)
+    directory = options.workdir / "digits" / "pooling-apart" / "seed1"
+    directory.mkdir(parents=True)
+    line = {"kind": "eval", "epoch": 5.0, "step": 60, "loss": 1.0, "top1_error": 0.5}
+    (directory / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    with pytest.raises(UserError, match="reached 40 epochs in (.|\n)*seed1: 5 epochs"):
+        report.report(options)
+    other = dataclasses.replace(options, preset="cifar10")
+    with pytest.raises(UserError, match="there are runs on digits[.]"):
+        report.report(other)
+    assert not options.out.exists()
+
+
+@pytest.mark.parametrize("count, expected", [(2, False), (3, True)])
+def test_curves_from_three_evaluations_on(tmp_path, count, expected):
+    pytest.importorskip("matplotlib")
+    experiment = plan.open_experiment("pooling", presets.DIGITS)
+    evaluations = [{"epoch": n, "top1_error": 0.5 + n / 9} for n in range(count)]
+    rows = [results.Row("apart", None, [results.RunResult(0, evaluations, None, True)])]
+    assert (
+        "pooling-curves.png" in figures.draw(experiment, rows, tmp_path)
+    ) == expected
+    if expected:
+        axes = figures._curves(experiment, rows).axes[0]
+        assert axes.get_xlim()[0] == axes.get_ylim()[0] == 0
+        assert axes.get_legend().get_texts()[0].get_text() == "apart, n = 1"
+
+
+def test_unfinished_runs_are_flagged():
+    runs = [
+        results.RunResult(
+            seed, [{"epoch": epoch, "top1_error": 0.5}], None, epoch == 40
+        )
+        for seed, epoch in enumerate((40, 40, 7.0))
+    ]
+    assert report._epochs(results.Row("apart", None, runs)) == "40; unfinished: 7"
+    assert report._epochs(results.Row("apart", None, [])) == "-"
 
 
 @pytest.mark.parametrize("name", QUESTIONS)

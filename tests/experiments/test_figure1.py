@@ -1,11 +1,12 @@
 """Figure 1: the choice of the rate, the table, a small run of everything."""
 
+import json
 import sys
 
 import numpy as np
 import pytest
 
-from experiments.cuda_convnet import figure1, nets
+from experiments.cuda_convnet import curves, figure1, nets
 from experiments.cuda_convnet.figure1 import Curve, Options
 from experiments.cuda_convnet.images import Cifar10, Images
 
@@ -16,13 +17,13 @@ def curve(activation, rate, errors, reached=None, seed=0):
 
 def test_the_rate_is_chosen_by_the_grids_epochs_alone():
     """Not by the later epochs of a longer run."""
-    curves = [
+    tried = [
         curve("relu", 0.001, [0.5, 0.4, 0.3, 0.2], reached=3.5),
         curve("relu", 0.002, [0.5, 0.35]),
         curve("relu", 0.004, []),  # diverged
     ]
-    assert figure1.fastest(curves, 2).learning_rate == 0.002
-    assert figure1.fastest(curves[:1] + curves[2:], 2).learning_rate == 0.001
+    assert curves.fastest(tried, 2).learning_rate == 0.002
+    assert curves.fastest(tried[:1] + tried[2:], 2).learning_rate == 0.001
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,14 @@ def test_table(tmp_path, tanh, expected):
     text = figure1.table(options, [relu, tanh], [relu, tanh])
     assert f"{expected} (paper: 6), n = 1" in text
     assert "| relu | 0.002 | 0 | 6.00 |" in text
+
+
+def test_ratio_of_means():
+    relu = [curve("relu", 1, [0.2], reached=t) for t in (4.0, 6.0)]
+    tanh = [curve("tanh", 1, [0.2], reached=t) for t in (20.0, 30.0)]
+    assert curves.ratio(relu + tanh) == 5
+    assert curves.ratio([*relu, *tanh, curve("tanh", 1, [0.4])]) is None
+    assert curves.ratio(relu) is None
 
 
 def test_no_ratio_without_relu(tmp_path):
@@ -76,8 +85,18 @@ def test_a_small_run(tmp_path, monkeypatch):
         tanh_rates=(1e-6,),
         grid_epochs=1,
         max_epochs=2,
+        record=tmp_path / "figure1.json",
     )
     text = figure1.run(options, data)
     assert text.count("not within 2") == 2
     assert (options.out / figure1.FIGURE).stat().st_size > 5000
+    found = json.loads(options.record.read_text())
+    assert [run["learning_rate"] for run in found["grid"]] == [1e-7, 1e-6, 1e-6]
+    assert [len(run["curve"]) for run in found["runs"]] == [2, 2]
+    assert found["result"] == {"ratio": None}
+    assert found["command"].endswith(
+        "figure1 --net 80sec --relu-rates 1e-07 1e-06 --tanh-rates 1e-06 "
+        "--grid-epochs 1 --max-epochs 2"
+    )
+    assert found["minutes"] >= 0 and str(tmp_path) not in options.record.read_text()
     assert figure1.run(options, data) == text

@@ -4,6 +4,7 @@ A record is small enough to be kept beside the code, and holds no path or host n
 """
 
 import datetime
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -20,38 +21,53 @@ _POINTS = 100  # of the curve, at most
 _ERRORS = ("loss", "top1_error", "top5_error", "examples")
 
 
-def of_run(directory: Path) -> dict[str, Any]:
-    """The record of the run in a directory.
+def of_run(directory: Path, claim: str | None = None) -> dict[str, Any]:
+    """The record of a run of `main`: `outcome`, after what was trained.
+
+    Args:
+        claim: name of the record; by default that of the preset and its changes.
+
+    Raises:
+        UserError: the directory holds no run, or one that was never evaluated.
+    """
+    config = workdir.read_config(directory)
+    return {
+        "claim": claim or _claim(config),
+        "command": command(config),
+        "dataset": config.data.name,
+        "split": config.data.eval_split,
+        "seed": config.seed,
+        **outcome(directory),
+    }
+
+
+def outcome(directory: Path) -> dict[str, Any]:
+    """What the files of a run say about its end and its machine.
 
     "result" is the last evaluation: centre view, errors as fractions. "curve" has at
     most 100 evaluations, evenly spaced, the last among them. "minutes" includes
     evaluations; it is null where a start was killed.
 
     Raises:
-        UserError: the directory holds no run, or one that was never evaluated.
+        UserError: the run was never evaluated.
     """
-    config = workdir.read_config(directory)
     evaluations = [
         record
         for record in metrics_writer.read_records(directory)
-        if record["kind"] == "eval"
+        if record["kind"] == "eval" and record.get("views", 1) == 1
     ]
     if not evaluations:
         raise UserError(f"{directory} has no evaluation yet: train at least one epoch.")
-    last, starts = evaluations[-1], manifest.read(directory)
+    last = evaluations[-1]
     return {
-        "command": command(config),
-        "dataset": config.data.name,
-        "split": config.data.eval_split,
-        "seed": config.seed,
         "epochs": last["epoch"],
         "steps": last["step"],
         "result": {name: last[name] for name in _ERRORS if name in last},
-        "minutes": _minutes(starts),
-        **_place(starts),
+        "minutes": minutes(directory),
+        **place(directory),
         "curve": [
             {name: point[name] for name in ("epoch", "loss", "top1_error")}
-            for point in _thinned(evaluations)
+            for point in thinned(evaluations)
         ],
     }
 
@@ -75,34 +91,68 @@ def provenance(directory: Path, step: int | None) -> dict[str, str]:
                 f"{config.data.name} {config.data.eval_split}, epoch "
                 f"{record['epoch']:g})"
             )
-    place = _place(manifest.read(directory))
-    if place:
-        jax = (place["versions"] or {}).get("jax")
-        origin["commit"] = str(place["commit"])
+    where = place(directory)
+    if where:
+        jax = (where["versions"] or {}).get("jax")
+        origin["commit"] = str(where["commit"])
         origin["machine"] = (
-            f"{place['processor']}, {place['cores']} cores, jax {jax}, Python "
-            f"{place['python']}"
+            f"{where['processor']}, {where['cores']} cores, jax {jax}, Python "
+            f"{where['python']}"
         )
     return origin
 
 
+def check_writable(path: Path) -> None:
+    """Raises UserError if `write` could not write there, so before the work for it."""
+    is_file = path.suffix == ".json"
+    if path.is_file() and not is_file:
+        raise UserError(f"--record {path}: name a file that ends in .json or a folder.")
+    target = path if is_file or not path.is_dir() else path / "record.json"
+    atomic_files.check_writable(target, "--record")
+
+
 def write(path: Path, record: dict[str, Any]) -> None:
+    """Writes a record to a file (.json), or to a folder under its own name."""
+    if path.suffix != ".json":
+        path.mkdir(exist_ok=True)
+        path /= file_name(record["claim"], record["seed"])
     atomic_files.write_json(path, record)
+
+
+def file_name(claim: str, seed: int) -> str:
+    return re.sub(r"[^\w.]+", "-", f"{claim} seed{seed}") + ".json"
 
 
 def command(config: Config) -> str:
     """The command that trains a configuration, but for its directories."""
     name, changes = nearest_preset(config)
     words = ["python", "-m", "alexnet_jax.main", "--preset", name]
-    for field, value in changes.items():
-        values = value if isinstance(value, list) else [value]
-        words += [f"--{field.replace('_', '-')}", *map(shown, values)]
-    return shlex.join(words)
+    return shlex.join([*words, *_options(changes)])
+
+
+def _options(changes: dict[str, Any]) -> list[str]:
+    return [word for name, value in changes.items() for word in option(name, value)]
+
+
+def option(name: str, value: Any) -> list[str]:
+    """A field with its value as words of a command line."""
+    *rooms, last = name.replace("_", "-").split(".")
+    if isinstance(value, bool):
+        return ["--" + ".".join([*rooms, last if value else f"no-{last}"])]
+    return ["--" + ".".join([*rooms, last]), *_words(value)]
+
+
+def _words(value: Any) -> list[str]:
+    if isinstance(value, list | tuple):
+        return [word for item in value for word in _words(item)]
+    return [shown(value)]
 
 
 def shown(value: Any) -> str:
     """A value as an option: 60, not 60.0."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    is_exact = not isinstance(value, float) or float(short) == value
+    return short if is_exact else str(value)
 
 
 def nearest_preset(config: Config) -> tuple[str, dict[str, Any]]:
@@ -125,20 +175,29 @@ def _without_place(config: Config) -> dict[str, Any]:
     return {name: v for name, v in fields.items() if not name.startswith("run.")}
 
 
-def _thinned(points: list[Any]) -> list[Any]:
-    every = -(-len(points) // _POINTS)
+def _claim(config: Config) -> str:
+    name, changes = nearest_preset(config)
+    changes.pop("seed", None)
+    return " ".join([name, *_options(changes)])
+
+
+def thinned(points: list[Any]) -> list[Any]:
+    """At most 100 of the points, evenly spaced, the last among them."""
+    every = max(1, -(-len(points) // _POINTS))
     return points[::-every][::-1]
 
 
-def _place(starts: list[dict[str, Any]]) -> dict[str, Any]:
+def place(directory: Path) -> dict[str, Any]:
     """Commit, versions and hardware of the last start; nothing if there is none."""
     kept = ("commit", "python", "versions", "processor", "cores", "devices", "mesh")
+    starts = manifest.read(directory)
     return {name: starts[-1].get(name) for name in kept} if starts else {}
 
 
-def _minutes(starts: list[dict[str, Any]]) -> float | None:
+def minutes(directory: Path) -> float | None:
+    """Minutes of all starts together; None where one was killed."""
     total = 0.0
-    for start in starts:
+    for start in manifest.read(directory):
         if not (start.get("started") and start.get("ended")):
             return None
         began, ended = (

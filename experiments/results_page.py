@@ -1,0 +1,292 @@
+"""The command: python -m experiments.results_page
+
+Writes the tables of docs/results.md from the records, and a list of the claims that
+lack some.
+"""
+
+import statistics
+from pathlib import Path
+
+from experiments import marked_part, plan, records
+from experiments.claims import CLAIMS, Claim
+from experiments.plan import Experiment
+from experiments.records import Record
+from experiments.report import signed, spread
+from experiments.results import Row, RunResult, change
+
+PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+PROGRAM = "experiments.results_page"
+
+Table = list[tuple[str, ...]]
+_MAIN = "python -m alexnet_jax.main"
+_VIEWS = "python -m experiments.views"
+_NETS = "python -m experiments.cuda_convnet.train"
+# 90 passes over 1,281,167 images at the speed in docs/log.md
+_IMAGENET = (
+    "- `alexnet2012`: no run yet; at 14 images/s on two cores about 2,300 hours, so\n"
+    "  it needs a GPU, as do the questions on it."
+)
+
+
+def with_results(page: str, known: list[Record]) -> str:
+    """The page with what these records say."""
+    return marked_part.replaced(page, PROGRAM, sections(known))
+
+
+def sections(known: list[Record]) -> str:
+    """All sections that have records, what has none, and the hours of all runs."""
+    main = [r for r in known if r["command"].startswith(_MAIN) and "variant" not in r]
+    nets = [r for r in known if r["command"].startswith(_NETS)]
+    found = {
+        "The eight layers on small images": [_table(_main_rows(main))],
+        "cuda-convnet's nets on CIFAR-10": [_table(_net_rows(nets))],
+        "Ten views against the centre view": [
+            _table(_view_rows([r for r in known if r["command"].startswith(_VIEWS)]))
+        ],
+        "Figure 1: ReLU against tanh": [
+            _figure(record) for record in known if record["claim"] == "figure1"
+        ],
+        "The questions of the paper on the eight layers": _questions(
+            [record for record in known if "variant" in record]
+        ),
+        "Not recorded yet": [_missing(known)],
+    }
+    hours = records.cpu_hours(known)
+    return "\n\n".join(
+        [
+            *(_section(title, parts) for title, parts in found.items() if any(parts)),
+            f"All recorded runs took {hours:.1f} CPU hours (cores times hours).",
+        ]
+    )
+
+
+def _section(title: str, parts: list[str]) -> str:
+    return "\n\n".join([f"## {title}", *filter(None, parts)])
+
+
+def _table(rows: Table) -> str:
+    """Markdown; the first row is the head. Nothing without other rows."""
+    if len(rows) < 2:
+        return ""
+    head, *body = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
+
+
+def _groups(known: list[Record]) -> dict[str, list[Record]]:
+    """Records by claim, one for each seed."""
+    return {r["claim"]: records.of_claim(known, r["claim"]) for r in known}
+
+
+_RUN_HEAD = ("n", "epochs", "minutes per run", "hardware")
+
+
+def _run_cells(runs: list[Record]) -> tuple[str, ...]:
+    """How many runs, how long and on what."""
+    return (
+        str(len(runs)),
+        f"{runs[0]['epochs']:.0f}",
+        _mean([r["minutes"] for r in runs if r["minutes"] is not None]),
+        "; ".join(sorted({_hardware(record) for record in runs})),
+    )
+
+
+def _hardware(record: Record) -> str:
+    jax = (record.get("versions") or {}).get("jax")
+    return f"{record.get('cores')} cores, {record.get('processor')}, jax {jax}"
+
+
+def _mean(values: list[float]) -> str:
+    return f"{statistics.mean(values):.1f}" if values else ""
+
+
+def measured(values: list[float]) -> str:
+    """Mean ± standard deviation, and the range, of several values; or the one."""
+    if len(values) < 2:
+        return "".join(f"{value:.2f}" for value in values)
+    mean, deviation = statistics.mean(values), statistics.stdev(values)
+    return f"{mean:.2f} ± {deviation:.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def _main_rows(known: list[Record]) -> Table:
+    head = ("network", "command", "test error, %", "images", *_RUN_HEAD)
+    rows: Table = [head]
+    for claim, runs in _groups(known).items():
+        rows.append(
+            (
+                f"`{claim}`",
+                f"`{_without_seed(runs[0]['command'])}`",
+                measured([100 * r["result"]["top1_error"] for r in runs]),
+                f"{runs[0]['result']['examples']:,}",
+                *_run_cells(runs),
+            )
+        )
+    return rows
+
+
+def _without_seed(command: str) -> str:
+    before, _, after = command.partition(" --seed ")
+    return before + after[len(after.split(" ")[0]) :]
+
+
+def _net_rows(known: list[Record]) -> Table:
+    views = ("1", "9", "10")
+    ours = (f"ours, {count} views, %" for count in views[1:])
+    rows: Table = [("net", "authors, %", "ours, centre view, %", *ours, *_RUN_HEAD)]
+    authors = {claim.name: claim.authors for claim in CLAIMS}
+    for claim, runs in _groups(known).items():
+        errors = [_by_views(runs, count) for count in views]
+        rows.append(
+            (
+                f"`{claim}`",
+                authors.get(claim, ""),
+                *map(measured, errors),
+                *_run_cells(runs),
+            )
+        )
+    return rows
+
+
+def _by_views(runs: list[Record], views: str) -> list[float]:
+    found = [record["top1_error_by_views"].get(views) for record in runs]
+    return [100 * error for error in found if error is not None]
+
+
+def _view_rows(known: list[Record]) -> Table:
+    head = ("network", "centre view, %", "ten views, %", "gain, points")
+    rows: Table = [(*head, "gain, paper, points", *_RUN_HEAD)]
+    for runs in _groups(known).values():
+        one, ten = (_by_views(runs, views) for views in ("1", "10"))
+        gains = [before - after for before, after in zip(one, ten, strict=True)]
+        cells = (measured(values) for values in (one, ten, gains))
+        network = f"`{runs[0]['trained_by']}`"
+        rows.append((network, *cells, "1.50", *_run_cells(runs)))
+    return rows
+
+
+def _figure(record: Record) -> str:
+    """The grid and the runs of a record of Figure 1."""
+    epochs = record["grid_epochs"]
+    rows: Table = [
+        (
+            "activation",
+            "learning rate",
+            "seed",
+            f"training error after {epochs} epochs, %",
+            "epochs to 25 %",
+        )
+    ]
+    for run in record["grid"] + record["runs"]:
+        error, reached = run.get("top1_error"), run.get("epochs")
+        rows.append(
+            (
+                run["activation"],
+                f"{run['learning_rate']:g}",
+                str(run["seed"]),
+                "" if error is None else f"{100 * error:.2f}",
+                "" if reached is None else f"{reached:.2f}",
+            )
+        )
+    return f"{_table(rows)}\n\n{_ratio(record)}"
+
+
+def _ratio(record: Record) -> str:
+    ratio = record["result"]["ratio"]
+    found = "not reached" if ratio is None else f"{ratio:.1f}"
+    return (
+        f"Epochs of tanh over those of ReLU: {found}; the paper reports six. "
+        f"`{record['net']}`, n = {len(record['seeds'])}, "
+        f"{_mean([record['minutes'] or 0])} minutes in all, {_hardware(record)}; "
+        f"`{record['command']}`."
+    )
+
+
+def _questions(known: list[Record]) -> list[str]:
+    """A table for each question, base and length that has a recorded change."""
+    bases = sorted({(record["preset"], record["num_epochs"]) for record in known})
+    parts = []
+    for preset, epochs in bases:
+        base = plan.base_config(preset, num_epochs=epochs)
+        names = plan.run_names(base)
+        here = [r for r in known if (r["preset"], r["num_epochs"]) == (preset, epochs)]
+        for question in plan.question_names():
+            experiment = plan.open_experiment(question, base)
+            run_of = {v: names[config] for v, config in experiment.variants.items()}
+            parts.append(_question(experiment, run_of, here))
+    return parts
+
+
+def _question(
+    experiment: Experiment, run_of: dict[str, str], known: list[Record]
+) -> str:
+    """The variants that have records, with their change against the baseline."""
+    found = {
+        variant: _groups([r for r in known if r["variant"] == run])
+        for variant, run in run_of.items()
+    }
+    runs = {v: next(iter(group.values())) for v, group in found.items() if group}
+    if experiment.baseline not in runs or len(runs) < 2:
+        return ""
+    rows = {variant: _row(experiment, variant, runs[variant]) for variant in runs}
+    head = (
+        "variant",
+        "change, paper, points",
+        "change, authors' logs, points",
+        "change, ours, points",
+        "test error, ours, %",
+        *_RUN_HEAD,
+    )
+    table: Table = [head]
+    for variant, row in rows.items():
+        cells = _change_cells(row, rows[experiment.baseline])
+        table.append((*cells, *_run_cells(runs[variant])))
+    first = next(iter(runs.values()))[0]
+    title = f"### {experiment.question} `{first['preset']}`"
+    return f"{title}\n\n{_table(table)}"
+
+
+def _row(experiment: Experiment, variant: str, known: list[Record]) -> Row:
+    runs = [RunResult(r["seed"], [r["result"]], None, True) for r in known]
+    return Row(variant, experiment.targets.get(variant), runs)
+
+
+def _change_cells(row: Row, base: Row) -> tuple[str, ...]:
+    ours = change(row, base) if row is not base else None
+    return (
+        row.variant,
+        signed(row.target.paper if row.target else None),
+        signed(row.target.log if row.target else None),
+        spread(*ours[:2], sign=True) if ours else "",
+        measured([run.top1_error for run in row.runs]),
+    )
+
+
+def _missing(known: list[Record]) -> str:
+    """What the claims lack, and the cost by the minutes of recorded runs."""
+    lines = [
+        f"- `{claim.name}`: {_runs(len(missing))}, about {_time(claim, known)}."
+        for claim in CLAIMS
+        if (missing := claim.missing(known))
+    ]
+    if all(record["claim"] != "alexnet2012" for record in known):
+        lines.append(_IMAGENET)
+    if not lines:
+        return ""
+    how = (
+        "The runs that the claims in `experiments/claims.py` still lack, with their "
+        "time on two cores.\n"
+        "The changes of the network share the runs of their baseline."
+    )
+    return "\n".join([how, "", *lines])
+
+
+def _runs(count: int) -> str:
+    return f"{count} run" if count == 1 else f"{count} runs"
+
+
+def _time(claim: Claim, known: list[Record]) -> str:
+    minutes = sum(training.cost(known) for training in claim.missing(known))
+    return f"{minutes / 60:.1f} hours" if minutes >= 60 else f"{minutes:.0f} minutes"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_results(PAGE.read_text(), records.kept()))

@@ -1,0 +1,155 @@
+"""docs/results.md says what the records say; made-up records show in its tables."""
+
+import copy
+import json
+import re
+
+import pytest
+
+from experiments import claims, marked_part, plan, records, results_page
+from experiments.report import signed
+
+DIGITS = next(record for record in records.kept() if record["claim"] == "digits")
+
+
+def like(**changes):
+    """A record with other values; `error` is its top-1 error."""
+    record = copy.deepcopy(DIGITS)
+    record["result"]["top1_error"] = changes.pop("error", 0.5)
+    return record | changes
+
+
+def net(name, seed, error, **views):
+    return like(
+        claim=name,
+        seed=seed,
+        error=error,
+        command=f"python -m experiments.cuda_convnet.train --net {name}",
+        top1_error_by_views={"1": error, **views},
+    )
+
+
+def variant(name, seed, error):
+    return like(
+        claim=f"{name} on cifar10, 15 epochs",
+        seed=seed,
+        error=error,
+        variant=name,
+        preset="cifar10",
+        num_epochs=15.0,
+    )
+
+
+def test_the_page_is_what_the_records_say():
+    text = results_page.PAGE.read_text()
+    remedy = "run: python -m experiments.results_page"
+    assert text == results_page.with_results(text, records.kept()), remedy
+
+
+def test_no_dash_stands_in_a_table():
+    rows = [line for line in results_page.PAGE.read_text().splitlines() if "|" in line]
+    assert rows and not [row for row in rows if re.search(r"\| *[-–—] *\|", row)]
+
+
+def test_records_are_small_and_name_no_place():
+    for path in sorted(records.FOLDER.glob("*.json")):
+        text = path.read_text()
+        assert len(text) < 50_000, path.name
+        assert '"host"' not in text and not re.search(r'"/|[ =]/\w', text), path.name
+        record = json.loads(text)
+        for part in ("claim", "command", "seed", "commit", "processor", "cores"):
+            assert part in record, (path.name, part)
+
+
+def test_several_seeds():
+    """Mean, sample deviation and range by hand."""
+    assert results_page.measured([1.0, 2.0, 3.0]) == "2.00 ± 1.00 (1.00 to 3.00)"
+    assert results_page.measured([1.25]) == "1.25"
+    known = [DIGITS, like(claim="digits", seed=1, error=0.02)]
+    page = results_page.sections(known)
+    assert "| 1.42 ± 0.82 (0.83 to 2.00) | 360 | 2 | 40 | 5.7 |" in page
+    assert "--preset digits`" in page and "--seed" not in page
+
+
+def test_a_second_record_of_a_seed_does_not_count():
+    known = [DIGITS, like(claim="digits", seed=0, error=0.9)]
+    assert records.of_claim(known, "digits") == [DIGITS]
+
+
+def test_nets_have_their_views():
+    known = [net("80sec", seed, error) for seed, error in ((0, 0.26), (1, 0.27))]
+    known.append(net("conv-local-11pct", 0, 0.13, **{"9": 0.12, "10": 0.115}))
+    page = results_page.sections(known)
+    assert "| `80sec` | 26 | 26.50 ± 0.71 (26.00 to 27.00) |  |  | 2 |" in page
+    assert "| `conv-local-11pct` |  | 13.00 | 12.00 | 11.50 | 1 |" in page
+
+
+def test_views():
+    found = net("views on cifar10", 0, 0.2, **{"10": 0.18})
+    found |= {"command": "python -m experiments.views --network cifar10"}
+    found |= {"trained_by": "python -m alexnet_jax.main --preset cifar10"}
+    page = results_page.sections([found])
+    assert "--preset cifar10` | 20.00 | 18.00 | 2.00 | 1.50 | 1 | 40 |" in page
+
+
+def test_questions_have_changes_against_the_same_seeds():
+    known = [variant("base", 0, 0.3), variant("base", 1, 0.32)]
+    assert "### " not in results_page.sections(known)
+    known += [variant("pooling/apart", 0, 0.31), variant("pooling/apart", 1, 0.35)]
+    page = results_page.sections(known)
+    assert "How much does overlapping pooling gain? `cifar10`" in page
+    assert "| apart | +0.40 | +0.39 | +2.00 ± 1.41 | 33.00 ± 2.83" in page
+    assert "response normalisation gain" not in page
+
+
+def test_figure1():
+    run = {"activation": "relu", "learning_rate": 0.004, "seed": 0}
+    figure = like(
+        claim="figure1",
+        command="python -m experiments.cuda_convnet.figure1",
+        seeds=[0],
+        net="19pct",
+        grid_epochs=3,
+        grid=[run | {"top1_error": 0.31}],
+        runs=[run | {"epochs": 5.83}],
+        result={"ratio": 7.1},
+    )
+    page = results_page.sections([figure])
+    assert "| relu | 0.004 | 0 | 31.00 |  |" in page
+    assert "| relu | 0.004 | 0 |  | 5.83 |" in page
+    assert "over those of ReLU: 7.1;" in page
+
+
+def test_what_is_missing_and_its_cost():
+    """By the minutes per epoch of the runs that it is like, where they are known."""
+    page = results_page.sections([DIGITS])
+    assert "- `digits`: 4 runs, about 23 minutes." in page  # 4 x 5.7
+    assert "- `19pct`: 1 run, about 1.5 hours." in page
+    assert "- `pooling/apart`: 4 runs, about 2.0 hours." in page
+    slow = like(claim="cifar10", epochs=30, minutes=120.0)
+    page = results_page.sections([DIGITS, slow])
+    assert "- `pooling/apart`: 4 runs, about 4.0 hours." in page
+    seeds = [like(claim="digits", seed=seed) for seed in range(5)]
+    assert "- `digits`" not in results_page.sections(seeds)
+    assert "took 0.9 CPU hours" in results_page.sections(seeds)  # 5 x 5.7 x 2 cores
+
+
+def test_claims_are_about_runs_that_exist():
+    """Changes of the network are variants of their questions, with their targets."""
+    base = plan.base_config("cifar10", num_epochs=claims.EPOCHS)
+    names = set(plan.run_names(base).values())
+    for claim in claims.CLAIMS:
+        for training in claim.trainings:
+            run, on, _ = training.claim.partition(" on cifar10, 15 epochs")
+            assert not on or run in names
+        if "/" in claim.name:
+            question, name = claim.name.split("/")
+            target = plan.open_experiment(question, base).targets.get(name)
+            printed = f"{target.paper:+.1f}" if target else ""
+            assert claim.paper == printed
+            assert claim.authors == (signed(target.log) if target else "")
+
+
+def test_a_page_without_markers():
+    with pytest.raises(ValueError):
+        marked_part.replaced("no markers", "experiments.results_page", "")
