@@ -90,7 +90,7 @@ def test_same_steps_on_every_mesh(one_device, data, column):
 
 def centre_views():
     """The configuration whose training the oracle computes: nothing is random."""
-    config = tiny_config(dropout="none")
+    config = tiny_config(dropout_rate=0.0)
     return dataclasses.replace(
         config,
         augment=dataclasses.replace(

@@ -167,8 +167,15 @@ def test_dropout_values(form, kept, tested):
     np.testing.assert_allclose(dropped(form, train=False, rate=0.25), tested)
 
 
-def test_no_dropout():
-    np.testing.assert_array_equal(dropped("none", train=True), 1.0)
+@pytest.mark.parametrize("train", [True, False])
+def test_the_mean_draws_no_mask(train):
+    np.testing.assert_array_equal(dropped("mean", train=train, rate=0.25), 0.75)
+
+
+@pytest.mark.parametrize("form", ["2012", "inverted", "mean"])
+@pytest.mark.parametrize("train", [True, False])
+def test_a_rate_of_0_drops_and_scales_nothing(form, train):
+    np.testing.assert_array_equal(dropped(form, train=train, rate=0.0), 1.0)
 
 
 def test_dense_keeps_columns_apart():

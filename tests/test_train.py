@@ -319,7 +319,7 @@ def test_watchdog_warns_once(config, tmp_path, capsys):
     """Kernels of zero deviation keep the loss at chance, which causes one warning."""
     model = dataclasses.replace(
         config.model,
-        dropout="none",
+        dropout_rate=0.0,
         fc8=dataclasses.replace(config.model.fc8, kernel_std=0.0),
     )
     stuck = dataclasses.replace(

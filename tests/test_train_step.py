@@ -18,7 +18,7 @@ from alexnet_jax.errors import UserError
 
 
 def in_parts(parts, **model):
-    config = tiny_config(dropout="none", **model)
+    config = tiny_config(dropout_rate=0.0, **model)
     return dataclasses.replace(config, batch_size=8, microbatches=parts)
 
 

@@ -132,9 +132,10 @@ class ModelConfig:
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """Precision of activations and of products with kernels. Parameters, normalisation
     sums and the loss are always float32."""
-    dropout: Literal["2012", "inverted", "none"] = "2012"
-    """2012: a mask in training and a factor in testing; inverted: mask and factor in
-    training."""
+    dropout: Literal["2012", "inverted", "mean"] = "2012"
+    """2012: a mask in training, its mean as a factor in testing; inverted: the mask
+    divided by its mean in training; mean: no mask, its mean in training too. Without
+    mask and factor: dropout_rate 0."""
     dropout_rate: Fraction = 0.5
     """Fraction of the units of fc6 and fc7 that are dropped (paper, section 4.2)."""
 

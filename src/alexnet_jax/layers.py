@@ -131,19 +131,20 @@ def dropout(
 
     Variant "2012": y = mask * x in training, y = (1 - rate) * x in testing. Variant
     "inverted" (Flax, PyTorch): y = mask * x / (1 - rate) in training, y = x in testing.
-    The mask depends on the key and the shape, never on the devices.
+    Variant "mean", which drops nothing: y = (1 - rate) * x, the mean of variant "2012"
+    over the masks, in training and testing. The mask depends on the key and the shape,
+    never on the devices.
 
     Args:
         x: `[batch, units]`.
-        make_key: returns the key; called in training only.
+        make_key: returns the key; called only where a mask is drawn.
     """
-    if variant == "none":
-        return x
     keep = 1.0 - rate
-    if not train:
-        return x * keep if variant == "2012" else x
+    is_inverted = variant == "inverted"
+    if variant == "mean" or not train:
+        return x if is_inverted else x * keep
     mask = jax.random.bernoulli(make_key(), keep, x.shape)
-    return jnp.where(mask, x if variant == "2012" else x / keep, jnp.zeros((), x.dtype))
+    return jnp.where(mask, x / keep if is_inverted else x, jnp.zeros((), x.dtype))
 
 
 class Dense(nn.Module):

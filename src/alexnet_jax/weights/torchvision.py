@@ -89,9 +89,9 @@ def state_of(path: Path, network: Network) -> dict[str, np.ndarray]:
     ours = network.config.model
     theirs = layouts.with_classes(preset.TORCHVISION_ALEXNET, ours.num_classes).model
     # Neither initial values nor dropout matter once a network is trained, except for
-    # the factor that dropout "2012" applies at test time.
+    # the factor that it applies at test time unless it is inverted.
     immaterial = {"kernel_std", "bias", "dropout_rate", "precision"}
-    if ours.dropout != "2012":
+    if ours.dropout == "inverted" or ours.dropout_rate == 0:
         immaterial.add("dropout")
     differing = [
         name
