@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import caffe_oracle
 import numpy as np
@@ -30,7 +31,8 @@ from alexnet_jax import convert
 from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import UserError
 from alexnet_jax.presets import torchvision as torchvision_preset
-from alexnet_jax.weights import caffe, network_file, npz
+from alexnet_jax.weights import caffe, network_file, npz, torchvision
+from alexnet_jax.weights.network import Network
 
 UNITS, CLASSES = 64, 10
 TITLES = {"caffe_alexnet": "AlexNet", "caffenet": "CaffeNet"}
@@ -253,6 +255,22 @@ def test_a_run_directory(digits_run, tmp_path):
                 source=digits_run, dest=tmp_path / "b.npz", checkpoint="12345"
             )
         )
+
+
+@pytest.mark.parametrize("form", ["2012", "mean"])
+def test_torchvision_has_no_factor_in_testing(form):
+    """Both forms of dropout have one, unless nothing is dropped."""
+
+    def written(rate):
+        config = torchvision_preset.TORCHVISION_ALEXNET
+        net = dataclasses.replace(config.model, dropout=form, dropout_rate=rate)
+        config = dataclasses.replace(config, model=net)
+        network = Network(name="ours", config=config, params={}, mean_image=None)
+        return torchvision.state_of(Path("net.pth"), network)
+
+    with pytest.raises(UserError, match="It differs in dropout. Write"):
+        written(0.5)
+    assert written(0.0) == {}
 
 
 def test_what_is_recorded(files):
