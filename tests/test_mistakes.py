@@ -97,6 +97,8 @@ def outcome(words, monkeypatch):
 @pytest.mark.parametrize("command, message", MISTAKES)
 def test_a_mistake(command, message, places, capsys, monkeypatch):
     words = [word.format(**places) for word in command.split()]
+    if words[0] == "main":
+        words += ["--data.data-dir", str(places["data"])]
     assert outcome(words, monkeypatch) == 2
     out, err = capsys.readouterr()
     flat = " ".join(err.replace("│", " ").split())

@@ -239,7 +239,7 @@ VARIANTS = {
     "norm after pool": replace(TINY, conv1={"local_norm": CAFFENET_NORM}),
     "pool 2/2 (147)": replace(TINY, conv1={"pool": POOL_2_2}),
     "inverted dropout": dataclasses.replace(TINY, dropout="inverted"),
-    "no dropout": dataclasses.replace(TINY, dropout="none"),
+    "no dropout": dataclasses.replace(TINY, dropout_rate=0.0),
     "one column": dataclasses.replace(TINY, num_columns=1),
     "no exchange at conv3 (127)": replace(TINY, conv3={"sees": "own"}),
     "no exchange before fc8 (150)": replace(
@@ -275,7 +275,7 @@ def test_every_toggle_changes_the_output(name):
 
 def test_network_equals_the_oracle():
     """Grouped convolutions over both columns, written independently of the package."""
-    model = dataclasses.replace(TINY, dropout="none")
+    model = dataclasses.replace(TINY, dropout_rate=0.0)
     image = jax.random.normal(jax.random.key(1), (4, 24, 24, 3)) * 60
     params = AlexNet(model).init(jax.random.key(0), image, train=False)
     found = AlexNet(model).apply(params, image, train=False)

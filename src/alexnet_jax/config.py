@@ -1,10 +1,9 @@
 """The configuration: frozen dataclasses whose fields are the toggles.
 
-Defaults that are constants of 2012 carry their source: the paper (NIPS 2012) by
-section, the 2012 source release ("2012 code") by file. Where the two differ, see
-docs/paper_to_code.md; `presets` has the named configurations. Each number has its range
-in its type, which `config_checks` enforces. Standard library only, so that reading a
-configuration costs nothing. The docstrings are the command line's help.
+Constants of 2012 carry their source: the paper by section, the 2012 source release
+("2012 code") by file; docs/paper_to_code.md says where the two differ. Each number has
+its range in its type, which `config_checks` enforces. Standard library only, so that
+reading a configuration costs nothing. The docstrings are the command line's help.
 """
 
 from dataclasses import dataclass

@@ -703,7 +703,8 @@ def test_the_command(files, tmp_path, capsys):
         text=True,
     )
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == "error: no.npz does not exist.\n"
+    assert result.stderr.startswith("error: no.npz does not exist: name a run")
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_nothing_is_half_written(files, tmp_path, monkeypatch):
