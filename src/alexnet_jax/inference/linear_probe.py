@@ -24,9 +24,9 @@ def small_classes(label: np.ndarray) -> dict[int, int]:
     small = {label: count for label, count in counted.items() if count < FOLDS}
     if len(counted) - len(small) < 2:
         raise UserError(
-            f"--linear-probe: {sum(counted.values()):,} images with a label, in "
-            f"{len(counted):,} classes, of which {len(counted) - len(small)} have "
-            f"{FOLDS} images: at least two such classes are needed. {SOURCES}"
+            f"--linear-probe: at least two classes of {FOLDS} images are needed, "
+            f"and the {sum(counted.values()):,} images with a label have "
+            f"{len(counted) - len(small)}. {SOURCES}"
         )
     return small
 
