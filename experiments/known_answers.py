@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_jax.config import CONV_LAYERS
 from alexnet_jax.presets import ALEXNET2012
 
 ROOT = Path(__file__).parents[1]
 TAR = "ILSVRC2012_img_train.tar"
-_CONVOLUTIONS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,32 +47,23 @@ class KnownAnswer:
 
 
 @functools.cache
-def _shapes() -> dict[str, Any]:
-    """The parameters as shapes, layer by layer; nothing is computed."""
-    import jax
-    import jax.numpy as jnp
+def _shapes() -> dict[str, dict[str, tuple[int, ...]]]:
+    from alexnet_jax.weights import parameter_shapes
 
-    from alexnet_jax.model import AlexNet
-
-    size = ALEXNET2012.augment.crop_size
-    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    net = AlexNet(ALEXNET2012.model)
-    return jax.eval_shape(
-        lambda image: net.init(jax.random.key(0), image, train=False), image
-    )["params"]
+    return parameter_shapes.shapes(ALEXNET2012)
 
 
 def parameters() -> int:
-    import jax
-
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(_shapes()))
+    return sum(
+        math.prod(shape) for kinds in _shapes().values() for shape in kinds.values()
+    )
 
 
 def _positions(layer: str) -> int:
     """Places where a layer's kernels are applied: the pixels of its maps, or one."""
     from alexnet_jax import config_checks
 
-    if layer not in _CONVOLUTIONS:
+    if layer not in CONV_LAYERS:
         return 1
     size = ALEXNET2012.augment.crop_size
     return config_checks.map_sizes(ALEXNET2012.model, size)[layer][0] ** 2
@@ -81,16 +72,16 @@ def _positions(layer: str) -> int:
 def multiply_adds() -> int:
     """Of one image, forward."""
     return sum(
-        _positions(layer) * math.prod(shapes["kernel"].shape)
-        for layer, shapes in _shapes().items()
+        _positions(layer) * math.prod(kinds["kernel"])
+        for layer, kinds in _shapes().items()
     )
 
 
 def units() -> int:
     """Outputs of the eight layers, before pooling."""
     return sum(
-        _positions(layer) * math.prod(shapes["bias"].shape)
-        for layer, shapes in _shapes().items()
+        _positions(layer) * math.prod(kinds["bias"])
+        for layer, kinds in _shapes().items()
     )
 
 

@@ -103,7 +103,7 @@ def run(options: Options) -> str:
 def _warnings(
     options: Options, members: "list[Model]", spec: "EvaluationSet"
 ) -> list[str]:
-    """Remarks on choices that make the errors higher or lower than they seem."""
+    """Warns of choices that make the errors higher or lower than they seem."""
     from alexnet_jax.inference import predictions
 
     warnings = []

@@ -31,7 +31,7 @@ RUNS = sorted(plan.run_names(plan.base_config("cifar10")).values())
 
 
 def base_on(preset, test_data):
-    """The preset on the data that is there: half of the classes of Tiny ImageNet."""
+    """The preset on the available data: half of the classes of Tiny ImageNet."""
     base = plan.base_config(preset, data_dir=str(test_data / "tfds"))
     if preset == "tiny_imagenet":
         of_half = {"data.name": "tiny_imagenet_100", "model.fc8.features": 100}

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alexnet_jax.figures import drawing
-from alexnet_jax.inference.trained_model import Model, top_classes
+from alexnet_jax.inference.predictions import top_classes
+from alexnet_jax.inference.trained_model import Model
 
 _TOP = 5
 _PER_ROW = 4

@@ -6,7 +6,6 @@ names or keys of the dataset), "label" (int32; -1 means none), "class_names" and
 "stages" (the stage of each layer, in order). Files are written atomically.
 """
 
-import os
 import shutil
 import struct
 import zipfile
@@ -27,10 +26,7 @@ def check_output(path: Path) -> None:
     """Raises UserError unless the file can be written."""
     if path.suffix not in (".npz", ".h5"):
         raise UserError(f"--output {path}: the name must end in .npz or .h5.")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(
-            f"--output {path}: its folder does not exist or is not writable."
-        )
+    atomic_files.check_writable(path, "--output")
     if path.suffix == ".h5":
         _h5py()
 

@@ -93,7 +93,7 @@ def ensemble(members: list[np.ndarray], weights: list[float]) -> np.ndarray:
 
 
 def views_warning(configs: Sequence[Config], views: int | str) -> str | None:
-    """A remark if networks that never saw a mirror image are asked about ten views,
+    """A warning if networks that never saw a mirror image are asked about ten views,
     half of which are mirror images; None if all is well."""
     if views != 10 or all(config.augment.horizontal_flip for config in configs):
         return None

@@ -31,7 +31,6 @@ from alexnet_jax.errors import UserError
 from alexnet_jax.inference import activations, batched, predictions
 from alexnet_jax.inference.batched import Part
 from alexnet_jax.inference.predictions import Predictions as Predictions
-from alexnet_jax.inference.predictions import top_classes as top_classes
 from alexnet_jax.system.streams import printable
 from alexnet_jax.training import checkpoint_reading, workdir
 from alexnet_jax.weights import network_file

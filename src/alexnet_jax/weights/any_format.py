@@ -2,13 +2,13 @@
 
 import dataclasses
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from alexnet_jax.data import ilsvrc2012
 from alexnet_jax.errors import UserError
+from alexnet_jax.system import atomic_files
 from alexnet_jax.weights import (
     caffe,
     network_file,
@@ -163,8 +163,7 @@ def writer(path: Path, *, as_torchvision: bool) -> Writer:
         raise UserError(f"{path}: the name should end in {', '.join(writers)}.")
     if path.exists():
         raise UserError(f"{path} already exists: delete it, or choose another name.")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"{path}: its folder does not exist or is not writable.")
+    atomic_files.check_writable(path)
     if path.suffix == ".pth":
         torch_file.import_torch(path)
     return writers[path.suffix]

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from alexnet_jax import config_json
 from alexnet_jax.config import CONV_LAYERS, DENSE_LAYERS, Config
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import atomic_files
@@ -42,10 +41,9 @@ def text(file: str, network: Network) -> str:
         file: name of the weights file.
     """
     model = network.config.model
-    count = sum(v.size for v in config_json.flatten(network.params).values())
     facts = {
         "Classes": f"{model.num_classes:,}",
-        "Parameters": f"{count:,}, float32",
+        "Parameters": f"{network.num_parameters:,}, float32",
         "Input": describe_input(network),
         **{_TITLES.get(name, name): value for name, value in network.origin.items()},
     }
