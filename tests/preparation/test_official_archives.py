@@ -587,18 +587,19 @@ def next_options(said):
 
 
 @pytest.mark.parametrize(
-    "write, name, options",
+    "write, name, options, batch_size",  # the preset's batch is larger than these sets
     [
-        (write_cifar, "cifar10", ["--preset", "cifar10"]),
-        (write_mnist, "mnist", ["--preset", "digits", "--data.name", "mnist"]),
-        (write_tiny, "tiny_imagenet", ["--preset", "tiny_imagenet"]),
+        (write_cifar, "cifar10", ["--preset", "cifar10"], []),
+        (write_mnist, "mnist", ["--preset", "digits", "--data.name", "mnist"], ["32"]),
+        (write_tiny, "tiny_imagenet", ["--preset", "tiny_imagenet"], ["16"]),
     ],
 )
-def test_the_next_command_fits(tmp_path, capsys, write, name, options):
+def test_the_next_command_fits(tmp_path, capsys, write, name, options, batch_size):
     write(tmp_path)
     run(tmp_path, tmp_path / "a b")
     typed = next_options(capsys.readouterr().out)
     options = [*options, "--data.data-dir", str(tmp_path / "a b")]
+    options += [part for size in batch_size for part in ("--batch-size", size)]
     if name == "tiny_imagenet":  # few classes here
         options += ["--model.fc8.features", str(CLASSES)]
     assert typed == [*options, "--workdir", f"runs/{name}"]
