@@ -25,7 +25,8 @@ RANKS = (
     ("errors",),
     ("config",),
     ("config_checks", "config_json", "presets", "system"),
-    ("columns", "pooling", "layers", "augment", "optimizer", "metrics", "model"),
+    ("columns", "response_norm", "pooling", "layers", "augment", "optimizer")
+    + ("metrics", "model"),
     ("data",),
     ("preparation", "train_step"),
     ("weights", "trained"),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alexnet_jax import columns, layers, model, pooling, presets, train_step
+from alexnet_jax import columns, model, pooling, presets, response_norm, train_step
 from alexnet_jax.config import MeshConfig, Pool
 
 DIGITS = presets.DIGITS.model
@@ -81,7 +81,7 @@ def test_norms_sum_in_float32():
     """256 + 1/4 is 256 in bfloat16: sums in it would lose the small neighbours."""
     x = jnp.asarray([[16.0, 0.5, 0.5, 0.5, 0.5]], jnp.bfloat16)
     settings = dict(size=5, k=0.0, alpha=1.0, beta=1.0, alpha_divided_by_n=False)
-    y = layers.local_response_norm(x, **settings, num_columns=1)
+    y = response_norm.local_response_norm(x, **settings, num_columns=1)
     expected = 0.5 / (256 + 4 * 0.25)
     assert y.dtype == jnp.bfloat16
     np.testing.assert_allclose(float(y[0, 2]), expected, rtol=2**-8)

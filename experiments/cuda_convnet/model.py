@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from alexnet_jax import layers, pooling
+from alexnet_jax import pooling, response_norm
 from alexnet_jax.config import Pool
 from experiments.cuda_convnet.layers import average_pool, local
 from experiments.cuda_convnet.nets import (
@@ -78,7 +78,7 @@ def apply(
 def normalize(norm: CrossMapNorm | SameMapNorm, x: jax.Array) -> jax.Array:
     """y = x / (1 + a * sum of x^2 over the window)^0.75 (2012 code, layer.py)."""
     if isinstance(norm, CrossMapNorm):
-        return layers.local_response_norm(
+        return response_norm.local_response_norm(
             x,
             size=norm.size,
             k=1.0,
@@ -87,7 +87,7 @@ def normalize(norm: CrossMapNorm | SameMapNorm, x: jax.Array) -> jax.Array:
             alpha_divided_by_n=True,
             num_columns=1,
         )
-    return layers.spatial_response_norm(
+    return response_norm.spatial_response_norm(
         x,
         size=norm.size,
         k=1.0,
