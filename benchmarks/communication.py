@@ -11,114 +11,51 @@ import argparse
 import dataclasses
 import json
 import math
-import re
 from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+import program_text
 import steps
 from conditions import conditions
 
-from alexnet_jax import augment, columns, train_step
+from alexnet_jax import columns
 from alexnet_jax.config import Config, MeshConfig
+from alexnet_jax.inference import activations
 from alexnet_jax.presets import ALEXNET2012
+from alexnet_jax.weights import parameter_shapes
 
 
-class Collective(NamedTuple):
-    """One operation between devices."""
+def least_bytes(config: Config, data: int, column: int, *, train: bool = True) -> int:
+    """Bytes that a device must send per step, on a grid of data x column.
 
-    kind: str
-    group: int
-    """Number of devices that take part."""
-    sent: int
-    """Bytes that each device sends."""
-
-
-_COLLECTIVE = re.compile(
-    r"= (?P<shape>.*?) (?P<kind>all-gather|all-reduce|reduce-scatter|all-to-all|"
-    r"collective-permute)(?:-start)?\(.*?replica_groups=(?P<groups>.*)"
-)
-_ARRAY = re.compile(r"(?P<dtype>[fsu]\d+|pred|bf16)\[(?P<sizes>[\d,]*)\]")
-
-
-def collectives(text: str) -> list[Collective]:
-    """The collectives of a compiled program (HLO text), with bytes by ring algorithms.
-
-    If the result has n bytes on each of g devices, all-gather sends n (g - 1) / g,
-    reduce-scatter n (g - 1) and all-reduce 2 n (g - 1) / g.
+    Maps, and in training their gradients, in the precision of the network; the
+    gradients of parameters in float32.
     """
-    operations = []
-    for match in _COLLECTIVE.finditer(text):
-        size = sum(_bytes(array) for array in _ARRAY.finditer(match["shape"]))
-        group = _group_size(match["groups"])
-        sent = {
-            "all-gather": size * (group - 1) // group,
-            "reduce-scatter": size * (group - 1),
-            "all-reduce": 2 * size * (group - 1) // group,
-        }
-        bytes_sent = sent.get(match["kind"], size)
-        operations.append(Collective(match["kind"], group, bytes_sent))
-    return operations
+    width = 2 if config.model.precision == "bfloat16" else 4
+    of_other_column = inputs_from_both_columns(config) // 2 if column == 2 else 0
+    maps = width * of_other_column * (config.batch_size // data)
+    if not train:
+        return maps
+    of_device = sum(
+        math.prod(shape)
+        for layer in parameter_shapes.shapes(config).values()
+        for shape in layer.values()
+    )
+    return 2 * maps + 2 * 4 * (of_device // column) * (data - 1) // data
 
 
-def _bytes(array: re.Match[str]) -> int:
-    elements = [int(n) for n in array["sizes"].split(",") if n]
-    bits = 8 if array["dtype"] == "pred" else int(re.sub(r"\D", "", array["dtype"]))
-    return math.prod(elements) * bits // 8
-
-
-def _group_size(groups: str) -> int:
-    """Number of devices per group.
-
-    Args:
-        groups: "{{0,1},{2,3}}", "[2,2]<=[4]" (number of groups, size) or "mesh['a'=2,
-            'b'=4] {'b'}" (sizes of the axes, and the axes of the group).
-    """
-    if groups.startswith("mesh["):
-        sizes = dict(re.findall(r"'(\w+)'=(\d+)", groups.split("]")[0]))
-        axes = re.findall(r"'(\w+)'", groups[groups.index("{") :].split("}")[0])
-        return math.prod(int(sizes[axis]) for axis in axes)
-    if groups.startswith("["):
-        return int(groups[1:].split("]")[0].split(",")[1])
-    return groups.split("}")[0].count(",") + 1
-
-
-def compiled_step(config: Config, mesh: Any) -> Any:
-    """The compiled train step; the arrays need not exist."""
-    everywhere, split = columns.replicated(mesh), columns.batch_sharding(mesh)
-    size, batch = config.data.image_size, config.batch_size
-
-    def array(shape: tuple[int, ...], dtype: Any, sharding: Any) -> Any:
-        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
-
-    with jax.set_mesh(mesh):
-        state = train_step.abstract_train_state(config, mesh)
-        program = steps.train_program(config, mesh, state).lower(
-            state,
-            {
-                "image": array((batch, size, size, 3), jnp.uint8, split),
-                "label": array((batch,), jnp.int32, split),
-            },
-            jax.device_put(jax.random.key(0), everywhere),
-            augment.ImageStatistics(
-                array((size, size, 3), jnp.float32, everywhere),
-                array((3,), jnp.float32, everywhere),
-                array((3, 3), jnp.float32, everywhere),
-            ),
-        )
-        return program.compile()
-
-
-def least_bytes(batch_size: int, data: int, column: int) -> int:
-    """Bytes that a device must send per step of alexnet2012, float32."""
-    # Maps of the other column that conv3, fc6, fc7 and fc8 see.
-    inputs = 13 * 13 * 128 + 6 * 6 * 128 + 2048 + 2048
-    exchanged = 2 * 4 * inputs * (batch_size // data) if column == 2 else 0
-    parameters = 60_965_224 // column
-    return exchanged + 2 * 4 * parameters * (data - 1) // data
+def inputs_from_both_columns(config: Config) -> int:
+    """Inputs per image of the layers that see both columns."""
+    total, before = 0, 0
+    for stage, shape in activations.shapes(config).items():
+        layer, name = stage.split(".")
+        if name == "linear" and getattr(config.model, layer).sees == "both":
+            total += before
+        before = math.prod(shape)
+    return total
 
 
 def row(data: int, column: int, batch_size: int) -> dict[str, Any]:
@@ -128,10 +65,10 @@ def row(data: int, column: int, batch_size: int) -> dict[str, Any]:
         MeshConfig(data=data, column=column), 2, jax.devices()[:count]
     )
     config = dataclasses.replace(ALEXNET2012, batch_size=batch_size)
-    program = compiled_step(config, mesh)
-    operations = collectives(program.as_text())
+    program = steps.lowered_train(config, mesh).compile()
+    operations = program_text.collectives(program.as_text())
     sent = sum(operation.sent for operation in operations)
-    least = least_bytes(batch_size, data, column)
+    least = least_bytes(config, data, column)
     cost = program.cost_analysis()
     return {
         "mesh": f"{data}x{column}",

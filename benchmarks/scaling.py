@@ -15,9 +15,12 @@ trick: convolutions as in data; fully connected layers split over all devices, e
 """
 
 import argparse
+import dataclasses
 from typing import NamedTuple
 
-from communication import least_bytes
+import communication
+
+from alexnet_jax.presets import ALEXNET2012
 
 # Of alexnet2012: parameters of the convolutional layers, inputs of fc6, fc7, fc8.
 CONV_PARAMETERS = 2_334_080
@@ -46,6 +49,12 @@ class Machine(NamedTuple):
     network: float
     """Bytes per second that a device sends to other hosts."""
     devices_per_host: int
+
+
+def least_bytes(batch: int, data: int, column: int) -> int:
+    """Bytes that a device must send per step of alexnet2012, float32."""
+    config = dataclasses.replace(ALEXNET2012, batch_size=batch)
+    return communication.least_bytes(config, data, column)
 
 
 def bytes_sent(layout: str, devices: int, batch: int) -> float:

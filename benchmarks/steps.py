@@ -57,7 +57,7 @@ def train_program(config: Config, mesh: Any, state: Any, *, tuned: bool = True) 
         partial(train_step.train_step, config=config, steps_per_epoch=10_000.0),
         donate_argnames="state",
         out_shardings=(shardings, columns.replicated(mesh)),
-        compiler_options=devices.compiler_options() if tuned else None,
+        compiler_options=_compiler_options(mesh) if tuned else None,
     )
 
 
@@ -66,7 +66,56 @@ def eval_program(config: Config, mesh: Any, *, tuned: bool = True) -> Any:
     return jax.jit(
         partial(train_step.eval_step, config=config),
         out_shardings=columns.replicated(mesh),
-        compiler_options=devices.compiler_options() if tuned else None,
+        compiler_options=_compiler_options(mesh) if tuned else None,
+    )
+
+
+def _compiler_options(mesh: Any) -> Any:
+    """For the devices of the mesh, which need not exist."""
+    return devices.compiler_options(platform=mesh.devices.flat[0].platform)
+
+
+def lowered_train(config: Config, mesh: Any) -> Any:
+    """The train step for devices and arrays that need not exist; `.compile()` it."""
+    with jax.set_mesh(mesh):
+        inputs = _abstract_inputs(config, mesh)
+        del inputs.batch["mask"]
+        return train_program(config, mesh, inputs.state).lower(*inputs)
+
+
+def lowered_eval(config: Config, mesh: Any) -> Any:
+    """The same of the eval step."""
+    with jax.set_mesh(mesh):
+        inputs = _abstract_inputs(config, mesh)
+        zero = jax.ShapeDtypeStruct((), np.float32, sharding=columns.replicated(mesh))
+        sums = dict.fromkeys(train_step.SUMS, zero)
+        return eval_program(config, mesh).lower(
+            sums, inputs.state.params, inputs.batch, inputs.images.mean_image
+        )
+
+
+def _abstract_inputs(config: Config, mesh: Any) -> Inputs:
+    """`make_inputs` as shapes, dtypes and shardings."""
+    everywhere, split = columns.replicated(mesh), columns.batch_sharding(mesh)
+    size, batch = config.data.image_size, config.batch_size
+    key = jax.eval_shape(lambda: jax.random.key(0))
+
+    def array(shape: tuple[int, ...], dtype: Any, sharding: Any = everywhere) -> Any:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
+    return Inputs(
+        state=train_step.abstract_train_state(config, mesh),
+        batch={
+            "image": array((batch, size, size, 3), np.uint8, split),
+            "label": array((batch,), np.int32, split),
+            "mask": array((batch,), np.bool_, split),
+        },
+        key=key.update(sharding=everywhere),
+        images=augment.ImageStatistics(
+            array((size, size, 3), np.float32),
+            array((3,), np.float32),
+            array((3, 3), np.float32),
+        ),
     )
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import communication
+import program_text
 import pytest
 import roofline
 import scaling
@@ -34,6 +35,13 @@ BENCHMARKS = Path(communication.__file__).parent
             2 * (64 * 4 + 64 * 2) * 3 // 4,
         ),
         (
+            "%g = (bf16[8,128]{1,0}, bf16[8,256]{1,0}) all-gather-start(%x), "
+            "replica_groups={{0,1}}, dimensions={1}",
+            "all-gather",
+            2,
+            8 * 256 * 2 // 2,
+        ),
+        (
             "%g = u8[10]{0} reduce-scatter-start(%x), "
             "replica_groups=mesh['data'=2,'column'=2] {'column'}",
             "reduce-scatter",
@@ -43,7 +51,7 @@ BENCHMARKS = Path(communication.__file__).parent
     ],
 )
 def test_collectives_of_a_program(line, kind, group, sent):
-    assert communication.collectives(line) == [(kind, group, sent)]
+    assert program_text.collectives(line) == [(kind, group, sent)]
 
 
 def test_operations_of_the_layers():

@@ -4,11 +4,12 @@ and no more communication than the paper's."""
 import dataclasses
 from functools import partial
 
-import communication
 import jax
 import numpy as np
 import oracle
+import program_text
 import pytest
+import steps
 
 from alexnet_jax import augment, columns, presets, train_step
 from alexnet_jax.config import MeshConfig
@@ -201,8 +202,8 @@ def test_bytes_on_a_device(one_device):
 
 
 def collectives(config, mesh):
-    program = communication.compiled_step(config, mesh)
-    return communication.collectives(program.as_text())
+    program = steps.lowered_train(config, mesh).compile()
+    return program_text.collectives(program.as_text())
 
 
 def test_communication_of_alexnet2012(capsys):

@@ -34,8 +34,11 @@ class TrainState(NamedTuple):
 
 
 def abstract_train_state(config: Config, mesh: Mesh) -> TrainState:
-    """Shapes, dtypes and shardings of the state, without computing it."""
-    state = jax.eval_shape(partial(_initial, config, mesh), jax.random.key(0))
+    """Shapes, dtypes and shardings of the state, without computing it.
+
+    The devices of the mesh need not exist: a program can be compiled for them.
+    """
+    state = jax.eval_shape(lambda: _initial(config, mesh, jax.random.key(0)))
     shardings = columns.state_sharding(mesh, state)
     return jax.tree.map(lambda x, place: x.update(sharding=place), state, shardings)
 
@@ -108,23 +111,26 @@ def train_step(
     """
     augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
     epoch = state.step.astype(jnp.float32) / steps_per_epoch
-    view = augment.training_views(
-        augment_key, batch["image"], epoch, images, config.augment
-    )
+    with jax.named_scope("augmentation"):  # names in the compiled program
+        view = augment.training_views(
+            augment_key, batch["image"], epoch, images, config.augment
+        )
     gradients, values = mean_over_parts(
         partial(_gradients, state.params, config=config),
         (view, batch["label"]),
         dropout_key,
         config.microbatches,
     )
-    state, learning_rate, updates = _update(state, gradients, epoch, config)
-    layer_gradient_norm = optimizer.layer_norms(gradients)
+    with jax.named_scope("update"):
+        state, learning_rate, updates = _update(state, gradients, epoch, config)
+        layer_gradient_norm = optimizer.layer_norms(gradients)
+        layer_update_norm = optimizer.layer_norms(updates)
     return state, {
         **values,
         "learning_rate": learning_rate,
         "gradient_norm": jnp.linalg.norm(layer_gradient_norm),
         "layer_gradient_norm": layer_gradient_norm,
-        "layer_update_norm": optimizer.layer_norms(updates),
+        "layer_update_norm": layer_update_norm,
     }
 
 
@@ -218,7 +224,8 @@ def eval_step(
         batch: "image" uint8 `[batch, size, size, 3]`, "label" int32 `[batch]`, "mask"
             bool `[batch]`, False for padding. Examples with label -1 don't count.
     """
-    view = augment.center_view(batch["image"], mean_image, config.augment)
+    with jax.named_scope("augmentation"):
+        view = augment.center_view(batch["image"], mean_image, config.augment)
     logits = model.logits(config.model, params, view)
     label = batch["label"]
     values = {

@@ -82,17 +82,21 @@ def compiled(
 
 
 @functools.cache
-def compiler_options(*, deterministic: bool = False) -> dict[str, bool | str] | None:
+def compiler_options(
+    *, deterministic: bool = False, platform: str | None = None
+) -> dict[str, bool | str] | None:
     """XLA compiler options for programs that train or evaluate; None for the defaults.
 
     Args:
         deterministic: otherwise GPUs may add in any order where many threads write to
             one address, and may choose algorithms by measured speed.
+        platform: of the devices, "cpu", "gpu", "cuda" or "tpu"; by default JAX's own.
     """
     options: dict[str, bool | str] = {}
     if deterministic:
         options["xla_gpu_deterministic_ops"] = True
-    if jax.default_backend() == "cpu" and _are_known(_OWN_CONVOLUTIONS):
+    platform = platform or jax.default_backend()
+    if platform == "cpu" and _are_known(_OWN_CONVOLUTIONS):
         options |= _OWN_CONVOLUTIONS
     return options or None
 
