@@ -141,7 +141,7 @@ def kernels(text: str) -> list[Kernel]:
             match["shape"],
             match["kind"],
             re.findall(r"%([\w.\-]+)", match["operands"]),
-            _scope(match["attributes"] or ""),
+            _scope(match["attributes"] or "") or _scope_of_called(match, text),
         )
         for match in _INSTRUCTION.finditer(entry)
     }
@@ -162,6 +162,18 @@ def kernels(text: str) -> list[Kernel]:
         for name, instruction in instructions.items()
         if instruction.kind not in _NO_KERNEL and not instruction.kind.endswith("-done")
     ]
+
+
+def _scope_of_called(match: re.Match[str], text: str) -> str:
+    """The scope of the last instruction that has one in what a fusion computes."""
+    called = re.search(r"calls=%([\w.\-]+)", match["attributes"] or "")
+    if called is None:
+        return ""
+    begin = text.index(f"\n%{called[1]} (")
+    scopes = [
+        _scope(line) for line in text[begin : text.index("\n}", begin)].split("\n")
+    ]
+    return next(filter(None, reversed(scopes)), "")
 
 
 def _scope(attributes: str) -> str:

@@ -97,7 +97,6 @@ def test_dense_keeps_columns_apart():
         6,
         sees="own",
         num_columns=2,
-        dtype=jnp.float32,
         kernel_init=jax.nn.initializers.normal(),
         bias_init=jax.nn.initializers.zeros,
     )

@@ -97,3 +97,55 @@ def test_spatial_response_norm_equals_loops(size, divided):
     scale = 1e-3 / size**2 if divided else 1e-3
     expected = oracle.spatial_response_norm(x, size, 1.0, scale, 0.75)
     np.testing.assert_allclose(y, expected, rtol=2e-6)
+
+
+def numerical_gradient(function, x, step=1e-4):
+    """Central differences of a scalar function, float64."""
+    gradient = np.zeros_like(x)
+    for index in np.ndindex(*x.shape):
+        before, after = x.copy(), x.copy()
+        before[index] -= step
+        after[index] += step
+        gradient[index] = (function(after) - function(before)) / (2 * step)
+    return gradient
+
+
+FORMS = {
+    "over maps": (response_norm.local_response_norm, {"num_columns": 2}),
+    "over pixels": (response_norm.spatial_response_norm, {}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [3, 4, 5])
+@pytest.mark.parametrize("beta", [0.75, 0.5])
+def test_gradient_equals_differences(form, size, beta):
+    """In float64. The sums count: alpha is large enough. Windows of even sizes are not
+    symmetric, so there the gradient needs the transposed windows."""
+    norm, options = FORMS[form]
+    options = options | {"size": size, "k": 1.5, "alpha": 0.3, "beta": beta}
+    options["alpha_divided_by_n"] = False
+    generator = np.random.default_rng(size)
+    x = generator.normal(size=(1, 4, 5, 8))
+    weights = generator.normal(size=x.shape)
+    with jax.enable_x64(True):
+
+        def loss(x):
+            return jnp.sum(norm(x, **options) * weights)
+
+        gradient = jax.grad(loss)(jnp.asarray(x))
+        assert gradient.dtype == jnp.float64
+        expected = numerical_gradient(jax.jit(loss), x)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_only_x_is_kept_for_the_gradient(form):
+    """In its own dtype, not the sums in float32."""
+    norm, options = FORMS[form]
+    options = options | {"size": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75}
+    x = activations(2, 6, 6, 8).astype(jnp.bfloat16)
+    _, pullback = jax.vjp(lambda x: norm(x, **options, alpha_divided_by_n=True), x)
+    kept = [leaf for leaf in jax.tree.leaves(pullback) if leaf.ndim]
+    assert [leaf.dtype for leaf in kept] == [jnp.bfloat16]
+    np.testing.assert_array_equal(kept[0].reshape(x.shape), x)

@@ -8,7 +8,6 @@ half of the last axis, so no code outside this file depends on the number of dev
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -18,6 +17,7 @@ from jax.sharding import PartitionSpec as P
 
 from alexnet_jax.config import MeshConfig, Sees
 from alexnet_jax.errors import UserError
+from alexnet_jax.system.devices import platform
 
 
 def make_mesh(mesh: MeshConfig, num_columns: int, devices: Sequence[Any]) -> Mesh:
@@ -80,114 +80,150 @@ def state_sharding(mesh: Mesh, state: Any) -> Any:
 
     def sharding(leaf: Any) -> NamedSharding:
         splits = leaf.ndim > 0 and leaf.shape[-1] % mesh.shape["column"] == 0
-        return NamedSharding(mesh, _last_axis(leaf.ndim) if splits else P())
+        return NamedSharding(mesh, _spec(leaf.ndim, None, "column") if splits else P())
 
     return jax.tree.map(sharding, state)
 
 
+Linear = Callable[[jax.Array, jax.Array], jax.Array]
+"""A linear operation on x, with a kernel."""
+
+
 def by_column(
-    operation: Callable[[jax.Array, jax.Array], jax.Array],
+    operation: Linear,
     x: jax.Array,
     kernel: jax.Array,
+    bias: jax.Array,
     *,
     sees: Sees,
-    num_columns: int,
+    num_slices: int,
     output_ndim: int,
 ) -> jax.Array:
-    """Applies a linear operation column by column.
+    """Applies a linear operation column by column, and adds the bias.
 
-    y = concatenate(operation(x as column c sees it, kernel[..., c]) for c), where
-    kernel[..., c] is the c-th part of the last axis. Outside a mesh, or if one device
-    holds all columns, it is one dense operation per slice: XLA's grouped convolution is
-    several times slower on CPU and gathers everything on a mesh. On a mesh with
-    `column` > 1 each device computes its own column, and the only communication is an
-    all-gather of x where the layer sees both columns.
+    y = concatenate(operation(x as column c sees it, kernel[..., c]) for c) + bias,
+    where kernel[..., c] is the c-th part of the last axis. On a mesh with `column` > 1
+    each device computes its own column, and the only communication is an all-gather of
+    x where the layer sees both columns. Kernel and bias get the dtype of x only on the
+    devices, so along `data` their gradients are summed in float32.
 
     Args:
         x: `[batch, ..., channels]`.
-        kernel: `[..., features]`, with the inputs of one column if sees is "own".
+        kernel: float32 `[..., features]`, with the inputs of one column if sees is
+            "own".
+        bias: float32 `[features]`.
         sees: "image" (x is not split into columns), "own" or "both".
+        num_slices: of a layer that sees its own column, where one device holds all:
+            the number of columns, or 1 if the operation computes them all at once.
         output_ndim: number of axes of the result.
 
     Returns:
-        `[batch, ..., features]`.
+        `[batch, ..., features]` of the dtype of x.
     """
     mesh = jax.sharding.get_abstract_mesh()
     on_devices = mesh.shape.get("column", 1)
-    if on_devices > 1 and kernel.shape[-1] % on_devices == 0:
-        return _on_devices(operation, x, kernel, sees=sees, output_ndim=output_ndim)
-    if sees != "own" or num_columns == 1:
+    splits = on_devices > 1 and kernel.shape[-1] % on_devices == 0
+
+    def local(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+        if splits and sees == "both":
+            x = _gathered(x)
+        slices = 1 if splits or sees != "own" else num_slices
+        y = _in_slices(operation, x, kernel.astype(x.dtype), slices)
+        return y + jnp.expand_dims(bias.astype(x.dtype), range(y.ndim - 1))
+
+    if mesh.empty or mesh.size == 1:
+        return local(x, kernel, bias)
+    # An axis of one device must not be named in the specs: the gradients would pass
+    # through an all-reduce over that one device, which is not free.
+    data = "data" if mesh.shape["data"] > 1 else None
+    column = "column" if splits else None
+    island = jax.shard_map(
+        local,
+        in_specs=(
+            _spec(x.ndim, data, None if sees == "image" else column),
+            _spec(kernel.ndim, None, column),
+            P(column),
+        ),
+        out_specs=_spec(output_ndim, data, column),
+    )
+    return island(x, kernel, bias)
+
+
+def _in_slices(
+    operation: Linear, x: jax.Array, kernel: jax.Array, num_slices: int
+) -> jax.Array:
+    """The operation on one slice of x and kernel after the other."""
+    if num_slices == 1:
         return operation(x, kernel)
-    columns = zip(
-        jnp.split(x, num_columns, axis=-1),
-        jnp.split(kernel, num_columns, axis=-1),
+    slices = zip(
+        jnp.split(x, num_slices, axis=-1),
+        jnp.split(kernel, num_slices, axis=-1),
         strict=True,
     )
-    return jnp.concatenate([operation(*column) for column in columns], axis=-1)
+    return jnp.concatenate([operation(*each) for each in slices], axis=-1)
 
 
-def _on_devices(
-    operation: Callable[[jax.Array, jax.Array], jax.Array],
+def _gathered(x: jax.Array) -> jax.Array:
+    """All columns of x. Gathered along a first axis: XLA on TPU would make an
+    all-reduce, twice the bytes, of the gradient of a gather along a last axis."""
+    parts = jax.lax.all_gather(x, "column")
+    return jnp.concatenate(list(parts), axis=-1)
+
+
+def _spec(ndim: int, first: str | None, last: str | None) -> P:
+    """The first axis split over one axis of the mesh, the last over another."""
+    return P(*[first, *[None] * (ndim - 1)][: ndim - 1], last)
+
+
+def convolution(
     x: jax.Array,
     kernel: jax.Array,
+    bias: jax.Array,
     *,
+    stride: int,
+    padding: tuple[int, int],
     sees: Sees,
-    output_ndim: int,
+    num_columns: int,
 ) -> jax.Array:
-    def own_column(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        if sees == "both":
-            x = jax.lax.all_gather(x, "column", axis=x.ndim - 1, tiled=True)
-        return operation(x, kernel)
+    """Convolution by columns.
 
-    # A data axis of one device must not be named in the specs: the gradients would pass
-    # through an all-reduce over that one device, which is not free.
-    data = "data" if jax.sharding.get_abstract_mesh().shape["data"] > 1 else None
-    x_spec = P(data) if sees == "image" else _last_axis(x.ndim, first=data)
-    island = jax.shard_map(
-        own_column,
-        in_specs=(x_spec, _last_axis(kernel.ndim)),
-        out_specs=_last_axis(output_ndim, first=data),
-    )
-    return island(x, kernel)
-
-
-def _last_axis(ndim: int, first: str | None = None) -> P:
-    """The last axis split over `column`, the first over `first`."""
-    return P(*[first, *[None] * (ndim - 1)][: ndim - 1], "column")
-
-
-def convolution(*, sees: Sees, num_columns: int) -> Callable[..., jax.Array]:
-    """`lax.conv_general_dilated` by columns, for `nn.Conv`'s argument of that name.
-
-    In Flax a layer that sees its own column has `feature_group_count` equal to the
-    number of columns, which gives its kernel the shape of a grouped convolution.
+    Args:
+        x: `[batch, height, width, channels]`.
+        kernel: `[height, width, channels seen, features]`.
+        padding: pixels before and after, along both axes.
     """
 
-    def conv_general_dilated(
-        x: jax.Array,
-        kernel: jax.Array,
-        strides: Sequence[int],
-        padding: Any,
-        *,
-        feature_group_count: int,
-        **options: Any,
-    ) -> jax.Array:
-        del feature_group_count  # `sees` already implies it
-        dense = partial(
-            jax.lax.conv_general_dilated,
-            window_strides=strides,
-            padding=padding,
-            **options,
-        )
-        return by_column(
-            dense, x, kernel, sees=sees, num_columns=num_columns, output_ndim=x.ndim
+    def operation(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            (stride, stride),
+            [padding, padding],
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=x.shape[-1] // kernel.shape[-2],
         )
 
-    return conv_general_dilated
+    # On accelerators slices would be copies. On CPU XLA's grouped convolution is
+    # several times slower than they are.
+    num_slices = num_columns if platform() == "cpu" else 1
+    return by_column(
+        operation,
+        x,
+        kernel,
+        bias,
+        sees=sees,
+        num_slices=num_slices,
+        output_ndim=x.ndim,
+    )
 
 
 def matrix_product(
-    x: jax.Array, kernel: jax.Array, *, sees: Sees, num_columns: int
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    *,
+    sees: Sees,
+    num_columns: int,
 ) -> jax.Array:
     """Contracts all axes of x but the first with all axes of the kernel but the last.
 
@@ -200,12 +236,12 @@ def matrix_product(
         `[batch, features]`.
     """
 
-    def dense(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    def operation(x: jax.Array, kernel: jax.Array) -> jax.Array:
         inputs = math.prod(kernel.shape[:-1])
         return x.reshape(-1, inputs) @ kernel.reshape(inputs, -1)
 
     return by_column(
-        dense, x, kernel, sees=sees, num_columns=num_columns, output_ndim=2
+        operation, x, kernel, bias, sees=sees, num_slices=num_columns, output_ndim=2
     )
 
 

@@ -1,12 +1,11 @@
 """The layers of 2012 that no library has in this form.
 
 Response normalisation at its positions, dropout as a plain mask (paper section 4.2),
-and a fully connected layer that keeps the columns apart. Convolution is Flax's; pooling
-is in `pooling.py`.
+convolution and fully connected layers by columns. Parameters are float32; results have
+the dtype of x. Pooling is in `pooling.py`.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -71,6 +70,38 @@ def dropout(
     return jnp.where(mask, x / keep if is_inverted else x, jnp.zeros((), x.dtype))
 
 
+class Conv(nn.Module):
+    """A convolution over `[batch, height, width, channels]`, by columns.
+
+    Flax's own would convert its parameters to the dtype of x before the columns are
+    spread over devices, and so sum their gradients in bfloat16.
+    """
+
+    features: int
+    kernel_size: int
+    stride: int
+    padding: tuple[int, int]
+    """Pixels before and after, along both axes."""
+    sees: Sees
+    num_columns: int
+    kernel_init: nn.initializers.Initializer
+    bias_init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        channels = _channels_seen(x, self.sees, self.num_columns)
+        shape = (self.kernel_size, self.kernel_size, channels, self.features)
+        return columns.convolution(
+            x,
+            self.param("kernel", self.kernel_init, shape),
+            self.param("bias", self.bias_init, (self.features,)),
+            stride=self.stride,
+            padding=self.padding,
+            sees=self.sees,
+            num_columns=self.num_columns,
+        )
+
+
 class Dense(nn.Module):
     """A fully connected layer over `[batch, ..., channels]`, by columns.
 
@@ -83,16 +114,19 @@ class Dense(nn.Module):
     num_columns: int
     kernel_init: nn.initializers.Initializer
     bias_init: nn.initializers.Initializer
-    dtype: Any
-    """Dtype of the product; parameters are float32."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        channels = x.shape[-1] // (self.num_columns if self.sees == "own" else 1)
+        channels = _channels_seen(x, self.sees, self.num_columns)
         shape = (*x.shape[1:-1], channels, self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", self.bias_init, (self.features,))
-        y = columns.matrix_product(
-            x, kernel.astype(self.dtype), sees=self.sees, num_columns=self.num_columns
+        return columns.matrix_product(
+            x,
+            self.param("kernel", self.kernel_init, shape),
+            self.param("bias", self.bias_init, (self.features,)),
+            sees=self.sees,
+            num_columns=self.num_columns,
         )
-        return y + bias[None].astype(self.dtype)
+
+
+def _channels_seen(x: jax.Array, sees: Sees, num_columns: int) -> int:
+    return x.shape[-1] // (num_columns if sees == "own" else 1)

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from alexnet_jax import columns, layers, pooling
+from alexnet_jax import layers, pooling
 from alexnet_jax.config import ConvLayer, DenseLayer, ModelConfig, Position
 
 
@@ -74,19 +74,15 @@ class AlexNet(nn.Module):
         return self._normalize(name, layer, "after_pool", pooled)
 
     def _convolution(self, name: str, layer: ConvLayer, x: jax.Array) -> jax.Array:
-        num_columns = self.config.num_columns
-        convolution = nn.Conv(
+        convolution = layers.Conv(
             layer.features,
-            (layer.kernel_size, layer.kernel_size),
-            strides=layer.stride,
-            padding=[layer.padding] * 2,
-            feature_group_count=num_columns if layer.sees == "own" else 1,
+            kernel_size=layer.kernel_size,
+            stride=layer.stride,
+            padding=layer.padding,
+            sees=layer.sees,
+            num_columns=self.config.num_columns,
             kernel_init=nn.initializers.normal(layer.kernel_std),
             bias_init=nn.initializers.constant(layer.bias),
-            conv_general_dilated=columns.convolution(
-                sees=layer.sees, num_columns=num_columns
-            ),
-            dtype=self._dtype,
             name=name,
         )
         x = convolution(x)
@@ -116,7 +112,6 @@ class AlexNet(nn.Module):
             num_columns=self.config.num_columns,
             kernel_init=nn.initializers.normal(layer.kernel_std),
             bias_init=nn.initializers.constant(layer.bias),
-            dtype=self._dtype,
             name=name,
         )
         x = dense(x)

@@ -3,6 +3,9 @@
 It needs JAX alone, so that other projects can take this file.
 """
 
+import functools
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -32,11 +35,8 @@ def local_response_norm(
         An array of the shape and dtype of x.
     """
     grouped = x.reshape(*x.shape[:-1], num_columns, x.shape[-1] // num_columns)
-    grouped = grouped.astype(jnp.float32)  # bfloat16 is too coarse for the sums
-    total = _windowed_sum(jnp.square(grouped), size, axes=(-1,))
     scale = alpha / size if alpha_divided_by_n else alpha
-    y = grouped * _inverse_power(k + scale * total, beta)
-    return y.reshape(x.shape).astype(x.dtype)
+    return _normalized(grouped, size, (-1,), k, scale, beta).reshape(x.shape)
 
 
 def spatial_response_norm(
@@ -60,20 +60,87 @@ def spatial_response_norm(
     Returns:
         An array of the shape and dtype of x.
     """
-    precise = x.astype(jnp.float32)  # bfloat16 is too coarse for the sums
-    total = _windowed_sum(jnp.square(precise), size, axes=(-3, -2))
     scale = alpha / size**2 if alpha_divided_by_n else alpha
-    return (precise * _inverse_power(k + scale * total, beta)).astype(x.dtype)
+    return _normalized(x, size, (-3, -2), k, scale, beta)
 
 
-def _windowed_sum(x: jax.Array, size: int, axes: tuple[int, ...]) -> jax.Array:
-    """Sums over a window around each entry, along one axis after the other."""
-    before = size // 2
-    for axis in axes:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4, 5))
+def _normalized(
+    x: jax.Array,
+    size: int,
+    axes: tuple[int, ...],
+    k: float,
+    scale: float,
+    beta: float,
+) -> jax.Array:
+    """x / d^beta with d = k + scale * (sum of x^2 over a window along the axes)."""
+    precise = _precise(x)
+    divisor = k + scale * _windowed_sum(jnp.square(precise), size, axes)
+    return (precise * _inverse_power(divisor, beta)).astype(x.dtype)
+
+
+def _forward(x: jax.Array, *settings: Any) -> tuple[jax.Array, jax.Array]:
+    return _normalized(x, *settings), x
+
+
+def _backward(
+    size: int,
+    axes: tuple[int, ...],
+    k: float,
+    scale: float,
+    beta: float,
+    x: jax.Array,
+    gradient: jax.Array,
+) -> tuple[jax.Array]:
+    """g_i / d_i^beta - 2 scale beta x_i * (sum of g_j x_j / d_j^(beta + 1) over the
+    windows j in which i lies), with g the gradient with respect to y.
+
+    Only x is kept from the forward pass. Without the barriers XLA would find that the
+    divisors are the same there, and keep those too, in float32.
+    """
+    x, gradient = lax.optimization_barrier((x, gradient))
+    precise, g = _precise(x), _precise(gradient)
+    divisor = k + scale * _windowed_sum(jnp.square(precise), size, axes)
+    term = (g * precise * _inverse_power(divisor, beta) / divisor).astype(x.dtype)
+    x, gradient, term = lax.optimization_barrier((x, gradient, term))
+    precise, g = _precise(x), _precise(gradient)
+    divisor = k + scale * _windowed_sum(jnp.square(precise), size, axes)
+    others = _windowed_sum(_precise(term), size, axes, transposed=True)
+    dx = g * _inverse_power(divisor, beta) - 2 * scale * beta * precise * others
+    return (dx.astype(x.dtype),)
+
+
+_normalized.defvjp(_forward, _backward)
+
+
+def _precise(x: jax.Array) -> jax.Array:
+    """At least float32: bfloat16 is too coarse for the sums."""
+    return x if jnp.finfo(x.dtype).bits >= 32 else x.astype(jnp.float32)
+
+
+def _windowed_sum(
+    x: jax.Array, size: int, axes: tuple[int, ...], *, transposed: bool = False
+) -> jax.Array:
+    """Sums over a window around each entry.
+
+    Entry i is the sum of x[i - size // 2] and what follows, `size` entries along each
+    axis; transposed, over the j whose windows contain i: they differ for even sizes.
+    """
+    before = (size - 1) // 2 if transposed else size // 2
+
+    def windows(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
         window, edges = [1] * x.ndim, [(0, 0)] * x.ndim
-        window[axis], edges[axis] = size, (before, size - 1 - before)
-        x = lax.reduce_window(x, 0.0, lax.add, window, [1] * x.ndim, edges)
-    return x
+        for axis in axes:
+            window[axis], edges[axis] = size, (before, size - 1 - before)
+        return lax.reduce_window(x, 0.0, lax.add, window, [1] * x.ndim, edges)
+
+    # One axis after the other is less work, which counts on CPU; all at once is one
+    # pass over memory, which counts on accelerators.
+    return lax.platform_dependent(
+        x,
+        cpu=lambda x: functools.reduce(lambda x, axis: windows(x, (axis,)), axes, x),
+        default=lambda x: windows(x, axes),
+    )
 
 
 def _inverse_power(y: jax.Array, beta: float) -> jax.Array:

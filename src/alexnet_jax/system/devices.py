@@ -96,6 +96,9 @@ def compiler_options(
     if deterministic:
         options["xla_gpu_deterministic_ops"] = True
     platform = platform or jax.default_backend()
+    if platform in ("gpu", "cuda"):
+        # Otherwise XLA keeps some maps of a bfloat16 network in float32.
+        options["xla_allow_excess_precision"] = False
     if platform == "cpu" and _are_known(_OWN_CONVOLUTIONS):
         options |= _OWN_CONVOLUTIONS
     return options or None
@@ -108,6 +111,13 @@ def _are_known(options: dict[str, str]) -> bool:
     except jax.errors.JaxRuntimeError:
         return False
     return True
+
+
+def platform() -> str:
+    """Of the devices that a function is traced for: those of the mesh, or JAX's own;
+    "cpu", "gpu" or "tpu"."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    return jax.default_backend() if device is None else device.platform
 
 
 @contextlib.contextmanager
