@@ -2,11 +2,11 @@
 
 python -m benchmarks.compare_torch --batch-size 128 --devices 2 [--json FILE]
 
-`alexnet2012` without its spatial normalisation, for which PyTorch has no layer: grouped
-convolutions, LocalResponseNorm, overlapping pooling, dropout; float32, the same batch
-size, all cores. Ours starts from uint8 images of 256 pixels and crops, mirrors and
-shifts colours in the step; PyTorch gets float32 crops. The result is the median over
-rounds. PyTorch runs in the same process, so `devices.keep_freed_memory` helps it too.
+`alexnet2012` without its spatial normalisation (see torch_net.py), with the same batch
+size and precision, on the same kind of device: all cores, or the GPU. Ours starts from
+uint8 images of 256 pixels and crops, mirrors and shifts colours in the step; PyTorch
+gets float32 crops. The result is the median over rounds. PyTorch runs in the same
+process, so `devices.keep_freed_memory` helps it too.
 """
 
 import argparse
@@ -15,96 +15,84 @@ import dataclasses
 import json
 import statistics
 import time
+import traceback
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import steps
+import torch_net
 from conditions import conditions
+from step_time import PRECISIONS, configured
 from steps import Steps
 
 from alexnet_jax.config import Config, MeshConfig, Norm
-from alexnet_jax.presets import ALEXNET2012
 from alexnet_jax.system import devices
 
 
-def configuration(batch_size: int) -> Config:
-    """alexnet2012 without the normalisation that PyTorch lacks."""
-    net = ALEXNET2012.model
-    plain = dataclasses.replace(net.conv2, spatial_norm=Norm())
-    return dataclasses.replace(
-        ALEXNET2012,
-        batch_size=batch_size,
-        model=dataclasses.replace(net, conv2=plain),
-    )
+def without_spatial_norm(config: Config) -> Config:
+    """The network without the normalisation that PyTorch lacks."""
+    plain = dataclasses.replace(config.model.conv2, spatial_norm=Norm())
+    model = dataclasses.replace(config.model, conv2=plain)
+    return dataclasses.replace(config, model=model)
 
 
-def torch_net() -> Any:
-    """The eight layers as modules of PyTorch."""
-    from torch import nn
+def builders(
+    config: Config,
+    mesh: MeshConfig,
+    stack: contextlib.ExitStack,
+    device: str,
+    *,
+    tuned: bool = True,
+) -> dict[str, Callable[[], dict[str, Steps]]]:
+    """What builds each contender. torch.compile is for GPUs only: on CPU it needs a
+    compiler, and minutes.
 
-    norm = partial(nn.LocalResponseNorm, 5, alpha=1e-4, beta=0.75, k=2.0)
-    return nn.Sequential(
-        nn.ZeroPad2d((0, 3, 0, 3)),
-        nn.Conv2d(3, 96, 11, stride=4),
-        norm(),
-        nn.MaxPool2d(3, 2),
-        nn.ReLU(),
-        nn.Conv2d(96, 256, 5, padding=2, groups=2),
-        nn.ReLU(),
-        norm(),
-        nn.MaxPool2d(3, 2),
-        nn.Conv2d(256, 384, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(384, 384, 3, padding=1, groups=2),
-        nn.ReLU(),
-        nn.Conv2d(384, 256, 3, padding=1, groups=2),
-        nn.ReLU(),
-        nn.MaxPool2d(3, 2),
-        nn.Flatten(),
-        nn.Linear(9216, 4096),
-        nn.ReLU(),
-        nn.Dropout(),
-        nn.Linear(4096, 4096),
-        nn.ReLU(),
-        nn.Dropout(),
-        nn.Linear(4096, 1000),
-    )
+    Args:
+        stack, tuned: as for `steps.compiled`.
+        device: PyTorch's name of it.
+    """
+    theirs = partial(torch_net.steps, config, device=device)
+    found = {
+        "ours": partial(steps.compiled, config, mesh, stack, tuned=tuned),
+        "PyTorch": partial(theirs, channels_last=False),
+        "PyTorch, channels_last": partial(theirs, channels_last=True),
+    }
+    if device == "cuda":
+        found["PyTorch, channels_last, compiled"] = partial(
+            theirs, channels_last=True, compiled=True
+        )
+    return found
 
 
-def torch_steps(batch_size: int, channels_last: bool) -> dict[str, Steps]:
-    """Ordinary PyTorch: cross entropy, SGD with momentum and weight decay."""
-    import torch
+def working(
+    found: dict[str, Callable[[], dict[str, Steps]]],
+) -> tuple[dict[str, dict[str, Steps]], dict[str, str]]:
+    """The contenders that can make a step of each kind, and why the others cannot.
 
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    net = torch_net().to(memory_format=layout)
-    optimizer = torch.optim.SGD(
-        net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4
-    )
-    images = torch.randn(batch_size, 3, 224, 224).to(memory_format=layout)
-    labels = torch.arange(batch_size)
-
-    def training(steps: int) -> None:
-        net.train()
-        for _ in range(steps):
-            optimizer.zero_grad(set_to_none=True)
-            torch.nn.functional.cross_entropy(net(images), labels).backward()
-            optimizer.step()
-
-    def evaluating(steps: int) -> None:
-        net.eval()
-        with torch.inference_mode():
-            for _ in range(steps):
-                net(images)
-
-    return {"train": training, "eval": evaluating}
+    Raises:
+        RuntimeError: none can.
+    """
+    contenders, failed = {}, {}
+    for name, build in found.items():
+        try:
+            kinds = build()
+            for run in kinds.values():
+                run(1)  # compiles
+            contenders[name] = kinds
+        except Exception as error:
+            traceback.print_exc()
+            failed[name] = f"{type(error).__name__}: {error}"[:600]
+    if not contenders:
+        raise RuntimeError(f"no contender works: {failed}")
+    return contenders, failed
 
 
 def measure(
     contenders: dict[str, dict[str, Steps]], rounds: int, steps: int
-) -> dict[str, dict[str, float]]:
-    """Median seconds per step of each kind, measured in turns."""
+) -> dict[str, dict[str, list[float]]]:
+    """Seconds per step of each kind in each round, measured in turns."""
     times: dict[str, dict[str, list[float]]] = {
         name: {kind: [] for kind in kinds} for name, kinds in contenders.items()
     }
@@ -120,9 +108,26 @@ def measure(
                 began = time.perf_counter()
                 run(steps)
                 times[name][kind].append((time.perf_counter() - began) / steps)
+    return times
+
+
+def medians(
+    times: dict[str, dict[str, list[float]]],
+) -> dict[str, dict[str, float]]:
     return {
         name: {kind: statistics.median(values) for kind, values in kinds.items()}
         for name, kinds in times.items()
+    }
+
+
+def ratios(rates: dict[str, dict[str, dict[str, float]]]) -> dict[str, float]:
+    """Our images per second over those of the fastest PyTorch, by kind of step."""
+    others = [kinds for name, kinds in rates.items() if name != "ours"]
+    if "ours" not in rates or not others:
+        return {}
+    return {
+        kind: ours["median"] / max(kinds[kind]["median"] for kinds in others)
+        for kind, ours in rates["ours"].items()
     }
 
 
@@ -140,6 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--devices", type=int, default=2, help="virtual, on CPU")
+    parser.add_argument("--precision", default="float32", choices=PRECISIONS)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=2, help="per turn")
     parser.add_argument(
@@ -152,20 +158,16 @@ def main() -> None:
     jax.config.update("jax_num_cpu_devices", arguments.devices)
     if not arguments.untuned:
         devices.keep_freed_memory()
+    config = configured("alexnet2012", arguments.batch_size, arguments.precision)
+    config = without_spatial_norm(config)
+    device = torch_net.device_like(jax.default_backend())
     with contextlib.ExitStack() as stack:
-        contenders = {
-            "ours": steps.compiled(
-                configuration(arguments.batch_size),
-                MeshConfig(),
-                stack,
-                tuned=not arguments.untuned,
-            ),
-            "PyTorch": torch_steps(arguments.batch_size, channels_last=False),
-            "PyTorch, channels_last": torch_steps(
-                arguments.batch_size, channels_last=True
-            ),
-        }
-        seconds = measure(contenders, arguments.rounds, arguments.steps)
+        found = builders(
+            config, MeshConfig(), stack, device, tuned=not arguments.untuned
+        )
+        contenders = {name: build() for name, build in found.items()}
+        times = measure(contenders, arguments.rounds, arguments.steps)
+    seconds = medians(times)
     show(seconds, arguments.batch_size)
     if arguments.json:
         facts = conditions("compare_torch.py") | {"rounds": arguments.rounds}

@@ -5,6 +5,8 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import shutil
+import subprocess
 import sys
 from typing import Any
 
@@ -35,3 +37,25 @@ def conditions(script: str) -> dict[str, Any]:
         "hardware": f"{os.cpu_count()} cores, {provenance.processor()}",
         "versions": {"python": platform.python_version()} | versions,
     }
+
+
+def accelerator() -> dict[str, Any]:
+    """The device as JAX names it, the version of its platform (CUDA), its driver."""
+    import jax
+
+    device = jax.devices()[0]
+    return {
+        "kind": device.device_kind,
+        "platform": device.client.platform_version,
+        "driver": _nvidia_driver(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    }
+
+
+def _nvidia_driver() -> str | None:
+    """None where no driver of NVIDIA is installed."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    found = subprocess.run(query, capture_output=True, text=True).stdout.splitlines()
+    return found[0].strip() if found else None

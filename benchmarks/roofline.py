@@ -11,12 +11,12 @@ bytes / measured rate of a copy. It leaves out pooling, normalisation and augmen
 
 import argparse
 import contextlib
-import dataclasses
 import json
 import math
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,10 +24,12 @@ import jax
 import jax.numpy as jnp
 import steps
 from conditions import conditions
+from step_time import PRECISIONS, configured
 
-from alexnet_jax import model
+from alexnet_jax import columns, model
 from alexnet_jax.config import CONV_LAYERS, DENSE_LAYERS, Config, MeshConfig
 from alexnet_jax.presets import PRESETS
+from alexnet_jax.system import devices
 
 
 class Layer(NamedTuple):
@@ -36,6 +38,9 @@ class Layer(NamedTuple):
     name: str
     multiply_adds: int
     bytes: int
+    input: tuple[int, ...]
+    """Shape of the maps that the layer gets."""
+    kernel: tuple[int, ...]
 
 
 def layers_of(config: Config) -> list[Layer]:
@@ -51,39 +56,57 @@ def layers_of(config: Config) -> list[Layer]:
 
     _, variables = jax.eval_shape(run, jax.random.key(0), image)
     width = 2 if config.model.precision == "bfloat16" else 4
-    rows, inputs = [], math.prod(image.shape)
+    rows, seen, stages = [], image.shape, variables["intermediates"]
     for name in CONV_LAYERS + DENSE_LAYERS:
-        if name not in variables["params"]:
-            continue
-        kernel = variables["params"][name]["kernel"].shape
-        maps = variables["intermediates"][f"{name}_linear"][0].shape
-        forward = math.prod(kernel) * math.prod(maps[1:-1]) * batch
-        passes = 2 if name == "conv1" else 3
-        weights = math.prod(kernel)
-        outputs = math.prod(maps)
-        moved = passes * width * batch * (inputs + outputs) + 4 * 5 * weights
-        rows.append(Layer(name, passes * forward, moved))
-        stages = variables["intermediates"]
-        last = f"{name}_pool" if f"{name}_pool" in stages else f"{name}_linear"
-        inputs = math.prod(stages[last][0].shape)
+        if name in variables["params"]:
+            kernel = variables["params"][name]["kernel"].shape
+            maps = stages[f"{name}_linear"][0].shape
+            weights = math.prod(kernel)
+            passes = 2 if name == "conv1" else 3
+            work = passes * weights * math.prod(maps[1:-1]) * batch
+            touched = passes * width * batch * (math.prod(seen) + math.prod(maps))
+            moved = touched + 4 * 5 * weights
+            rows.append(Layer(name, work, moved, (batch, *seen[1:]), kernel))
+        # The pooling of a layer that is left out stays.
+        for stage in (f"{name}_linear", f"{name}_pool"):
+            seen = stages[stage][0].shape if stage in stages else seen
     return rows
 
 
-def median_seconds(run: Callable[[], Any], rounds: int = 7) -> float:
+def median_seconds(run: Callable[[], Any], rounds: int = 7, calls: int = 1) -> float:
+    """Seconds of a call; `calls` of them are waited for together."""
     jax.block_until_ready(run())
     times = []
     for _ in range(rounds):
         began = time.perf_counter()
-        jax.block_until_ready(run())
-        times.append(time.perf_counter() - began)
+        for _ in range(calls):
+            result = run()
+        jax.block_until_ready(result)
+        times.append((time.perf_counter() - began) / calls)
     return statistics.median(times)
 
 
-def peak_rate(dtype: Any, size: int) -> float:
-    """Multiply-adds per second of a square matrix product."""
-    a = jnp.ones((size, size), dtype)
+def dtype_of(precision: str) -> Any:
+    return jnp.bfloat16 if precision == "bfloat16" else jnp.float32
+
+
+def products_in(precision: str) -> Any:
+    """Sets the precision of float32 products; by default XLA lowers it on GPUs."""
+    return jax.default_matmul_precision(
+        "tensorfloat32" if precision == "tf32" else "float32"
+    )
+
+
+def peak_rate(precision: str, size: int) -> float:
+    """Multiply-adds per second of a square matrix product of noise.
+
+    A product of constants would switch fewer transistors, and a GPU at its limit of
+    power would run it faster.
+    """
+    a = jax.random.normal(jax.random.key(0), (size, size), dtype_of(precision))
     product = jax.jit(lambda a: a @ a)
-    return size**3 / median_seconds(lambda: product(a))
+    with products_in(precision):
+        return size**3 / median_seconds(lambda: product(a))
 
 
 def copy_rate(size: int) -> float:
@@ -93,39 +116,97 @@ def copy_rate(size: int) -> float:
     return 2 * size / median_seconds(lambda: copy(a))
 
 
+def layer_seconds(layer: Layer, config: Config, calls: int) -> float:
+    """Seconds of the products of one layer alone: forward, and the gradients."""
+    precision = config.model.precision
+    kernel, maps = (
+        jax.random.normal(jax.random.key(0), shape, dtype_of(precision))
+        for shape in (layer.kernel, layer.input)
+    )
+
+    def step(kernel: jax.Array, maps: jax.Array) -> Any:
+        if layer.name == "conv1":
+            forward, changing = partial(linear, layer.name, config, maps), (kernel,)
+        else:
+            forward = partial(linear, layer.name, config)
+            changing = (maps, kernel)
+        outputs, pull = jax.vjp(forward, *changing)
+        return outputs, pull(outputs)
+
+    compiled = jax.jit(step, compiler_options=devices.compiler_options())
+    with products_in(precision):
+        return median_seconds(lambda: compiled(kernel, maps), calls=calls)
+
+
+def linear(name: str, config: Config, maps: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The products of a layer with its kernel, by column as in the network."""
+    layer = getattr(config.model, name)
+
+    def convolution(maps: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jax.lax.conv_general_dilated(
+            maps,
+            kernel,
+            (layer.stride, layer.stride),
+            (layer.padding, layer.padding),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+    def product(maps: jax.Array, kernel: jax.Array) -> jax.Array:
+        return maps.reshape(len(maps), -1) @ kernel.reshape(-1, kernel.shape[-1])
+
+    dense = name in DENSE_LAYERS
+    return columns.by_column(
+        product if dense else convolution,
+        maps,
+        kernel,
+        sees=layer.sees,
+        num_columns=config.model.num_columns,
+        output_ndim=2 if dense else 4,
+    )
+
+
+class Floor(NamedTuple):
+    """The least time of a layer, and what sets it."""
+
+    seconds: float
+    limited_by: str
+
+
+def floor_of(layer: Layer, peak: float, copied: float) -> Floor:
+    compute, memory = layer.multiply_adds / peak, layer.bytes / copied
+    return Floor(max(compute, memory), "products" if compute > memory else "memory")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--preset", default="alexnet2012", choices=sorted(PRESETS))
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--precision", default="float32", choices=PRECISIONS)
     parser.add_argument("--matrix", type=int, default=2048, help="side, for the peak")
     parser.add_argument("--copy", type=int, default=2**28, help="bytes, for the rate")
     parser.add_argument("--json", type=Path, help="also write the result to this file")
     arguments = parser.parse_args()
-    base = PRESETS[arguments.preset]
-    net = dataclasses.replace(base.model, precision=arguments.precision)
-    config = dataclasses.replace(base, batch_size=arguments.batch_size, model=net)
-    low = arguments.precision == "bfloat16"
-    peak = peak_rate(jnp.bfloat16 if low else jnp.float32, arguments.matrix)
+    config = configured(arguments.preset, arguments.batch_size, arguments.precision)
+    peak = peak_rate(arguments.precision, arguments.matrix)
     copied = copy_rate(arguments.copy)
     print(f"peak {peak / 1e9:.1f} G multiply-adds/s, copy {copied / 1e9:.1f} GB/s")
     print("layer    G multiply-adds   MB moved   floor, ms   limited by")
     floors = []
     for layer in layers_of(config):
-        compute, memory = layer.multiply_adds / peak, layer.bytes / copied
-        floors.append(max(compute, memory))
+        floor = floor_of(layer, peak, copied)
+        floors.append(floor.seconds)
         print(
             f"{layer.name:8} {layer.multiply_adds / 1e9:15.2f} "
-            f"{layer.bytes / 1e6:10.1f} {1e3 * floors[-1]:11.2f}   "
-            f"{'products' if compute > memory else 'memory'}"
+            f"{layer.bytes / 1e6:10.1f} {1e3 * floor.seconds:11.2f}   "
+            f"{floor.limited_by}"
         )
     with contextlib.ExitStack() as stack:
         mesh = MeshConfig(data=1, column=1)
         train = steps.compiled(config, mesh, stack)["train"]
         measured = median_seconds(lambda: train(1), rounds=5)
     share = sum(floors) / measured
-    floor = 1e3 * sum(floors)
-    print(f"floor {floor:.1f} ms, measured {1e3 * measured:.1f} ms: {share:.0%}")
+    least = 1e3 * sum(floors)
+    print(f"floor {least:.1f} ms, measured {1e3 * measured:.1f} ms: {share:.0%}")
     if arguments.json:
         facts = conditions("roofline.py") | {
             "peak_multiply_adds_per_second": peak,

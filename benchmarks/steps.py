@@ -132,16 +132,37 @@ def compiled(
         stack: leaves the mesh when it is closed.
         tuned: True to pass `devices.compiler_options` to XLA.
     """
+    grid, inputs = placed(config, mesh, stack)
+    return runners(
+        grid,
+        inputs,
+        train_program(config, grid, inputs.state, tuned=tuned),
+        eval_program(config, grid, tuned=tuned),
+    )
+
+
+def placed(
+    config: Config, mesh: MeshConfig, stack: contextlib.ExitStack
+) -> tuple[Any, Inputs]:
+    """The grid of devices, entered until `stack` is closed, and the inputs on it."""
     grid = columns.make_mesh(mesh, config.model.num_columns, jax.devices())
     stack.enter_context(jax.set_mesh(grid))
-    inputs = make_inputs(config, grid)
-    state = inputs.state
-    update = train_program(config, grid, state, tuned=tuned)
-    evaluation = eval_program(config, grid, tuned=tuned)
-    zero = jax.device_put(
+    return grid, make_inputs(config, grid)
+
+
+def zero_sums(grid: Any) -> dict[str, jax.Array]:
+    """The sums of an evaluation before its first batch."""
+    return jax.device_put(
         {name: np.zeros((), np.float32) for name in train_step.SUMS},
         columns.replicated(grid),
     )
+
+
+def runners(
+    grid: Any, inputs: Inputs, update: Callable, evaluation: Callable
+) -> dict[str, Steps]:
+    """Runners of a training and an evaluation program, which get `inputs`."""
+    state, zero = inputs.state, zero_sums(grid)
 
     # On CPU wait for each step, as the training loop does: programs that run ahead on
     # virtual devices can make XLA abort.
