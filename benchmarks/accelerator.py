@@ -156,9 +156,9 @@ def environment() -> dict[str, str]:
     return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} | os.environ
 
 
-def show(measurement: Measurement, row: dict[str, Any], seconds: float) -> None:
+def show(measurement: Measurement, row: dict[str, Any]) -> None:
     outcome = next((f"{k}: {row[k]}" for k in ("error", "skipped") if k in row), "done")
-    print(f"{measurement.name:24} {seconds:6.0f} s  {outcome}", flush=True)
+    print(f"{measurement.name:24} {row['wall_seconds']:6.0f} s  {outcome}", flush=True)
 
 
 def main() -> None:
@@ -178,9 +178,10 @@ def main() -> None:
         if row is None:
             left_out.append(measurement.name)
         else:
+            row["wall_seconds"] = time.monotonic() - began
             results.add(measurement.part, measurement.key, row)
             accelerator_summary.write(results, left_out)
-            show(measurement, row, time.monotonic() - began)
+            show(measurement, row)
     accelerator_summary.write(results, left_out)
     print(f"left out for lack of time: {', '.join(left_out) or 'nothing'}")
 

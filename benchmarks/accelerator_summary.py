@@ -50,7 +50,7 @@ def pipeline_limits(pipeline: Rows) -> dict[str, float]:
     """The best rate of the pipeline alone, images/s by stored form."""
     limits: dict[str, float] = {}
     for _, row in measured(pipeline):
-        for form, result in row.items():
+        for form, result in row["forms"].items():
             if "pipeline_images_per_second" in result:
                 rate = result["pipeline_images_per_second"]
                 limits[form] = max(rate, limits.get(form, 0))
@@ -207,7 +207,7 @@ def of_pipeline(rows: Rows, parts: dict[str, Rows]) -> list[str]:
                 f"{result['data_wait_share']:.0%}",
             )
             for key, row in measured(rows)
-            for form, result in row.items()
+            for form, result in row["forms"].items()
             if "data_wait_share" in result
         ),
     )

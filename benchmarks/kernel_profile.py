@@ -39,8 +39,12 @@ class Event(NamedTuple):
     operation: str
     """The instruction of the compiled program; the kernel's name if it is not told."""
     start: float
-    """Seconds, like the end."""
-    end: float
+    """Seconds, like its length."""
+    length: float
+
+    @property
+    def end(self) -> float:
+        return self.start + self.length
 
 
 def trace(run: Callable[[int], None], steps: int) -> list[Event]:
@@ -57,7 +61,9 @@ def trace(run: Callable[[int], None], steps: int) -> list[Event]:
         (file,) = Path(folder).rglob("*.xplane.pb")
         data = jax.profiler.ProfileData.from_file(str(file))
         planes = list(data.planes)
-        events = [event for plane in planes for event in events_of(plane)]
+        # Beside a GPU, threads of the CPU may tell which operations they start.
+        devices = [plane for plane in planes if on_gpu(plane)] or planes
+        events = [event for plane in devices for event in events_of(plane)]
         lines = [
             f"{plane.name}: {line.name}" for plane in planes for line in plane.lines
         ]
@@ -66,18 +72,21 @@ def trace(run: Callable[[int], None], steps: int) -> list[Event]:
     return events
 
 
+def on_gpu(plane: Any) -> bool:
+    return plane.name.startswith("/device:GPU")
+
+
 def events_of(plane: Any) -> Iterable[Event]:
     """Kernels of a GPU's streams, or operations of a CPU's threads."""
-    on_gpu = plane.name.startswith("/device:GPU")
     for line in plane.lines:
         # The other lines of a GPU tell the same time again, by module, step or scope.
-        if on_gpu and not line.name.startswith("Stream"):
+        if on_gpu(plane) and not line.name.startswith("Stream"):
             continue
         for event in line.events:
             operation = next((v for k, v in event.stats if k == "hlo_op"), None)
-            if on_gpu or operation:
-                start, end = event.start_ns / 1e9, event.end_ns / 1e9
-                yield Event(event.name, str(operation or event.name), start, end)
+            if on_gpu(plane) or operation:
+                start, length = event.start_ns / 1e9, event.duration_ns / 1e9
+                yield Event(event.name, str(operation or event.name), start, length)
 
 
 def scopes(program: str) -> dict[str, str]:
@@ -155,7 +164,7 @@ def _shares(named: Iterable[tuple[str, Event]], steps: int) -> list[dict[str, An
     seconds: dict[str, float] = collections.defaultdict(float)
     runs: collections.Counter[str] = collections.Counter()
     for name, event in named:
-        seconds[name] += event.end - event.start
+        seconds[name] += event.length
         runs[name] += 1
     total = sum(seconds.values())
     return [

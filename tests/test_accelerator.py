@@ -132,7 +132,9 @@ def test_hours_by_hand():
         },
         "float32 2048": {"error": "out of memory"},
     }
-    pipeline = {"float32 128": {"raw": {"pipeline_images_per_second": 500.0}}}
+    pipeline = {
+        "float32 128": {"forms": {"raw": {"pipeline_images_per_second": 500.0}}}
+    }
     hours = accelerator_summary.epochs_of(steps, pipeline)
     expected = 90 * (1281.167 + 50) / 3600
     assert hours == {
@@ -144,7 +146,7 @@ def test_hours_by_hand():
 
 
 def event(kernel, operation="", start=0.0, end=1.0):
-    return Event(kernel, operation or kernel, start, end)
+    return Event(kernel, operation or kernel, start, end - start)
 
 
 @pytest.mark.parametrize(
