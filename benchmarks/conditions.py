@@ -14,6 +14,11 @@ from alexnet_jax.system import provenance
 
 _PACKAGES = (
     "jax",
+    "jaxlib",
+    "jax-cuda12-plugin",
+    "jax-cuda13-plugin",
+    "nvidia-cudnn-cu12",
+    "nvidia-cudnn-cu13",
     "numpy",
     "simplejpeg",
     "opencv-python-headless",
