@@ -154,9 +154,10 @@ def _run(options: Options) -> None:
     plan.check_names(options.experiment)
     with Interruption(owns_process=True) as interruption:
         if not options.dry_run:
-            from alexnet_jax.system import devices  # imports JAX
+            from alexnet_jax.system import compilation_cache, devices  # imports JAX
 
             devices.request_cpu_devices(MeshConfig())
+            compilation_cache.use()
         print(run(options, interruption))
 
 

@@ -1,11 +1,26 @@
-"""Four virtual devices (so that 2x2 meshes fit), strict dtypes and ranks, the data."""
+"""Four virtual devices (so that 2x2 meshes fit), strict dtypes and ranks, the data.
 
+All tests of a session, and the processes that they start, share one cache of compiled
+programs.
+"""
+
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import jax
 import pytest
 
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # The first process makes the folder; workers of pytest-xdist inherit its name.
+    programs = tempfile.mkdtemp(prefix="alexnet_jax-tests-")
+    atexit.register(shutil.rmtree, programs, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = programs
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    jax.config.update("jax_compilation_cache_dir", programs)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -8,7 +8,6 @@ import signal
 import jax
 import numpy as np
 import pytest
-from compilation import compiled_once
 
 from alexnet_jax import metrics, presets, train
 from alexnet_jax.config import CONV_LAYERS, DENSE_LAYERS, Config, MeshConfig
@@ -16,13 +15,6 @@ from alexnet_jax.data import loader
 from alexnet_jax.errors import DamagedRecord, Fault, UserError
 from alexnet_jax.system import interruption, lock
 from alexnet_jax.training import checkpoint, epoch_end, setup
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compilation_cache(tmp_path_factory):
-    """All runs of this file compile the same few programs."""
-    with compiled_once(tmp_path_factory.mktemp("cache")):
-        yield
 
 
 def digits_in_short(digits_dir) -> Config:

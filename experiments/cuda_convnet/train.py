@@ -32,7 +32,7 @@ import tyro
 
 from alexnet_jax import command, config_checks
 from alexnet_jax.data import loader
-from alexnet_jax.system import devices, interruption
+from alexnet_jax.system import compilation_cache, devices, interruption
 from alexnet_jax.training import manifest, metrics_writer, workdir
 from alexnet_jax.training import record as records
 from experiments.cuda_convnet import checkpoint, images, record
@@ -276,6 +276,7 @@ class Options:
 
 def _train(options: Options) -> None:
     devices.keep_freed_memory()
+    compilation_cache.use()
     config_checks.check_ranges(options)
     if options.record is not None:
         records.check_writable(options.record)

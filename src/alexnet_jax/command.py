@@ -97,7 +97,7 @@ def run(
     with _sigterm_as_ctrl_c():
         try:
             if mesh is not None:
-                _request_devices(mesh)
+                _prepare_jax(mesh)
             code = work() or DONE
             sys.stdout.flush()
             return code
@@ -134,10 +134,11 @@ def _end(code: int, message: str = "") -> int:
     return code
 
 
-def _request_devices(mesh: MeshConfig) -> None:
-    from alexnet_jax.system import devices  # JAX is slow to import
+def _prepare_jax(mesh: MeshConfig) -> None:
+    from alexnet_jax.system import compilation_cache, devices  # JAX is slow to import
 
     devices.request_cpu_devices(mesh)
+    compilation_cache.use()
 
 
 @contextlib.contextmanager

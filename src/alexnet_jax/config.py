@@ -278,6 +278,10 @@ class RunConfig:
     limit."""
     watchdog_steps: Positive[int] = 5000
     """Steps after which to warn if the loss is still at chance, ln(classes)."""
+    compilation_cache: str = "auto"
+    """Folder of compiled programs, which make the next start faster. auto: the folder
+    that JAX_COMPILATION_CACHE_DIR names, else alexnet_jax/xla in ~/.cache
+    (XDG_CACHE_HOME); off: none."""
 
 
 @dataclass(frozen=True, kw_only=True)

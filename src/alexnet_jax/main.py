@@ -130,12 +130,13 @@ def _without_repetition(text: str) -> str:
 def run(options: Options, interruption: Interruption) -> str:
     """Trains, and returns a summary of the outcome."""
     from alexnet_jax import train
-    from alexnet_jax.system import devices
+    from alexnet_jax.system import compilation_cache, devices
     from alexnet_jax.training import record
 
     if options.record is not None:
         record.check_writable(options.record)
     devices.request_cpu_devices(options.config.run.mesh)
+    compilation_cache.use(options.config.run.compilation_cache)
     outcome = train.train_and_evaluate(options.config, options.workdir, interruption)
     if outcome.was_complete:
         head = f"the run is complete, {outcome.step} steps"
