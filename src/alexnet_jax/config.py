@@ -65,8 +65,7 @@ class Pool:
     window: Positive[int] = 1
     """Pixels per side."""
     stride: Positive[int] = 1
-    """Pixels between neighbouring outputs; windows overlap if it is less than the
-    window."""
+    """Pixels between neighbouring outputs; windows overlap if below the window."""
     ceil: bool = True
     """True keeps a last window that extends past the edge, as in 2012."""
 
@@ -248,8 +247,7 @@ class MeshConfig:
     """Devices along the columns: 1, or the number of columns. None means the number of
     columns if it divides the devices, else 1."""
     cpu_devices: Threads | None = None
-    """Virtual devices on a machine without accelerator. None means 2, or 1 on one
-    core."""
+    """Virtual CPU devices without an accelerator. None means 2, or 1 on one core."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,14 +272,12 @@ class RunConfig:
     """True forbids operations of GPUs whose result varies from run to run, at a cost in
     speed: the same hardware then gives the same bits. CPUs always do."""
     max_minutes: Positive[float] | None = None
-    """Saves and ends after this many minutes, with exit code 75. None means no
-    limit."""
+    """Saves and ends after this many minutes, with code 75. None means no limit."""
     watchdog_steps: Positive[int] = 5000
     """Steps after which to warn if the loss is still at chance, ln(classes)."""
     compilation_cache: str = "auto"
-    """Folder of compiled programs, which make the next start faster. auto: the folder
-    that JAX_COMPILATION_CACHE_DIR names, else alexnet_jax/xla in ~/.cache
-    (XDG_CACHE_HOME); off: none."""
+    """Folder of compiled programs, for a faster start. auto: JAX_COMPILATION_CACHE_DIR,
+    or alexnet_jax/xla in XDG_CACHE_HOME, else ~/.cache; off: none."""
 
 
 @dataclass(frozen=True, kw_only=True)
