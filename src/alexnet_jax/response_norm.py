@@ -74,9 +74,8 @@ def _normalized(
     beta: float,
 ) -> jax.Array:
     """x / d^beta with d = k + scale * (sum of x^2 over a window along the axes)."""
-    precise = _precise(x)
-    divisor = k + scale * _windowed_sum(jnp.square(precise), size, axes)
-    return (precise * _inverse_power(divisor, beta)).astype(x.dtype)
+    divisor = k + scale * _sum_of_squares(x, size, axes)
+    return (_precise(x) * _inverse_power(divisor, beta)).astype(x.dtype)
 
 
 def _forward(x: jax.Array, *settings: Any) -> tuple[jax.Array, jax.Array]:
@@ -99,15 +98,15 @@ def _backward(
     divisors are the same there, and keep those too, in float32.
     """
     x, gradient = lax.optimization_barrier((x, gradient))
-    precise, g = _precise(x), _precise(gradient)
-    divisor = k + scale * _windowed_sum(jnp.square(precise), size, axes)
-    term = (g * precise * _inverse_power(divisor, beta) / divisor).astype(x.dtype)
+    divisor = k + scale * _sum_of_squares(x, size, axes)
+    by_divisor = _precise(gradient) * _inverse_power(divisor, beta) / divisor
+    term = (by_divisor * _precise(x)).astype(x.dtype)
+
     x, gradient, term = lax.optimization_barrier((x, gradient, term))
-    precise, g = _precise(x), _precise(gradient)
-    divisor = k + scale * _windowed_sum(jnp.square(precise), size, axes)
+    divisor = k + scale * _sum_of_squares(x, size, axes)
+    own = _precise(gradient) * _inverse_power(divisor, beta)
     others = _windowed_sum(_precise(term), size, axes, transposed=True)
-    dx = g * _inverse_power(divisor, beta) - 2 * scale * beta * precise * others
-    return (dx.astype(x.dtype),)
+    return ((own - 2 * scale * beta * _precise(x) * others).astype(x.dtype),)
 
 
 _normalized.defvjp(_forward, _backward)
@@ -116,6 +115,10 @@ _normalized.defvjp(_forward, _backward)
 def _precise(x: jax.Array) -> jax.Array:
     """At least float32: bfloat16 is too coarse for the sums."""
     return x if jnp.finfo(x.dtype).bits >= 32 else x.astype(jnp.float32)
+
+
+def _sum_of_squares(x: jax.Array, size: int, axes: tuple[int, ...]) -> jax.Array:
+    return _windowed_sum(jnp.square(_precise(x)), size, axes)
 
 
 def _windowed_sum(

@@ -204,7 +204,7 @@ def mean_over_parts(
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     # XLA on CPU runs convolutions in a loop several times slower than outside. On
     # accelerators a loop is as fast, and its body compiles once.
-    unroll = jax.default_backend() == "cpu"
+    unroll = devices.platform() == "cpu"
     total, _ = jax.lax.scan(add, zeros, jnp.arange(parts), unroll=unroll)
     return jax.tree.map(lambda x: x / parts, total)
 
