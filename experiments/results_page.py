@@ -1,7 +1,7 @@
 """The command: python -m experiments.results_page
 
-Writes the tables of docs/results.md from the records, and a list of the claims that
-lack some.
+Writes the tables of docs/results.md from the records, a list of the claims that lack
+some, and the table of results in README.md.
 """
 
 import statistics
@@ -14,7 +14,8 @@ from experiments.records import Record
 from experiments.report import signed, spread
 from experiments.results import Row, RunResult, change
 
-PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+README = Path(__file__).parents[1] / "README.md"
+PAGE = README.parent / "docs" / "results.md"
 PROGRAM = "experiments.results_page"
 
 Table = list[tuple[str, ...]]
@@ -33,12 +34,16 @@ def with_results(page: str, known: list[Record]) -> str:
     return marked_part.replaced(page, PROGRAM, sections(known))
 
 
+def with_summary(readme: str, known: list[Record]) -> str:
+    """README with what these records say about the main job."""
+    return marked_part.replaced(readme, PROGRAM, _table(_main_rows(known)))
+
+
 def sections(known: list[Record]) -> str:
     """All sections that have records, what has none, and the hours of all runs."""
-    main = [r for r in known if r["command"].startswith(_MAIN) and "variant" not in r]
     nets = [r for r in known if r["command"].startswith(_NETS)]
     found = {
-        "The eight layers on small images": [_table(_main_rows(main))],
+        "The eight layers on small images": [_table(_main_rows(known))],
         "cuda-convnet's nets on CIFAR-10": [_table(_net_rows(nets))],
         "Ten views against the centre view": [
             _table(_view_rows([r for r in known if r["command"].startswith(_VIEWS)]))
@@ -110,7 +115,8 @@ def measured(values: list[float]) -> str:
 def _main_rows(known: list[Record]) -> Table:
     head = ("network", "command", "test error, %", "images", *_RUN_HEAD)
     rows: Table = [head]
-    for claim, runs in _groups(known).items():
+    main = [r for r in known if r["command"].startswith(_MAIN) and "variant" not in r]
+    for claim, runs in _groups(main).items():
         rows.append(
             (
                 f"`{claim}`",
@@ -290,3 +296,4 @@ def _time(claim: Claim, known: list[Record]) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(with_results(PAGE.read_text(), records.kept()))
+    README.write_text(with_summary(README.read_text(), records.kept()))

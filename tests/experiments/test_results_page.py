@@ -48,6 +48,12 @@ def test_the_page_is_what_the_records_say():
     assert text == results_page.with_results(text, records.kept()), remedy
 
 
+def test_the_readme_is_what_the_records_say():
+    text = results_page.README.read_text()
+    remedy = "run: python -m experiments.results_page"
+    assert text == results_page.with_summary(text, records.kept()), remedy
+
+
 def test_no_dash_stands_in_a_table():
     rows = [line for line in results_page.PAGE.read_text().splitlines() if "|" in line]
     assert rows and not [row for row in rows if re.search(r"\| *[-–—] *\|", row)]
