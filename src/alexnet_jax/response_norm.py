@@ -137,11 +137,20 @@ def _windowed_sum(
             window[axis], edges[axis] = size, (before, size - 1 - before)
         return lax.reduce_window(x, 0.0, lax.add, window, [1] * x.ndim, edges)
 
+    def shifted(x: jax.Array, axis: int) -> jax.Array:
+        parts = []
+        for shift in range(-before, size - before):
+            edges = [(0, 0, 0)] * x.ndim
+            edges[axis] = (-shift, shift, 0)
+            parts.append(lax.pad(x, jnp.zeros((), x.dtype), edges))
+        return functools.reduce(jnp.add, parts)
+
     # One axis after the other is less work, which counts on CPU; all at once is one
     # pass over memory, which counts on accelerators.
     return lax.platform_dependent(
         x,
         cpu=lambda x: functools.reduce(lambda x, axis: windows(x, (axis,)), axes, x),
+        tpu=lambda x: functools.reduce(shifted, axes, x),
         default=lambda x: windows(x, axes),
     )
 

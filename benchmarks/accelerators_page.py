@@ -1,0 +1,120 @@
+"""Writes the tables of docs/accelerators.md from benchmarks/results/aot-*.json.
+
+python -m benchmarks.accelerators_page
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from aot import KEY
+
+from experiments import marked_part
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "accelerators.md"
+RESULTS = ROOT / "benchmarks" / "results"
+PROGRAM = "benchmarks.accelerators_page"
+
+Row = dict[str, Any]
+_TARGETS = {"h100": "H100", "v5e:2x2": "TPU v5e"}
+
+
+def known_rows() -> list[Row]:
+    """All rows of all files, in the order of what they are about."""
+    rows = [
+        row
+        for path in sorted(RESULTS.glob("aot-*.json"))
+        for row in json.loads(path.read_text())
+    ]
+    return sorted(rows, key=lambda row: [row[name] for name in KEY])
+
+
+def tables(rows: list[Row]) -> str:
+    """What the programs need, where their bytes go, and what they needed before."""
+    now = [row for row in rows if not row["superseded"]]
+    return "\n\n".join(
+        [
+            _table("program", list(_needs(now[0])), {_name(r): _needs(r) for r in now}),
+            "Bytes that the kernels read and write, MB an image, by what they compute:",
+            _table(
+                "program",
+                list(_categories(now[0])),
+                {_name(r): _categories(r) for r in now},
+            ),
+            "Before the changes below, and now:",
+            _table("program", list(_CHANGED), _changes(rows)),
+        ]
+    )
+
+
+def _table(head: str, columns: list[str], rows: dict[str, dict[str, str]]) -> str:
+    lines = [f"| {' | '.join([head, *columns])} |", "|---" * (len(columns) + 1) + "|"]
+    for name, cells in rows.items():
+        lines.append(f"| {' | '.join([name, *(cells[c] for c in columns)])} |")
+    return "\n".join(lines)
+
+
+def _name(row: Row) -> str:
+    target, preset, step, mesh, precision, batch = (row[name] for name in KEY)
+    device = _TARGETS.get(target, target)
+    return f"{device}, `{preset}`, {step}, {mesh}, {precision}, {batch:,}"
+
+
+def _megabytes(number: float) -> str:
+    return f"{number / 1e6:,.0f}"
+
+
+def _needs(row: Row) -> dict[str, str]:
+    operations, least = row["operations"], row["least_bytes"]
+    return {
+        "GFLOP": f"{operations / 1e9:,.1f}" if operations else "not told",
+        "arguments, MB": _megabytes(row["argument_bytes"]),
+        "temporaries, MB": _megabytes(row["temporary_bytes"]),
+        "sent, bytes": f"{row['sent_bytes']:,}",
+        "over the least": f"{row['sent_bytes'] / least:.3f}"
+        if least
+        else "none needed",
+        "kernels": str(row["kernels"]),
+        "MB an image": f"{row['kernel_bytes_per_image'] / 1e6:.1f}",
+        "ms a step": "",
+    }
+
+
+def _categories(row: Row) -> dict[str, str]:
+    touched = row["kernel_bytes"]
+    scale = row["kernel_bytes_per_image"] / sum(touched.values())
+    return {
+        category: f"{number * scale / 1e6:.1f}" for category, number in touched.items()
+    }
+
+
+_CHANGED = {
+    "MB an image": lambda row: f"{row['kernel_bytes_per_image'] / 1e6:.1f}",
+    "of that normalisation": lambda row: _categories(row)["normalisation"],
+    "temporaries, MB": lambda row: _megabytes(row["temporary_bytes"]),
+    "sent, bytes": lambda row: f"{row['sent_bytes']:,}",
+}
+
+
+def _changes(rows: list[Row]) -> dict[str, dict[str, str]]:
+    """ "before -> now" of programs that have both."""
+    now = {_name(row): row for row in rows if not row["superseded"]}
+    before = {_name(row): row for row in reversed(rows) if row["superseded"]}
+    return {
+        name: {
+            column: f"{value(before[name])} -> {value(row)}"
+            for column, value in _CHANGED.items()
+        }
+        for name, row in now.items()
+        if name in before
+    }
+
+
+def with_tables(page: str, rows: list[Row]) -> str:
+    """The page with what these rows say."""
+    return marked_part.replaced(page, PROGRAM, tables(rows))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_tables(PAGE.read_text(), known_rows()))
