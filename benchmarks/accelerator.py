@@ -145,7 +145,8 @@ def command(
     part, precision, batch_size, _ = measurement
     words = ["-m", "benchmarks.accelerator_parts", part, precision, str(batch_size)]
     words += ["--out", str(arguments.out.resolve()), "--json", str(file.resolve())]
-    words += ["--source", str(arguments.source.resolve())]
+    if arguments.source:
+        words += ["--source", str(arguments.source.resolve())]
     if arguments.data_dir:
         words += ["--data-dir", str(arguments.data_dir.resolve())]
     return [sys.executable, *words, *["--smoke"] * arguments.smoke]

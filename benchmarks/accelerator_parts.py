@@ -59,7 +59,7 @@ class Job(NamedTuple):
     effort: Effort
     smoke: bool
     out: Path
-    source: Path
+    source: Path | None
     data_dir: Path | None
 
 
@@ -174,7 +174,7 @@ def dataset_folder(job: Job) -> Path:
     """
     if job.data_dir is not None or job.smoke:
         return job.data_dir or job.out / "data"
-    if not job.source.is_dir():
+    if job.source is None or not job.source.is_dir():
         raise Skipped(
             f"no images: {job.source} does not exist (--source), and --data-dir names "
             "no prepared dataset"
@@ -246,7 +246,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source",
         type=Path,
-        default=Path("../shared/data/ilsvrc2012_sample"),
         help="folder with official tars, prepared into the folder of results",
     )
     parser.add_argument("--data-dir", type=Path, help="of imagenet2012_256, prepared")

@@ -33,19 +33,32 @@ def known_rows() -> list[Row]:
 def tables(rows: list[Row]) -> str:
     """What the programs need, where their bytes go, and what they needed before."""
     now = [row for row in rows if not row["superseded"]]
+    changes = _changes(rows)
     return "\n\n".join(
         [
+            *_versions(now),
             _table("program", list(_needs(now[0])), {_name(r): _needs(r) for r in now}),
-            "Bytes that the kernels read and write, MB an image, by what they compute:",
+            "Bytes that kernels read and write, MB per image, by what they compute:",
             _table(
                 "program",
                 list(_categories(now[0])),
                 {_name(r): _categories(r) for r in now},
             ),
-            "Before the changes below, and now:",
-            _table("program", list(_CHANGED), _changes(rows)),
+            *(["Before the changes below, and now:"] if changes else []),
+            *([_table("program", list(_CHANGED), changes)] if changes else []),
         ]
     )
+
+
+def _versions(rows: list[Row]) -> list[str]:
+    """A line for each target: versions and commits."""
+    lines = []
+    for target in dict.fromkeys(row["target"] for row in rows):
+        found = [row for row in rows if row["target"] == target]
+        versions = ", ".join(f"{n} {v}" for n, v in found[0]["versions"].items())
+        commits = ", ".join(sorted({row["commit"][:7] for row in found}))
+        lines.append(f"{_TARGETS.get(target, target)}: {versions}; commit {commits}.")
+    return lines
 
 
 def _table(head: str, columns: list[str], rows: dict[str, dict[str, str]]) -> str:
@@ -68,16 +81,14 @@ def _megabytes(number: float) -> str:
 def _needs(row: Row) -> dict[str, str]:
     operations, least = row["operations"], row["least_bytes"]
     return {
-        "GFLOP": f"{operations / 1e9:,.1f}" if operations else "not told",
+        "GFLOP": f"{operations / 1e9:,.1f}" if operations else "not reported",
         "arguments, MB": _megabytes(row["argument_bytes"]),
         "temporaries, MB": _megabytes(row["temporary_bytes"]),
         "sent, bytes": f"{row['sent_bytes']:,}",
-        "over the least": f"{row['sent_bytes'] / least:.3f}"
-        if least
-        else "none needed",
+        "sent / minimum": f"{row['sent_bytes'] / least:.3f}" if least else "none",
         "kernels": str(row["kernels"]),
-        "MB an image": f"{row['kernel_bytes_per_image'] / 1e6:.1f}",
-        "ms a step": "",
+        "MB per image": f"{row['kernel_bytes_per_image'] / 1e6:.1f}",
+        "ms per step": "",
     }
 
 
@@ -90,7 +101,7 @@ def _categories(row: Row) -> dict[str, str]:
 
 
 _CHANGED = {
-    "MB an image": lambda row: f"{row['kernel_bytes_per_image'] / 1e6:.1f}",
+    "MB per image": lambda row: f"{row['kernel_bytes_per_image'] / 1e6:.1f}",
     "of that normalisation": lambda row: _categories(row)["normalisation"],
     "temporaries, MB": lambda row: _megabytes(row["temporary_bytes"]),
     "sent, bytes": lambda row: f"{row['sent_bytes']:,}",
@@ -98,7 +109,7 @@ _CHANGED = {
 
 
 def _changes(rows: list[Row]) -> dict[str, dict[str, str]]:
-    """ "before -> now" of programs that have both."""
+    """ "before -> now" of programs that have both; before is the oldest row."""
     now = {_name(row): row for row in rows if not row["superseded"]}
     before = {_name(row): row for row in reversed(rows) if row["superseded"]}
     return {

@@ -8,7 +8,6 @@ proves what a step needs, not how long it takes. All numbers are per device and 
 """
 
 import argparse
-import dataclasses
 import importlib.metadata
 import itertools
 import json
@@ -23,6 +22,7 @@ import communication
 import jax
 import program_text
 import steps
+from step_time import PRECISIONS, configured
 
 from alexnet_jax import columns
 from alexnet_jax.config import Config, MeshConfig
@@ -31,14 +31,8 @@ from alexnet_jax.system import provenance
 
 Row = dict[str, Any]
 KEY = ("target", "preset", "step", "mesh", "precision", "batch_size")
-"""What says which program a row is about."""
+"""The fields that identify a program."""
 _PACKAGES = ("jax", "jaxlib", "libtpu", "jax-cuda13-plugin")
-
-
-def configured(preset: str, precision: str, batch_size: int) -> Config:
-    base = PRESETS[preset]
-    model = dataclasses.replace(base.model, precision=precision)
-    return dataclasses.replace(base, batch_size=batch_size, model=model)
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
@@ -47,7 +41,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
         options.mesh, options.precision, options.batch_size, options.step
     ):
         data, column = map(int, shape.split("x"))
-        config = configured(options.preset, precision, data * batch_size)
+        config = configured(options.preset, data * batch_size, precision)
         key = (options.target, options.preset, step, shape, precision, batch_size)
         yield dict(zip(KEY, key, strict=True)) | _counted(
             config, options.target, step, data, column
@@ -128,20 +122,21 @@ def merged(known: list[Row], new: Row) -> list[Row]:
 def printed(row: Row) -> str:
     """A row as lines of text."""
     program = " ".join(str(row[name]) for name in KEY)
-    operations = row["operations"]
+    flops = row["operations"]
+    operations = f"{flops / 1e9:,.1f} G" if flops else "not reported"
     parts = ", ".join(
         f"{category} {number / 1e9:.2f}"
         for category, number in row["kernel_bytes"].items()
     )
     return (
         f"{program}: compiled in {row['seconds_to_compile']} s\n"
-        f"  operations  {f'{operations / 1e9:,.1f} G' if operations else 'not told'}\n"
+        f"  operations  {operations}\n"
         f"  memory      arguments {row['argument_bytes'] / 1e6:,.0f} MB, temporary "
         f"{row['temporary_bytes'] / 1e6:,.0f}, peak {row['peak_bytes'] / 1e6:,.0f}\n"
         f"  sent        {row['sent_bytes']:,} bytes, least {row['least_bytes']:,}, "
         f"{row['collectives']}\n"
         f"  kernels     {row['kernels']}: "
-        f"{row['kernel_bytes_per_image'] / 1e6:.1f} MB an image; in GB: {parts}"
+        f"{row['kernel_bytes_per_image'] / 1e6:.1f} MB per image; in GB: {parts}"
     )
 
 
@@ -150,7 +145,9 @@ def main() -> None:
     parser.add_argument("--target", default="h100", help='"h100" or "v5e:2x2"')
     parser.add_argument("--preset", default="alexnet2012", choices=sorted(PRESETS))
     parser.add_argument("--mesh", nargs="+", default=["1x1"], help="data x column")
-    parser.add_argument("--precision", nargs="+", default=["bfloat16"])
+    parser.add_argument(
+        "--precision", nargs="+", default=["bfloat16"], choices=PRECISIONS
+    )
     parser.add_argument(
         "--batch-size", type=int, nargs="+", default=[128], help="per row of the mesh"
     )

@@ -1,4 +1,4 @@
-"""What the text of a compiled program (HLO) tells: the bytes that devices send to each
+"""Reads the text of a compiled program (HLO): the bytes that devices send to each
 other, and the bytes that kernels read and write."""
 
 import functools
@@ -41,7 +41,8 @@ class Collective(NamedTuple):
 
 _COLLECTIVE = re.compile(
     r"= (?P<shape>.*?) (?P<kind>all-gather|all-reduce|reduce-scatter|all-to-all|"
-    r"collective-permute)(?P<start>-start)?\(.*?replica_groups=(?P<groups>.*)"
+    r"collective-permute)(?P<start>-start)?\(.*?"
+    r"(?:replica_groups|source_target_pairs)=(?P<groups>.*)"
 )
 
 

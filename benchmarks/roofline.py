@@ -141,27 +141,17 @@ def layer_seconds(layer: Layer, config: Config, calls: int) -> float:
 def linear(name: str, config: Config, maps: jax.Array, kernel: jax.Array) -> jax.Array:
     """The products of a layer with its kernel, by column as in the network."""
     layer = getattr(config.model, name)
-
-    def convolution(maps: jax.Array, kernel: jax.Array) -> jax.Array:
-        return jax.lax.conv_general_dilated(
-            maps,
-            kernel,
-            (layer.stride, layer.stride),
-            (layer.padding, layer.padding),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-
-    def product(maps: jax.Array, kernel: jax.Array) -> jax.Array:
-        return maps.reshape(len(maps), -1) @ kernel.reshape(-1, kernel.shape[-1])
-
-    dense = name in DENSE_LAYERS
-    return columns.by_column(
-        product if dense else convolution,
+    bias = jnp.zeros(kernel.shape[-1], kernel.dtype)
+    columns_of_layer = {"sees": layer.sees, "num_columns": config.model.num_columns}
+    if name in DENSE_LAYERS:
+        return columns.matrix_product(maps, kernel, bias, **columns_of_layer)
+    return columns.convolution(
         maps,
         kernel,
-        sees=layer.sees,
-        num_columns=config.model.num_columns,
-        output_ndim=2 if dense else 4,
+        bias,
+        stride=layer.stride,
+        padding=layer.padding,
+        **columns_of_layer,
     )
 
 

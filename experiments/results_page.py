@@ -90,7 +90,7 @@ def _run_cells(runs: list[Record]) -> tuple[str, ...]:
     return (
         str(len(runs)),
         f"{runs[0]['epochs']:.0f}",
-        _mean([r["minutes"] for r in runs if r["minutes"] is not None]),
+        _median([r["minutes"] for r in runs if r["minutes"] is not None]),
         "; ".join(sorted({_hardware(record) for record in runs})),
     )
 
@@ -100,8 +100,8 @@ def _hardware(record: Record) -> str:
     return f"{record.get('cores')} cores, {record.get('processor')}, jax {jax}"
 
 
-def _mean(values: list[float]) -> str:
-    return f"{statistics.mean(values):.1f}" if values else ""
+def _median(values: list[float]) -> str:
+    return f"{statistics.median(values):.1f}" if values else ""
 
 
 def measured(values: list[float]) -> str:
@@ -120,7 +120,7 @@ def _main_rows(known: list[Record]) -> Table:
         rows.append(
             (
                 f"`{claim}`",
-                f"`{_without_seed(runs[0]['command'])}`",
+                f"`{_without_seed(runs[0]['command'])} --workdir runs/`",
                 measured([100 * r["result"]["top1_error"] for r in runs]),
                 f"{runs[0]['result']['examples']:,}",
                 *_run_cells(runs),
@@ -201,7 +201,7 @@ def _ratio(record: Record) -> str:
     return (
         f"Epochs of tanh over those of ReLU: {found}; the paper reports six. "
         f"`{record['net']}`, n = {len(record['seeds'])}, "
-        f"{_mean([record['minutes'] or 0])} minutes in all, {_hardware(record)}; "
+        f"{_median([record['minutes'] or 0])} minutes in all, {_hardware(record)}; "
         f"`{record['command']}`."
     )
 

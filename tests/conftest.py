@@ -26,6 +26,17 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.fixture(params=["cpu", "cuda", "tpu"])
+def computed_as_on(request, monkeypatch) -> str:
+    """A platform whose forms of `jax.lax.platform_dependent` are taken here too."""
+
+    def form_of_platform(*arrays, default=None, **forms):
+        return forms.get(request.param, default)(*arrays)
+
+    monkeypatch.setattr(jax.lax, "platform_dependent", form_of_platform)
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of real images that ALEXNET_JAX_TEST_DATA names."""

@@ -42,6 +42,12 @@ BENCHMARKS = Path(communication.__file__).parent
             8 * 256 * 2 // 2,
         ),
         (
+            "%g = f32[8]{0} collective-permute(%x), source_target_pairs={{0,1},{1,0}}",
+            "collective-permute",
+            2,
+            8 * 4,
+        ),
+        (
             "%g = u8[10]{0} reduce-scatter-start(%x), "
             "replica_groups=mesh['data'=2,'column'=2] {'column'}",
             "reduce-scatter",

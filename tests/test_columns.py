@@ -2,6 +2,7 @@
 and no more communication than the paper's."""
 
 import dataclasses
+import re
 from functools import partial
 
 import jax
@@ -133,6 +134,30 @@ def test_training_equals_the_oracle(oracle_steps, data, column):
         jax.tree.leaves(state.params), jax.tree.leaves(oracle_steps[1]), strict=True
     ):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("data, column", [(1, 1), (2, 1)])
+def test_grouped_convolutions_equal_the_oracle(monkeypatch, oracle_steps, data, column):
+    """As on accelerators: both columns of a device in one convolution."""
+    monkeypatch.setattr(columns, "platform", lambda: "gpu")
+    losses, _ = run_steps(centre_views(), make_mesh(data, column), steps=4)
+    np.testing.assert_allclose(losses, oracle_steps[0], rtol=2e-5)
+
+
+@pytest.mark.parametrize("data, column", [(2, 1), (2, 2)])
+def test_gradients_are_summed_in_float32(data, column):
+    """In a bfloat16 network too. The loss is a mean over the batch by the compiler, so
+    all sums that are written out are those of the parameters' gradients."""
+    config = tiny_config(precision="bfloat16")
+    mesh = make_mesh(data, column)
+    with jax.set_mesh(mesh):
+        state = train_step.abstract_train_state(config, mesh)
+        view = jax.ShapeDtypeStruct((8, 24, 24, 3), np.float32)
+        label = jax.ShapeDtypeStruct((8,), np.int32)
+        gradient = jax.grad(partial(train_step.loss_fn, config=config), has_aux=True)
+        traced = jax.make_jaxpr(gradient)(state.params, view, label, jax.random.key(0))
+    sums = re.findall(r":(\w+)\[\S+ = psum\w*\[axes=\('data',\)", str(traced))
+    assert len(sums) == 16 and set(sums) == {"f32"}
 
 
 @pytest.mark.parametrize(

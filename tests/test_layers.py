@@ -15,6 +15,7 @@ def activations(*shape, scale=50.0):
     return jax.random.normal(jax.random.key(7), shape) * scale
 
 
+@pytest.mark.usefixtures("computed_as_on")
 @pytest.mark.parametrize("size", range(4, 12))
 @pytest.mark.parametrize("window, stride", [(3, 2), (2, 2), (3, 3)])
 @pytest.mark.parametrize("ceil", [True, False])
@@ -39,6 +40,7 @@ def test_max_pool_equals_loops(size, window, stride, ceil):
     np.testing.assert_array_equal(pooling.max_pool(jnp.asarray(x), pool)[0], expected)
 
 
+@pytest.mark.usefixtures("computed_as_on")
 @pytest.mark.parametrize("size", [(8, 6), (7, 9), (4, 5)])
 @pytest.mark.parametrize("window, stride", [(3, 2), (2, 2), (3, 3), (3, 1), (2, 3)])
 @pytest.mark.parametrize("ceil", [True, False])

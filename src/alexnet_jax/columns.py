@@ -8,6 +8,7 @@ half of the last axis, so no code outside this file depends on the number of dev
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -45,8 +46,7 @@ def make_mesh(mesh: MeshConfig, num_columns: int, devices: Sequence[Any]) -> Mes
             "--run.mesh.data and --run.mesh.column to fit, or, without an accelerator, "
             f"set --run.mesh.cpu-devices {data * column}."
         )
-    # Auto lets the compiler place everything between the calls of `by_column`. Under
-    # Explicit axes, JAX's default, Flax's convolution refuses a split kernel.
+    # Auto lets the compiler place everything between the calls of `by_column`.
     return jax.make_mesh(
         (data, column),
         ("data", "column"),
@@ -108,7 +108,7 @@ def by_column(
     devices, so along `data` their gradients are summed in float32.
 
     Args:
-        x: `[batch, ..., channels]`.
+        x: `[batch, ..., channels]`; the devices along `data` divide the batch.
         kernel: float32 `[..., features]`, with the inputs of one column if sees is
             "own".
         bias: float32 `[features]`.
@@ -120,33 +120,55 @@ def by_column(
     Returns:
         `[batch, ..., features]` of the dtype of x.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    on_devices = mesh.shape.get("column", 1)
-    splits = on_devices > 1 and kernel.shape[-1] % on_devices == 0
-
-    def local(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-        if splits and sees == "both":
-            x = _gathered(x)
-        slices = 1 if splits or sees != "own" else num_slices
-        y = _in_slices(operation, x, kernel.astype(x.dtype), slices)
-        return y + jnp.expand_dims(bias.astype(x.dtype), range(y.ndim - 1))
-
-    if mesh.empty or mesh.size == 1:
-        return local(x, kernel, bias)
-    # An axis of one device must not be named in the specs: the gradients would pass
-    # through an all-reduce over that one device, which is not free.
-    data = "data" if mesh.shape["data"] > 1 else None
-    column = "column" if splits else None
+    data, column = _axes_of_mesh(kernel.shape[-1])
+    on_device = partial(
+        _on_device,
+        operation,
+        data=data,
+        gathers=sees == "both" and column is not None,
+        num_slices=num_slices if sees == "own" and column is None else 1,
+    )
+    if data is None and column is None:
+        return on_device(x, kernel, bias)
+    of_x = _spec(x.ndim, data, None if sees == "image" else column)
     island = jax.shard_map(
-        local,
-        in_specs=(
-            _spec(x.ndim, data, None if sees == "image" else column),
-            _spec(kernel.ndim, None, column),
-            P(column),
-        ),
+        on_device,
+        in_specs=(of_x, _spec(kernel.ndim, None, column), P(column)),
         out_specs=_spec(output_ndim, data, column),
     )
     return island(x, kernel, bias)
+
+
+def _axes_of_mesh(features: int) -> tuple[str | None, str | None]:
+    """The axes that split the batch and the features; None where one device has all.
+
+    An axis of one device must not be named in a spec: the gradients would pass through
+    an all-reduce over that one device, which is not free.
+    """
+    shape = jax.sharding.get_abstract_mesh().shape
+    on_devices = shape.get("column", 1)
+    data = "data" if shape.get("data", 1) > 1 else None
+    return data, "column" if on_devices > 1 and features % on_devices == 0 else None
+
+
+def _on_device(
+    operation: Linear,
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array,
+    *,
+    data: str | None,
+    gathers: bool,
+    num_slices: int,
+) -> jax.Array:
+    """What one device computes of its part of the arrays."""
+    if data:
+        # Here, so that the gradients are summed before they lose precision below: the
+        # sum takes place where a parameter starts to vary between devices.
+        kernel, bias = jax.lax.pcast((kernel, bias), data, to="varying")
+    x = _gathered(x) if gathers else x
+    y = _in_slices(operation, x, kernel.astype(x.dtype), num_slices)
+    return y + jnp.expand_dims(bias.astype(x.dtype), range(y.ndim - 1))
 
 
 def _in_slices(

@@ -52,7 +52,8 @@ def map_sizes(model: ModelConfig, crop_size: int) -> dict[str, tuple[int, int]]:
 
 def _pooled(size: int, pool: Pool) -> int:
     steps = size - pool.window
-    return (-(-steps // pool.stride) if pool.ceil else steps // pool.stride) + 1
+    last = -(-steps // pool.stride) if pool.ceil else steps // pool.stride
+    return last + (1 if last * pool.stride < size else 0)
 
 
 def check_config(config: Config) -> None:

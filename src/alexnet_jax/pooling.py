@@ -1,4 +1,4 @@
-"""Max-pooling with map sizes rounded up, and a gradient that is fast everywhere.
+"""Max-pooling with map sizes rounded up, and a gradient by comparison.
 
 The gradient goes to every pixel that equals the maximum of its window, found by
 comparison. XLA's own gradient (select and scatter, to the first such pixel) takes about
@@ -7,6 +7,7 @@ three times as long on CPU.
 
 import itertools
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,9 +24,9 @@ def max_pool(x: jax.Array, pool: Pool) -> jax.Array:
     """Maxima of windows (paper section 3.4: 3x3 at stride 2, overlapping).
 
     With `pool.ceil` a map of n pixels gives ceil((n - window) / stride) + 1, with the
-    last window clipped at the border (2012 code, layer.py); otherwise floor replaces
-    ceil. The gradient of a window goes to each pixel that equals its maximum (2012
-    code, kLocalMaxUndo).
+    last window clipped at the border (2012 code, layer.py) and left out if it lies
+    beyond; otherwise floor replaces ceil. The gradient of a window goes to each pixel
+    that equals its maximum (2012 code, kLocalMaxUndo).
 
     Args:
         x: `[batch, height, width, channels]`.
@@ -47,21 +48,23 @@ def _max_pool(x: jax.Array, pool: Pool) -> jax.Array:
     )
 
 
-def _forward(x: jax.Array, pool: Pool) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    y = _max_pool(x, pool)
+def _forward(x: jax.Array, pool: Pool) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    y: Any = _max_pool(x, pool)
     return y, (x, y)
 
 
 def _backward(
-    pool: Pool, saved: tuple[jax.Array, jax.Array], gradient: jax.Array
+    pool: Pool, saved: tuple[jax.Array, ...], gradient: jax.Array
 ) -> tuple[jax.Array]:
-    def one_axis_after_the_other(x: jax.Array, *of_windows: jax.Array) -> jax.Array:
-        maxima = _maxima(x, _COLUMNS, pool)  # again; XLA finds that it has them
-        to_maxima = _to_maxima(maxima, *of_windows, _ROWS, pool, by_index=True)
-        return _to_maxima(x, maxima, to_maxima, _COLUMNS, pool, by_index=True)
+    def one_axis_after_the_other(
+        x: jax.Array, y: jax.Array, gradient: jax.Array
+    ) -> jax.Array:
+        rows = _maxima(x, _COLUMNS, pool)  # again; XLA finds that it has them
+        of_rows = _to_maxima(rows, y, gradient, _ROWS, pool, by_index=True)
+        return _to_maxima(x, rows, of_rows, _COLUMNS, pool, by_index=True)
 
-    def at_once(*arrays: jax.Array) -> jax.Array:
-        return _to_maxima(*arrays, _ROWS + _COLUMNS, pool, by_index=False)
+    def at_once(x: jax.Array, y: jax.Array, gradient: jax.Array) -> jax.Array:
+        return _to_maxima(x, y, gradient, _ROWS + _COLUMNS, pool, by_index=False)
 
     dx = lax.platform_dependent(
         *saved, gradient, cpu=one_axis_after_the_other, default=at_once
@@ -78,7 +81,7 @@ def _maxima(x: jax.Array, axes: _Axes, pool: Pool) -> jax.Array:
     for axis in axes:
         window[axis], strides[axis] = pool.window, pool.stride
         overhang = -(x.shape[axis] - pool.window) % pool.stride if pool.ceil else 0
-        edges[axis] = (0, overhang)
+        edges[axis] = (0, overhang if overhang < pool.window else 0)
     return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, edges)
 
 

@@ -195,16 +195,18 @@ def mean_over_parts(
     split = jax.tree.map(lambda array: _split(array, parts), batch)
     keys = jax.random.split(key, parts)
 
+    # XLA on CPU runs convolutions in a loop several times slower than outside. On
+    # accelerators it stays a loop, whose body compiles once.
+    unroll = devices.platform() == "cpu"
+
     def add(total: Any, part: jax.Array) -> tuple[Any, None]:
-        part = part + _zero_after(total)
+        if unroll:
+            part = part + _zero_after(total)
         values = function(*jax.tree.map(lambda x: _part(x, part), (split, keys)))
         return jax.tree.map(jnp.add, total, values), None
 
     shapes = jax.eval_shape(function, jax.tree.map(lambda x: x[0], split), keys[0])
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    # XLA on CPU runs convolutions in a loop several times slower than outside. On
-    # accelerators a loop is as fast, and its body compiles once.
-    unroll = devices.platform() == "cpu"
     total, _ = jax.lax.scan(add, zeros, jnp.arange(parts), unroll=unroll)
     return jax.tree.map(lambda x: x / parts, total)
 

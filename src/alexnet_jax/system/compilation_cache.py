@@ -100,6 +100,7 @@ def _remove_failing_entries(folder: str) -> None:
 def _warn(folder: str, why: Any) -> None:
     print(
         f"warning: compiled programs cannot be kept in {folder} ({why}). They are "
-        "compiled at each start; JAX_COMPILATION_CACHE_DIR names another folder.",
+        "compiled at each start; --run.compilation-cache or JAX_COMPILATION_CACHE_DIR "
+        "names another folder.",
         file=sys.stderr,
     )
