@@ -65,8 +65,7 @@ def spatial_response_norm(
     return _normalized(x, size, (-3, -2), k, scale, beta)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4, 5))
-def _normalized(
+def _formula(
     x: jax.Array,
     size: int,
     axes: tuple[int, ...],
@@ -79,11 +78,28 @@ def _normalized(
     return (_precise(x) * _inverse_power(divisor, beta)).astype(x.dtype)
 
 
+_normalized = jax.custom_vjp(_formula, nondiff_argnums=(1, 2, 3, 4, 5))
+
+
 def _forward(x: jax.Array, *settings: Any) -> tuple[jax.Array, jax.Array]:
-    return _normalized(x, *settings), x
+    return _formula(x, *settings), x
 
 
-def _backward(
+def _backward(*arguments: Any) -> tuple[jax.Array]:
+    """Only x is kept from the forward pass, so all is computed again from it. On TPU
+    sums over windows are kernels of their own; there it takes fewer bytes to let XLA
+    find what the forward pass has computed, and keep that."""
+    *settings, x, gradient = arguments
+
+    def automatic(x: jax.Array, gradient: jax.Array) -> jax.Array:
+        _, pullback = jax.vjp(lambda x: _formula(x, *settings), x)
+        return pullback(gradient)[0]
+
+    by_hand = functools.partial(_gradient, *settings)
+    return (lax.platform_dependent(x, gradient, tpu=automatic, default=by_hand),)
+
+
+def _gradient(
     size: int,
     axes: tuple[int, ...],
     k: float,
@@ -91,24 +107,24 @@ def _backward(
     beta: float,
     x: jax.Array,
     gradient: jax.Array,
-) -> tuple[jax.Array]:
+) -> jax.Array:
     """g_i / d_i^beta - 2 scale beta x_i * (sum of g_j x_j / d_j^(beta + 1) over the
     windows j in which i lies), with g the gradient with respect to y.
 
-    Only x is kept from the forward pass. Without the barriers XLA would find that the
-    divisors are the same there, and keep those too, in float32. What the windows sum is
-    stored in the dtype of x: half the bytes in bfloat16.
+    Without the barriers XLA would find that the divisors are those of the forward pass,
+    and keep those, in float32. What the windows sum is stored in the dtype of x: half
+    the bytes in bfloat16.
     """
-    x, gradient = _fenced(x, gradient)
+    x, gradient = lax.optimization_barrier((x, gradient))
     divisor = k + scale * _sum_of_squares(x, size, axes)
     by_divisor = _precise(gradient) * _inverse_power(divisor, beta) / divisor
     term = (by_divisor * _precise(x)).astype(x.dtype)
 
-    x, gradient, term = _fenced(x, gradient, term)
+    x, gradient, term = lax.optimization_barrier((x, gradient, term))
     divisor = k + scale * _sum_of_squares(x, size, axes)
     own = _precise(gradient) * _inverse_power(divisor, beta)
     others = _windowed_sum(_precise(term), size, axes, transposed=True)
-    return ((own - 2 * scale * beta * _precise(x) * others).astype(x.dtype),)
+    return (own - 2 * scale * beta * _precise(x) * others).astype(x.dtype)
 
 
 _normalized.defvjp(_forward, _backward)
@@ -117,16 +133,6 @@ _normalized.defvjp(_forward, _backward)
 def _precise(x: jax.Array) -> jax.Array:
     """At least float32: bfloat16 is too coarse for the sums."""
     return x if jnp.finfo(x.dtype).bits >= 32 else x.astype(jnp.float32)
-
-
-def _fenced(*arrays: jax.Array) -> list[jax.Array]:
-    """The arrays behind a barrier. On TPU sums over windows are kernels of their own,
-    so it costs less to keep the divisors there than to compute them again."""
-    return lax.platform_dependent(
-        *arrays,
-        tpu=lambda *arrays: list(arrays),
-        default=lambda *arrays: list(lax.optimization_barrier(arrays)),
-    )
 
 
 def _sum_of_squares(x: jax.Array, size: int, axes: tuple[int, ...]) -> jax.Array:
