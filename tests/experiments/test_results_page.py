@@ -76,7 +76,7 @@ def test_several_seeds():
     known = [DIGITS, like(claim="digits", seed=1, error=0.02)]
     page = results_page.sections(known)
     assert "| 1.42 ± 0.82 (0.83 to 2.00) | 360 | 2 | 40 | 5.7 |" in page
-    assert "--preset digits`" in page and "--seed" not in page
+    assert "--preset digits --workdir runs/`" in page and "--seed" not in page
 
 
 def test_a_second_record_of_a_seed_does_not_count():
