@@ -11,9 +11,9 @@ profile   the time of a step by kernel, category and layer
 pipeline  images/s of the input pipeline while the device trains
 epochs    90 epochs of ImageNet, computed from steps and pipeline
 
-FOLDER gets PART.json, summary.md and log.txt, written after each measurement. The same
-command again continues: what is there is skipped, errors included, so remove a file to
-repeat its part. A measurement that does not fit into the time left is left out.
+FOLDER gets PART.json, summary.md and log.txt, written after each measurement. Given
+again, the command skips what has a result, errors included: to repeat a part, remove
+its file. A measurement that does not fit into the time left is left out.
 """
 
 import argparse

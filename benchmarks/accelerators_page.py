@@ -37,15 +37,14 @@ def tables(rows: list[Row]) -> str:
     return "\n\n".join(
         [
             *_versions(now),
-            _table("program", list(_needs(now[0])), {_name(r): _needs(r) for r in now}),
+            _table({_name(row): _needs(row) for row in now}),
             "Bytes that kernels read and write, MB per image, by what they compute:",
-            _table(
-                "program",
-                list(_categories(now[0])),
-                {_name(r): _categories(r) for r in now},
+            _table({_name(row): _categories(row) for row in now}),
+            *(
+                ["Before the changes below, and now:", _table(changes)]
+                if changes
+                else []
             ),
-            *(["Before the changes below, and now:"] if changes else []),
-            *([_table("program", list(_CHANGED), changes)] if changes else []),
         ]
     )
 
@@ -61,11 +60,11 @@ def _versions(rows: list[Row]) -> list[str]:
     return lines
 
 
-def _table(head: str, columns: list[str], rows: dict[str, dict[str, str]]) -> str:
-    lines = [f"| {' | '.join([head, *columns])} |", "|---" * (len(columns) + 1) + "|"]
-    for name, cells in rows.items():
-        lines.append(f"| {' | '.join([name, *(cells[c] for c in columns)])} |")
-    return "\n".join(lines)
+def _table(programs: dict[str, dict[str, str]]) -> str:
+    """A row for each program; all have the same columns."""
+    head = ("program", *next(iter(programs.values())))
+    rows = [(name, *cells.values()) for name, cells in programs.items()]
+    return marked_part.table([head, *rows])
 
 
 def _name(row: Row) -> str:

@@ -8,7 +8,6 @@ proves what a step needs, not how long it takes. All numbers are per device and 
 """
 
 import argparse
-import importlib.metadata
 import itertools
 import json
 import time
@@ -22,6 +21,7 @@ import communication
 import jax
 import program_text
 import steps
+from conditions import installed
 from step_time import PRECISIONS, configured
 
 from alexnet_jax import columns
@@ -86,23 +86,21 @@ def _from_text(text: str, images: int) -> Row:
         images: of the part of the batch that a device computes.
     """
     sent = program_text.collectives(text)
-    touched = program_text.bytes_by_category(text)
+    kernels = program_text.kernels(text)
+    touched = program_text.bytes_by_category(kernels)
     return {
         "sent_bytes": sum(one.sent for one in sent),
         "collectives": dict(Counter(f"{one.kind} of {one.group}" for one in sent)),
-        "kernels": len(program_text.kernels(text)),
+        "kernels": len(kernels),
         "kernel_bytes": touched,
         "kernel_bytes_per_image": sum(touched.values()) / images,
     }
 
 
 def _provenance() -> Row:
-    installed = {
-        d.metadata["Name"]: d.version for d in importlib.metadata.distributions()
-    }
     return {
         "commit": provenance.commit(),
-        "versions": {name: installed[name] for name in _PACKAGES if name in installed},
+        "versions": installed(_PACKAGES),
         "superseded": False,
     }
 

@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from alexnet_jax.system import provenance
@@ -30,18 +31,23 @@ _PACKAGES = (
 
 def conditions(script: str) -> dict[str, Any]:
     """Date, command (paths replaced by "..."), hardware, versions."""
-    versions = {}
-    for name in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
     arguments = [word if "/" not in word else "..." for word in sys.argv[1:]]
     return {
         "date": datetime.date.today().isoformat(),
         "command": " ".join(["python", f"benchmarks/{script}", *arguments]),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "hardware": f"{os.cpu_count()} cores, {provenance.processor()}",
-        "versions": {"python": platform.python_version()} | versions,
+        "versions": {"python": platform.python_version()} | installed(_PACKAGES),
     }
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are there."""
+    versions = {}
+    for name in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def accelerator() -> dict[str, Any]:

@@ -96,7 +96,7 @@ def main() -> None:
         PRESETS[arguments.preset], batch_size=arguments.batch_size
     )
     rows = measure(base, [1, *arguments.microbatches], arguments.rounds)
-    print("microbatches   ms a step   ratio   temporary MB   ratio   compiled in, s")
+    print("microbatches   ms per step   ratio   temporary MB   ratio   compiled in, s")
     for row in rows:
         print(
             f"{row['microbatches']:12} {row['seconds'] * 1e3:11.1f} "

@@ -198,9 +198,9 @@ def _touched(instruction: _Instruction, instructions: dict[str, _Instruction]) -
     return result + sum(array_bytes(instructions[name].shape) for name in operands)
 
 
-def bytes_by_category(text: str) -> dict[str, int]:
+def bytes_by_category(kernels: list[Kernel]) -> dict[str, int]:
     """Bytes that the kernels of each category read and write."""
     total = dict.fromkeys(CATEGORIES, 0)
-    for kernel in kernels(text):
+    for kernel in kernels:
         total[kernel.category] += kernel.bytes
     return total

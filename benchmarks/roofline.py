@@ -14,7 +14,6 @@ import contextlib
 import json
 import math
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import steps
+import timing
 from conditions import conditions
 from step_time import PRECISIONS, configured
 
@@ -75,15 +75,14 @@ def layers_of(config: Config) -> list[Layer]:
 
 def median_seconds(run: Callable[[], Any], rounds: int = 7, calls: int = 1) -> float:
     """Seconds of a call; `calls` of them are waited for together."""
-    jax.block_until_ready(run())
-    times = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        for _ in range(calls):
+
+    def waited_for(count: int) -> None:
+        for _ in range(count):
             result = run()
         jax.block_until_ready(result)
-        times.append((time.perf_counter() - began) / calls)
-    return statistics.median(times)
+
+    waited_for(1)
+    return statistics.median(timing.of_rounds(waited_for, rounds, calls))
 
 
 def dtype_of(precision: str) -> Any:

@@ -57,7 +57,7 @@ def train_program(config: Config, mesh: Any, state: Any, *, tuned: bool = True) 
         partial(train_step.train_step, config=config, steps_per_epoch=10_000.0),
         donate_argnames="state",
         out_shardings=(shardings, columns.replicated(mesh)),
-        compiler_options=_compiler_options(mesh) if tuned else None,
+        compiler_options=devices.compiler_options() if tuned else None,
     )
 
 
@@ -66,13 +66,8 @@ def eval_program(config: Config, mesh: Any, *, tuned: bool = True) -> Any:
     return jax.jit(
         partial(train_step.eval_step, config=config),
         out_shardings=columns.replicated(mesh),
-        compiler_options=_compiler_options(mesh) if tuned else None,
+        compiler_options=devices.compiler_options() if tuned else None,
     )
-
-
-def _compiler_options(mesh: Any) -> Any:
-    """For the devices of the mesh, which need not exist."""
-    return devices.compiler_options(platform=mesh.devices.flat[0].platform)
 
 
 def lowered_train(config: Config, mesh: Any) -> Any:

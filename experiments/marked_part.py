@@ -1,4 +1,7 @@
-"""The part of a page that a program writes, between two comments that name it."""
+"""The part of a page that a program writes, between two comments that name it, and the
+tables in it."""
+
+Table = list[tuple[str, ...]]
 
 
 def markers(program: str) -> tuple[str, str]:
@@ -17,3 +20,11 @@ def replaced(page: str, program: str, part: str) -> str:
     before, rest = page.split(begin)
     _, after = rest.split(end)
     return f"{before}{begin}\n{part}\n{end}{after}"
+
+
+def table(rows: Table) -> str:
+    """Markdown; the first row is the head. Nothing without other rows."""
+    if len(rows) < 2:
+        return ""
+    head, *body = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])

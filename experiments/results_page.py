@@ -9,6 +9,7 @@ from pathlib import Path
 
 from experiments import marked_part, plan, records
 from experiments.claims import CLAIMS, Claim
+from experiments.marked_part import Table
 from experiments.plan import Experiment
 from experiments.records import Record
 from experiments.report import signed, spread
@@ -18,7 +19,6 @@ README = Path(__file__).parents[1] / "README.md"
 PAGE = README.parent / "docs" / "results.md"
 PROGRAM = "experiments.results_page"
 
-Table = list[tuple[str, ...]]
 _MAIN = "python -m alexnet_jax.main"
 _VIEWS = "python -m experiments.views"
 _NETS = "python -m experiments.cuda_convnet.train"
@@ -36,17 +36,19 @@ def with_results(page: str, known: list[Record]) -> str:
 
 def with_summary(readme: str, known: list[Record]) -> str:
     """README with what these records say about the main job."""
-    return marked_part.replaced(readme, PROGRAM, _table(_main_rows(known)))
+    return marked_part.replaced(readme, PROGRAM, marked_part.table(_main_rows(known)))
 
 
 def sections(known: list[Record]) -> str:
     """All sections that have records, what has none, and the hours of all runs."""
     nets = [r for r in known if r["command"].startswith(_NETS)]
     found = {
-        "The eight layers on small images": [_table(_main_rows(known))],
-        "cuda-convnet's nets on CIFAR-10": [_table(_net_rows(nets))],
+        "The eight layers on small images": [marked_part.table(_main_rows(known))],
+        "cuda-convnet's nets on CIFAR-10": [marked_part.table(_net_rows(nets))],
         "Ten views against the centre view": [
-            _table(_view_rows([r for r in known if r["command"].startswith(_VIEWS)]))
+            marked_part.table(
+                _view_rows([r for r in known if r["command"].startswith(_VIEWS)])
+            )
         ],
         "Figure 1: ReLU against tanh": [
             _figure(record) for record in known if record["claim"] == "figure1"
@@ -67,14 +69,6 @@ def sections(known: list[Record]) -> str:
 
 def _section(title: str, parts: list[str]) -> str:
     return "\n\n".join([f"## {title}", *filter(None, parts)])
-
-
-def _table(rows: Table) -> str:
-    """Markdown; the first row is the head. Nothing without other rows."""
-    if len(rows) < 2:
-        return ""
-    head, *body = (f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
 
 
 def _groups(known: list[Record]) -> dict[str, list[Record]]:
@@ -192,7 +186,7 @@ def _figure(record: Record) -> str:
                 "" if reached is None else f"{reached:.2f}",
             )
         )
-    return f"{_table(rows)}\n\n{_ratio(record)}"
+    return f"{marked_part.table(rows)}\n\n{_ratio(record)}"
 
 
 def _ratio(record: Record) -> str:
@@ -247,7 +241,7 @@ def _question(
         table.append((*cells, *_run_cells(runs[variant])))
     first = next(iter(runs.values()))[0]
     title = f"### {experiment.question} `{first['preset']}`"
-    return f"{title}\n\n{_table(table)}"
+    return f"{title}\n\n{marked_part.table(table)}"
 
 
 def _row(experiment: Experiment, variant: str, known: list[Record]) -> Row:

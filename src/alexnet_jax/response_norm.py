@@ -155,8 +155,8 @@ def _windowed_sum(
             window[axis], edges[axis] = size, (before, size - 1 - before)
         return lax.reduce_window(x, 0.0, lax.add, window, [1] * x.ndim, edges)
 
-    # One axis after the other is less work. All at once is one pass over memory, and so
-    # faster on GPUs.
+    # One axis after the other is less work. All at once is one pass over memory, which
+    # counts on GPUs.
     return lax.platform_dependent(
         x,
         cuda=lambda x: windows(x, axes),

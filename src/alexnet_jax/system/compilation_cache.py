@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 
-# What JAX warns of an entry: the program, and the error.
+# JAX's warning about an entry: the program, then the error.
 _FAILURE = r"Error (reading|writing) persistent compilation cache entry for '(.*?)': "
 
 # Lines of /proc/cpuinfo: x86, then Arm.

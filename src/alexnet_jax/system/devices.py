@@ -81,27 +81,27 @@ def compiled(
     return run
 
 
-@functools.cache
-def compiler_options(
-    *, deterministic: bool = False, platform: str | None = None
-) -> dict[str, bool | str] | None:
+def compiler_options(*, deterministic: bool = False) -> dict[str, bool | str] | None:
     """XLA compiler options for programs that train or evaluate; None for the defaults.
 
     Args:
         deterministic: otherwise GPUs may add in any order where many threads write to
             one address, and may choose algorithms by measured speed.
-        platform: of the devices, "cpu", "gpu", "cuda" or "tpu"; by default JAX's own.
     """
     options: dict[str, bool | str] = {}
     if deterministic:
         options["xla_gpu_deterministic_ops"] = True
-    platform = platform or jax.default_backend()
-    if platform in ("gpu", "cuda"):
+    if platform() == "gpu":
         # Otherwise XLA keeps some maps of a bfloat16 network in float32.
         options["xla_allow_excess_precision"] = False
-    if platform == "cpu" and _are_known(_OWN_CONVOLUTIONS):
+    if platform() == "cpu" and _own_convolutions_are_known():
         options |= _OWN_CONVOLUTIONS
     return options or None
+
+
+@functools.cache
+def _own_convolutions_are_known() -> bool:
+    return _are_known(_OWN_CONVOLUTIONS)
 
 
 def _are_known(options: dict[str, str]) -> bool:
