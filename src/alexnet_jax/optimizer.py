@@ -174,10 +174,16 @@ def layer_norms(tree: Params) -> jax.Array:
 
 
 def _norm(arrays: dict[str, jax.Array]) -> jax.Array:
-    # Products, not sums of squares: XLA on CPU would write the squares to memory.
-    return jnp.sqrt(
-        sum(
-            jnp.tensordot(x, x, axes=x.ndim, precision="highest")
-            for x in arrays.values()
-        )
+    return jnp.sqrt(sum(_sum_of_squares(x) for x in arrays.values()))
+
+
+def _sum_of_squares(x: jax.Array) -> jax.Array:
+    """XLA on CPU would write the squares of a large array to memory before it adds
+    them, unless a sum along one axis is all that it sees."""
+    return jax.lax.platform_dependent(
+        x,
+        cpu=lambda x: jnp.sum(
+            jax.lax.optimization_barrier(jnp.sum(jnp.square(x), axis=0))
+        ),
+        default=lambda x: jnp.tensordot(x, x, axes=x.ndim, precision="highest"),
     )
