@@ -31,6 +31,9 @@ from alexnet_jax.config import Config, MeshConfig, Norm
 from alexnet_jax.system import devices
 
 
+_WARM_UP = 4  # steps at the start of each turn
+
+
 def without_spatial_norm(config: Config) -> Config:
     """The network without the normalisation that PyTorch lacks."""
     plain = dataclasses.replace(config.model.conv2, spatial_norm=Norm())
@@ -103,8 +106,8 @@ def measure(
         for name, kinds in contenders.items():
             for kind, run in kinds.items():
                 # Memory freed during the turns of the others must be allocated again,
-                # which can double the time of the first step.
-                run(1)
+                # which can double the time of each of the first steps.
+                run(_WARM_UP)
                 began = time.perf_counter()
                 run(steps)
                 times[name][kind].append((time.perf_counter() - began) / steps)

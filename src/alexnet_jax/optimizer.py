@@ -180,10 +180,13 @@ def _norm(arrays: dict[str, jax.Array]) -> jax.Array:
 def _sum_of_squares(x: jax.Array) -> jax.Array:
     """XLA on CPU would write the squares of a large array to memory before it adds
     them, unless a sum along one axis is all that it sees."""
+
+    def along_one_axis_first(x: jax.Array) -> jax.Array:
+        part = jnp.sum(jnp.square(x), axis=0)
+        return jnp.sum(jax.lax.optimization_barrier(part))
+
     return jax.lax.platform_dependent(
         x,
-        cpu=lambda x: jnp.sum(
-            jax.lax.optimization_barrier(jnp.sum(jnp.square(x), axis=0))
-        ),
+        cpu=along_one_axis_first,
         default=lambda x: jnp.tensordot(x, x, axes=x.ndim, precision="highest"),
     )
