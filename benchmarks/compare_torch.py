@@ -30,7 +30,6 @@ from steps import Steps
 from alexnet_jax.config import Config, MeshConfig, Norm
 from alexnet_jax.system import devices
 
-
 _WARM_UP = 4  # steps at the start of each turn
 
 

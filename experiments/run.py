@@ -13,8 +13,9 @@ from alexnet_jax import command, config_checks
 from alexnet_jax.config import Config, MeshConfig, Positive, Seed
 from alexnet_jax.errors import UserError
 from alexnet_jax.presets import PresetName
-from alexnet_jax.system import lock
+from alexnet_jax.system import lock, peers
 from alexnet_jax.system.interruption import Interruption
+from alexnet_jax.system.peers import Elsewhere
 from experiments import plan
 from experiments.plan import Experiment
 from experiments.variants import differences
@@ -66,7 +67,7 @@ def run(options: Options, interruption: Interruption | None = None) -> str:
     runs = plan.plan(base, options.experiment, options.seeds, root, options.only)
     if options.dry_run:
         return _description(base, options.experiment)
-    if options.record is not None:
+    if options.record is not None and peers.here().is_first:
         _check_record(options.record, options.smoke)
     taken = 0
     for number, planned in enumerate(runs, 1):
@@ -74,7 +75,7 @@ def run(options: Options, interruption: Interruption | None = None) -> str:
         try:
             if _train(planned.config, planned.directory, interruption):
                 _record(planned, base, options)
-        except lock.Taken as error:
+        except (lock.Taken, Elsewhere) as error:
             print(f"  skipped: {error}", flush=True)
             taken += 1
     elsewhere = f", {taken} running elsewhere" if taken else ""
@@ -96,8 +97,9 @@ def _train(config: Config, directory: Path, interruption: Interruption | None) -
     try:
         train.train_and_evaluate(config, directory, interruption)
     except FloatingPointError as error:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / FAILED).write_text(str(error))
+        if peers.here().is_first:
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / FAILED).write_text(str(error))
         print(f"  diverged: {error}")
         return False
     finally:
@@ -118,7 +120,7 @@ def _check_record(folder: Path, smoke: bool) -> None:
 def _record(planned: plan.Run, base: Config, options: Options) -> None:
     from alexnet_jax.training import record
 
-    if options.record is not None:
+    if options.record is not None and peers.here().is_first:
         epochs = base.num_epochs
         claim = f"{planned.name} on {options.preset}, {epochs:g} epochs"
         of_run = record.of_run(planned.directory, claim)
@@ -154,10 +156,10 @@ def _run(options: Options) -> None:
     plan.check_names(options.experiment)
     with Interruption(owns_process=True) as interruption:
         if not options.dry_run:
-            from alexnet_jax.system import compilation_cache, devices  # imports JAX
+            from alexnet_jax.system import compilation_cache, distributed  # imports JAX
 
-            devices.request_cpu_devices(MeshConfig())
             compilation_cache.use()
+            distributed.start(MeshConfig())
         print(run(options, interruption))
 
 

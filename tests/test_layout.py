@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 COMMANDS = {
     *("main", "evaluate", "predict", "features", "visualize"),
-    *("convert", "prepare"),
+    *("convert", "prepare", "launch"),
 }
 
 # From what is chosen to what is run. A module may import its rank and those above.

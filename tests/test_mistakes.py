@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from alexnet_jax.system import devices
+from alexnet_jax.system import distributed
 
 # Command and arguments, and words of the message. {run} is a finished run of digits,
 # {data} its data directory, {new} does not exist, {file} is a text file, {full} is a
@@ -86,7 +86,7 @@ def outcome(words, monkeypatch):
     """Exit code of a command in this process."""
     module = importlib.import_module(f"alexnet_jax.{words[0]}")
     # conftest.py has requested them.
-    monkeypatch.setattr(devices, "request_cpu_devices", lambda mesh: None)
+    monkeypatch.setattr(distributed, "start", lambda *_, **__: None)
     monkeypatch.setattr(sys, "argv", words)
     try:
         return module.main()

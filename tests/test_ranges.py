@@ -263,9 +263,9 @@ CASES = [(module, typed) for module, cases in IMPOSSIBLE.items() for typed in ca
 @pytest.fixture
 def no_devices(monkeypatch):
     """Keeps the devices of this process."""
-    from alexnet_jax.system import devices
+    from alexnet_jax.system import devices, distributed
 
-    monkeypatch.setattr(devices, "request_cpu_devices", lambda mesh: None)
+    monkeypatch.setattr(distributed, "start", lambda *_, **__: None)
     monkeypatch.setattr(devices, "keep_freed_memory", lambda: None)
 
 

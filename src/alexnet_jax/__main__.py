@@ -10,6 +10,7 @@ AlexNet as it was in 2012, in JAX and Flax. Each command has --help:
   python -m alexnet_jax.features   writes activations of layers to a file
   python -m alexnet_jax.visualize  draws kernels, maps, curves, predictions, neighbours
   python -m alexnet_jax.convert    converts weights from one format to another
+  python -m alexnet_jax.launch     runs main or evaluate in several processes
 
 From a clone: python -m experiments.run trains the ablations of the paper.
 In Python: alexnet_jax.load("runs/").predict(["photo.jpg"]).top(5)"""

@@ -46,13 +46,25 @@ def make_mesh(mesh: MeshConfig, num_columns: int, devices: Sequence[Any]) -> Mes
             "--run.mesh.data and --run.mesh.column to fit, or, without an accelerator, "
             f"set --run.mesh.cpu-devices {data * column}."
         )
+    taken = devices[: data * column]
+    _refuse_idle_processes(taken, devices)
     # Auto lets the compiler place everything between the calls of `by_column`.
     return jax.make_mesh(
         (data, column),
         ("data", "column"),
         axis_types=(AxisType.Auto, AxisType.Auto),
-        devices=devices[: data * column],
+        devices=taken,
     )
+
+
+def _refuse_idle_processes(taken: Sequence[Any], devices: Sequence[Any]) -> None:
+    idle = {d.process_index for d in devices} - {d.process_index for d in taken}
+    if idle:
+        raise UserError(
+            f"a mesh of {len(taken)} devices leaves process {min(idle)} without one: "
+            "choose --run.mesh.data and --run.mesh.column for all "
+            f"{len(devices)} devices, or start fewer processes."
+        )
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -20,7 +20,9 @@ import tyro
 
 from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import DamagedRecord, Fault, UserError
+from alexnet_jax.system import peers
 from alexnet_jax.system.interruption import EXIT_RESUME, Interrupted
+from alexnet_jax.system.peers import Elsewhere
 from alexnet_jax.system.streams import printable, silence
 
 DONE, FAULT, MISTAKE, STOPPED = 0, 1, 2, 130
@@ -82,6 +84,7 @@ def run(
     work: Callable[[], int | None],
     *,
     mesh: MeshConfig | None = None,
+    several: bool = False,
     stopped: str = _NOTHING,
 ) -> int:
     """Runs the work of a command and returns its exit code.
@@ -92,21 +95,34 @@ def run(
         work: prints its results; returns None or 0 when done, 1 for a fault.
         mesh: the virtual CPU devices to request. None means that the work uses no JAX,
             or requests them itself.
+        several: True if several processes share the work, where there are several.
         stopped: a remark for the user on work that Ctrl-C or a fault cut short.
     """
+    return peers.finish(_exit_code(work, mesh, several, stopped))
+
+
+def _exit_code(
+    work: Callable[[], int | None],
+    mesh: MeshConfig | None,
+    several: bool,
+    stopped: str,
+) -> int:
     with _sigterm_as_ctrl_c():
         try:
             if mesh is not None:
-                _prepare_jax(mesh)
+                _prepare_jax(mesh, several)
             code = work() or DONE
             sys.stdout.flush()
             return code
+        except Elsewhere as error:
+            return error.code  # the process that has failed says why
         except UserError as error:
             return _end(MISTAKE, f"error: {error}")
         except (FloatingPointError, DamagedRecord, Fault) as error:
             return _end(FAULT, f"error: {error}")
         except Interrupted as error:
-            return _end(EXIT_RESUME, f"{error}; {RESUMES}")
+            told = f"{error}; {RESUMES}" if peers.here().is_first else ""
+            return _end(EXIT_RESUME, told)
         except KeyboardInterrupt:
             return _end(STOPPED, f"\nstopped; {stopped}")
         except BrokenPipeError:
@@ -134,11 +150,11 @@ def _end(code: int, message: str = "") -> int:
     return code
 
 
-def _prepare_jax(mesh: MeshConfig) -> None:
-    from alexnet_jax.system import compilation_cache, devices  # JAX is slow to import
+def _prepare_jax(mesh: MeshConfig, several: bool) -> None:
+    from alexnet_jax.system import compilation_cache, distributed  # imports JAX
 
-    devices.request_cpu_devices(mesh)
     compilation_cache.use()
+    distributed.start(mesh, "auto" if several else "off")
 
 
 @contextlib.contextmanager

@@ -247,7 +247,8 @@ class MeshConfig:
     """Devices along the columns: 1, or the number of columns. None means the number of
     columns if it divides the devices, else 1."""
     cpu_devices: Threads | None = None
-    """Virtual CPU devices without an accelerator. None means 2, or 1 on one core."""
+    """Virtual CPU devices of each process, without an accelerator. None means 2, or 1
+    on one core or where there are several processes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,6 +279,15 @@ class RunConfig:
     compilation_cache: str = "auto"
     """Folder of compiled programs, for a faster start. auto: JAX_COMPILATION_CACHE_DIR,
     or alexnet_jax/xla in XDG_CACHE_HOME, else ~/.cache; off: none."""
+    distributed: str = "auto"
+    """Several processes as one run. auto: those of SLURM, Open MPI, Kubernetes or a TPU
+    pod, or of JAX_COORDINATOR_ADDRESS; off; or HOST:PORT of process 0."""
+    num_processes: Positive[int] | None = None
+    """With HOST:PORT. None means JAX_NUM_PROCESSES, or what the launcher says."""
+    process_index: NonNegative[int] | None = None
+    """With HOST:PORT, from 0. None means JAX_PROCESS_ID, or what the launcher says."""
+    peer_timeout: Positive[float] = 60.0
+    """Seconds without a sign of life of another process after which this one stops."""
 
 
 @dataclass(frozen=True, kw_only=True)

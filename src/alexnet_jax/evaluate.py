@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from alexnet_jax import command, config_checks
 from alexnet_jax.config import MeshConfig, NonNegative, Positive, Threads
 from alexnet_jax.errors import UserError
+from alexnet_jax.system import peers
 
 # Slow imports come after the options are parsed.
 if TYPE_CHECKING:
@@ -68,13 +69,11 @@ class Options:
 def run(options: Options) -> str:
     """Evaluates, writes the requested files, and returns a table."""
     config_checks.check_ranges(options)
-    from alexnet_jax.evaluation import result_files, test_sets
+    from alexnet_jax.evaluation import test_sets
     from alexnet_jax.inference import trained_model
-    from alexnet_jax.system import atomic_files
 
-    for path in (options.predictions, options.submission, options.per_class):
-        if path is not None:
-            atomic_files.check_writable(path)
+    with peers.here().together():
+        _check_writable(options)
     weights = _weights(options)
     members = [
         trained_model.load(path, checkpoint=options.checkpoint, mesh=options.mesh)
@@ -88,16 +87,34 @@ def run(options: Options) -> str:
         options.dataset or data.name,
         options.split or (None if options.dataset else data.eval_split),
     )
-    for warning in _warnings(options, members, spec):
-        print(f"note: {warning}", file=sys.stderr)
+    if peers.here().is_first:
+        for warning in _warnings(options, members, spec):
+            print(f"note: {warning}", file=sys.stderr)
     answers = ask(spec)
+    with peers.here().together():
+        _write(options, answers)
+    return _table(options, members, answers, spec)
+
+
+def _check_writable(options: Options) -> None:
+    from alexnet_jax.system import atomic_files
+
+    for path in (options.predictions, options.submission, options.per_class):
+        if path is not None and peers.here().is_first:
+            atomic_files.check_writable(path)
+
+
+def _write(options: Options, answers: "Answers") -> None:
+    from alexnet_jax.evaluation import result_files
+
+    if not peers.here().is_first:
+        return
     if options.predictions is not None:
         result_files.write_predictions(options.predictions, answers)
     if options.submission is not None:
         result_files.write_submission(options.submission, answers)
     if options.per_class is not None:
         result_files.write_per_class(options.per_class, answers)
-    return _table(options, members, answers, spec)
 
 
 def _warnings(
@@ -229,7 +246,7 @@ def _corruptions(ask: "Callable[[EvaluationSet], Answers]") -> str:
 def main() -> int:
     """Returns the exit code; see `command`."""
     options = command.parse(Options, "alexnet_jax.evaluate", DESCRIPTION)
-    return command.run(lambda: print(run(options)), mesh=options.mesh)
+    return command.run(lambda: print(run(options)), mesh=options.mesh, several=True)
 
 
 if __name__ == "__main__":

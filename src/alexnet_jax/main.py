@@ -130,20 +130,28 @@ def _without_repetition(text: str) -> str:
 def run(options: Options, interruption: Interruption) -> str:
     """Trains, and returns a summary of the outcome."""
     from alexnet_jax import train
-    from alexnet_jax.system import compilation_cache, devices
+    from alexnet_jax.system import compilation_cache, distributed, peers
     from alexnet_jax.training import record
 
-    if options.record is not None:
-        record.check_writable(options.record)
-    devices.request_cpu_devices(options.config.run.mesh)
-    compilation_cache.use(options.config.run.compilation_cache)
+    settings = options.config.run
+    compilation_cache.use(settings.compilation_cache)
+    distributed.start(
+        settings.mesh,
+        settings.distributed,
+        count=settings.num_processes,
+        index=settings.process_index,
+        timeout=settings.peer_timeout,
+    )
+    kept = options.record if peers.here().is_first else None
+    if kept is not None:
+        record.check_writable(kept)
     outcome = train.train_and_evaluate(options.config, options.workdir, interruption)
     if outcome.was_complete:
         head = f"the run is complete, {outcome.step} steps"
     else:
         head = f"trained for {outcome.step} steps"
-    if options.record is not None:
-        record.write(options.record, record.of_run(options.workdir))
+    if kept is not None:
+        record.write(kept, record.of_run(options.workdir))
     lines = [f"{options.workdir}: {head}."]
     if outcome.evaluation:
         lines.append(_result(outcome.evaluation, options.config))

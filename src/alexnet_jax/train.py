@@ -16,10 +16,11 @@ import jax
 from alexnet_jax import augment, columns, train_step
 from alexnet_jax.config import Config
 from alexnet_jax.data import loader
-from alexnet_jax.system import crash_report, devices
+from alexnet_jax.system import crash_report, devices, peers
 from alexnet_jax.system.interruption import Interruption
 from alexnet_jax.train_step import TrainState
 from alexnet_jax.training import (
+    agreement,
     checkpoint,
     checkpoint_files,
     manifest,
@@ -65,8 +66,11 @@ def train_and_evaluate(
         if interruption is None:
             interruption = stack.enter_context(Interruption(config.run.max_minutes))
         stack.enter_context(devices.out_of_memory_explained(config))
-        run = setup.set_up(config, directory)
-        stack.callback(run.lock.release)
+        with peers.here().together():
+            run = setup.set_up(config, directory)
+            stack.callback(run.lock.release)
+        with peers.here().together():
+            setup.refuse_differences(run)
         stack.enter_context(crash_report.written_on_abort(directory))
         stack.enter_context(jax.set_mesh(run.mesh))
         # Run after the last checkpoint is written, since callbacks unwind in reverse.
@@ -81,20 +85,23 @@ def train_and_evaluate(
         if step >= run.num_steps and not unevaluated:
             return Outcome(step, step / run.steps_per_epoch, result, True)
 
-        setup.begin(run, history, step)
+        with peers.here().together():
+            setup.begin(run, history, step)
         run_summary.show(run, state)
         images = setup.placed_statistics(run)
         update = _compile_update(run, state, images)
-        epoch_end = EpochEnd(run, checkpoints, images, interruption, step)
-        stack.callback(epoch_end.close)
+        with peers.here().together():
+            epoch_end = EpochEnd(run, checkpoints, images, interruption, step)
+            stack.callback(epoch_end.close)
         batches = stack.enter_context(contextlib.closing(_train_batches(run, step)))
+        agreed = agreement.agreed(batches, interruption)
         stack.enter_context(jax.transfer_guard("disallow"))
         try:
             if unevaluated:
                 state, result = epoch_end.finish(state, step)
             while step < run.num_steps:
                 began = time.perf_counter()
-                batch = next(batches)
+                batch = next(agreed)
                 waited = time.perf_counter() - began
                 state, values = update(state, batch)
                 step += 1
@@ -102,14 +109,15 @@ def train_and_evaluate(
                 epoch_end.log.add(step, step / run.steps_per_epoch, values, waited)
                 if step == run.num_steps or run.ends_epoch(step):
                     state, result = epoch_end.finish(state, step)
-                if step < run.num_steps:
-                    epoch_end.after_step(state, step)
+                else:
+                    epoch_end.save_if_due(state, step)
         except FloatingPointError:
             raise  # this state is of no use
         except Exception as why:
             # Otherwise the last checkpoint has the whole state, or the failed step has
             # taken it.
-            if not interruption.has_state or state.step.is_deleted():
+            is_lost = not interruption.has_state or state.step.is_deleted()
+            if is_lost or peers.here().have_failed:
                 raise
             told = epoch_end.saved(why, state, step)
             if told is why:

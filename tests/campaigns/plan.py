@@ -10,6 +10,7 @@ from tests.campaigns import (
     kills,
     other_commands,
     points,
+    processes,
     soak,
 )
 
@@ -25,6 +26,8 @@ CAMPAIGNS = {
     "sigterm": (kills.sigterms, 20),
     "sighup": (kills.sighups, 10),
     "sigusr1": (kills.sigusr1s, 10),
+    "sigkill_of_two": (processes.kills, 10),
+    "sigterm_of_two": (processes.stops, 10),
     "full_disk": (faults.full_disks, 10),
     "filling_disk": (faults.filling_disks, 10),
     "broken_shard": (faults.broken_shards, 10),

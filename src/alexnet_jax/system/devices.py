@@ -23,14 +23,16 @@ _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 _OWN_CONVOLUTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT"}
 
 
-def request_cpu_devices(mesh: MeshConfig) -> None:
+def request_cpu_devices(mesh: MeshConfig, *, several: bool = False) -> None:
     """Splits the CPU into virtual devices, so that the two columns run on separate
     devices without an accelerator too. The default is two devices, or one on one core.
+    Of several processes each has one.
 
     Call this before JAX is first used: devices can't be added later. Accelerators are
     not affected.
     """
-    wanted = mesh.cpu_devices or min(2, os.cpu_count() or 1)
+    default = 1 if several else min(2, os.cpu_count() or 1)
+    wanted = mesh.cpu_devices or default
     jax.config.update("jax_num_cpu_devices", wanted)
     keep_freed_memory()
 

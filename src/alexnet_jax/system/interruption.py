@@ -14,7 +14,7 @@ EXIT_RESUME = 75
 """Exit code of a run that was stopped and saved (EX_TEMPFAIL): start it again."""
 
 # Also that of a closed terminal, and the one that batch systems send before the end.
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _SAVING = "\nstopping: finishing and saving this step; again to quit at once\n"
 _NOTHING = "nothing to save"
 
@@ -69,7 +69,7 @@ class Interruption:
         if threading.current_thread() is threading.main_thread():
             self._previous = {
                 number: signal.signal(number, self._ask)
-                for number in _SIGNALS
+                for number in SIGNALS
                 if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
             }
             if self._owns_process:

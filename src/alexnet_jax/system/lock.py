@@ -91,6 +91,24 @@ class Lock:
             self.release()
 
 
+def holder(directory: Path) -> str:
+    """The process that a locked directory names, "process 17 on HOST"; "" if none."""
+    try:
+        return (directory / FILE).read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+class NoLock:
+    """Of a process that leaves the directory to process 0 of its run."""
+
+    def release(self) -> None:
+        pass
+
+    def is_in_place(self) -> bool:
+        return True
+
+
 def _lock_too(directory: int) -> None:
     """Locks an open directory, where the file system can."""
     try:

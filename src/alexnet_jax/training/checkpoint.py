@@ -15,11 +15,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import jax
-from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from alexnet_jax.errors import Fault
+from alexnet_jax.system import peers
 from alexnet_jax.train_step import TrainState
 from alexnet_jax.training import checkpoint_files, checkpoint_reading, identity
 
@@ -55,10 +54,10 @@ class Checkpoints:
         """
         self.directory = directory.resolve()
         self._on_saved = on_saved
-        if jax.process_index() == 0:
-            checkpoint_files.put_back(self.directory)
-            checkpoint_files.set_damaged_aside(self.directory, saved_step)
-        _meet("the checkpoints have been checked")
+        with peers.here().together():
+            if peers.here().is_first:
+                checkpoint_files.put_back(self.directory)
+                checkpoint_files.set_damaged_aside(self.directory, saved_step)
         with _explained(self.directory):
             self._orbax = _open(self.directory, keep)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="seal")
@@ -119,16 +118,15 @@ class Checkpoints:
         self._under_way = self._background.submit(self._seal, step, written)
 
     def _move_away(self, step: int) -> None:
-        if jax.process_index() == 0:
-            checkpoint_files.move(
-                self.directory / str(step), checkpoint_files.replaced(self.directory)
-            )
-        _meet("the old checkpoint of this step has been moved")
+        with peers.here().together():
+            if peers.here().is_first:
+                place = checkpoint_files.replaced(self.directory)
+                checkpoint_files.move(self.directory / str(step), place)
         self._orbax.reload()
 
     def _seal(self, step: int, written: Any) -> None:
         written.result()
-        if jax.process_index() == 0:
+        if peers.here().is_first:
             checkpoint_files.write_seal(self.directory / str(step))
             shutil.rmtree(checkpoint_files.replaced(self.directory), ignore_errors=True)
             self._on_saved(step)
@@ -147,10 +145,13 @@ class Checkpoints:
         is_lost = False
         while self.newest_step is not None:
             folder = self.directory / str(self.newest_step)
-            loaded = checkpoint_reading.load(folder, abstract, run)
-            if isinstance(loaded, TrainState):
+            with peers.here().together():
+                loaded = checkpoint_reading.load(folder, abstract, run)
+            fault = loaded if isinstance(loaded, str) else None
+            faults = peers.here().share(fault)
+            if not faults and isinstance(loaded, TrainState):
                 return loaded
-            self._set_aside(folder, loaded)
+            self._set_aside(folder, next(iter(faults.values())))
             is_lost = True
         if is_lost:
             raise checkpoint_files.Lost(
@@ -160,10 +161,11 @@ class Checkpoints:
         return None
 
     def _set_aside(self, folder: Path, fault: str) -> None:
-        if jax.process_index() == 0:
-            older = checkpoint_files.steps(self.directory).keys() - {int(folder.name)}
-            checkpoint_files.set_aside(folder, fault, max(older, default=None))
-        _meet("a checkpoint that cannot be loaded has been moved")
+        with peers.here().together():
+            if peers.here().is_first:
+                older = checkpoint_files.steps(self.directory).keys()
+                older -= {int(folder.name)}
+                checkpoint_files.set_aside(folder, fault, max(older, default=None))
         self._orbax.reload()
 
     def wait(self) -> None:
@@ -212,12 +214,6 @@ def _open(directory: Path, keep: int) -> Any:
         ),
         cleanup_tmp_directories=True,
     )
-
-
-def _meet(where: str) -> None:
-    """Waits for all other processes, if any, to reach this point."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(where)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 
 from alexnet_jax import augment, columns, optimizer
 from alexnet_jax.errors import DamagedRecord, Fault
-from alexnet_jax.system import devices
+from alexnet_jax.system import devices, peers
 from alexnet_jax.system.interruption import Interrupted, Interruption
 from alexnet_jax.system.progress import Progress
 from alexnet_jax.train_step import TrainState
@@ -38,15 +38,10 @@ class EpochEnd:
     ) -> None:
         self._run = run
         self._checkpoints = checkpoints
-        self._interruption = interruption
         self._saved_step, self._saved_at = first_step, time.monotonic()
         self._evaluate = compile_evaluation(run, images, interruption)
         self._count = _compile_plateau(run)
-        self._writer = metrics_writer.MetricsWriter(
-            run.directory,
-            resume_step=first_step,
-            evaluated=bool(checkpoints.newest_metrics),
-        )
+        self._writer = _open_writer(run, checkpoints, first_step)
         split = run.config.data.eval_split
         self._progress = Progress(run.num_steps, first_step, run.steps_per_epoch, split)
         self.log = StepLog(
@@ -72,40 +67,41 @@ class EpochEnd:
         refuse_nan(step, result)
         epoch = round(step / self._run.steps_per_epoch, 4)
         record = {"kind": "eval", "step": step, "epoch": epoch, "views": 1} | result
-        self._writer.write(record)
         self._progress.evaluation(record)
         state = state._replace(plateau=self._count(state.plateau, result))
+        with peers.here().together():
+            self._writer.write(record)
         self._save(state, step, result)
         return state, result
 
-    def after_step(self, state: TrainState, step: int) -> None:
-        """Saves within an epoch if it is time to.
-
-        Raises:
-            Interrupted: a stop was requested.
-        """
-        if self._interruption.requested:
-            raise Interrupted(self._interruption.reason)
+    def save_if_due(self, state: TrainState, step: int) -> None:
+        """Saves within an epoch if it is time to, by the clock of process 0."""
         minutes = self._run.config.run.checkpoint_minutes
-        if minutes is None or step == self._saved_step:
-            return  # saving once more would drop the evaluation
-        if time.monotonic() - self._saved_at > 60 * minutes:
+        if minutes is None:
+            return
+        due = time.monotonic() - self._saved_at > 60 * minutes
+        if peers.here().share(due or None).get(0):
             self.log.flush()
             self._save(state, step, None)
 
     def _save(
         self, state: TrainState, step: int, result: dict[str, float] | None
     ) -> None:
+        with peers.here().together():
+            self._refuse_other_place(step)
+            self._writer.sync()
+            self._checkpoints.wait()
+        self._checkpoints.save(state, step, self._run.identity, result)
+        self._saved_step, self._saved_at = step, time.monotonic()
+        self.log.restart_clock()
+
+    def _refuse_other_place(self, step: int) -> None:
         if not self._run.lock.is_in_place():
             raise Fault(
                 f"{self._run.directory} was moved or deleted during the run: the state "
                 f"of step {step} cannot be saved there. If you moved it, the same "
                 "command with its new place resumes from its newest checkpoint."
             )
-        self._writer.sync()
-        self._checkpoints.save(state, step, self._run.identity, result)
-        self._saved_step, self._saved_at = step, time.monotonic()
-        self.log.restart_clock()
 
     def saved(self, why: Exception, state: TrainState, step: int) -> Exception:
         """Saves the state after `step`; returns `why` with that added to its message.
@@ -113,7 +109,10 @@ class EpochEnd:
         Raises:
             FloatingPointError: a step gave NaN or infinity, so nothing is saved.
             Fault: the state could not be saved.
+            Exception: `why`, if the other processes could not be told.
         """
+        if not peers.here().tell(why):
+            raise why
         with contextlib.suppress(Fault):  # the state matters more than the records
             self.log.flush()
         if step != self._saved_step:
@@ -126,6 +125,18 @@ class EpochEnd:
             return type(why)(f"{why} {told}")
         why.add_note(told)
         return why
+
+
+def _open_writer(
+    run: setup.Run, checkpoints: Checkpoints, first_step: int
+) -> metrics_writer.MetricsWriter | metrics_writer.NoMetrics:
+    if not peers.here().is_first:
+        return metrics_writer.NoMetrics()
+    return metrics_writer.MetricsWriter(
+        run.directory,
+        resume_step=first_step,
+        evaluated=bool(checkpoints.newest_metrics),
+    )
 
 
 def _compile_plateau(

@@ -11,8 +11,8 @@ import numpy as np
 from alexnet_jax import augment, columns, metrics, train_step
 from alexnet_jax.data import loader
 from alexnet_jax.system import devices
-from alexnet_jax.system.interruption import Interrupted, Interruption
-from alexnet_jax.training import setup
+from alexnet_jax.system.interruption import Interruption
+from alexnet_jax.training import agreement, setup
 
 
 def compile_evaluation(
@@ -40,7 +40,7 @@ def compile_evaluation(
             means = _mean_errors(
                 step,
                 params,
-                _until(interruption, batches),
+                agreement.agreed(batches, interruption),
                 images.mean_image,
                 zero,
                 run.eval_source.num_examples,
@@ -51,15 +51,6 @@ def compile_evaluation(
         return means
 
     return evaluation
-
-
-def _until(
-    interruption: Interruption, batches: loader.Batches
-) -> Iterator[loader.Batch]:
-    for batch in batches:
-        if interruption.requested:
-            raise Interrupted(interruption.reason)
-        yield batch
 
 
 def _mean_errors(

@@ -94,6 +94,19 @@ class MetricsWriter:
         self._events.close()
 
 
+class NoMetrics:
+    """In place of a MetricsWriter, in a process that writes nothing."""
+
+    def write(self, record: Record) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 def _finite(record: Record) -> Record:
     return {
         name: None if isinstance(v, float) and not math.isfinite(v) else v

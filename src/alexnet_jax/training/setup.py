@@ -1,6 +1,7 @@
 """Sets up a run: all checks before any work, the data, the device mesh."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,9 @@ from alexnet_jax import augment, columns, config_checks
 from alexnet_jax.config import Config
 from alexnet_jax.data import class_names, dataset_fit, image_statistics
 from alexnet_jax.data.source import Source, open_source
-from alexnet_jax.system.lock import Lock
+from alexnet_jax.errors import UserError
+from alexnet_jax.system import lock, peers
+from alexnet_jax.system.lock import Lock, NoLock
 from alexnet_jax.training import manifest, workdir
 from alexnet_jax.training.identity import Identity, identity_of
 
@@ -26,7 +29,7 @@ class Run(NamedTuple):
     eval_source: Source
     identity: Identity
     """What a resumed run must agree with; stored in each checkpoint."""
-    lock: Lock
+    lock: Lock | NoLock
     """Keeps other processes out of the directory during the run."""
 
     @property
@@ -61,13 +64,32 @@ def set_up(config: Config, directory: Path) -> Run:
     train_source = open_source(config.data, config.data.train_split)
     eval_source = open_source(config.data, config.data.eval_split)
     identity = identity_of(config, train_source, eval_source)
-    lock = workdir.open_workdir(directory, config)
-    return Run(config, directory, mesh, train_source, eval_source, identity, lock)
+    is_first = peers.here().is_first
+    held = workdir.open_workdir(directory, config) if is_first else NoLock()
+    return Run(config, directory, mesh, train_source, eval_source, identity, held)
+
+
+def refuse_differences(run: Run) -> None:
+    """Raises UserError in a process whose data or directory differs from process 0."""
+    here = peers.here()
+    data, holder = here.share([run.identity["data"], lock.holder(run.directory)])[0]
+    if run.identity["data"] != data:
+        raise UserError(
+            f"process {here.index} has other data than process 0: give all of them the "
+            "same dataset."
+        )
+    if lock.holder(run.directory) != holder:
+        raise UserError(
+            f"process {here.index} does not see {run.directory} of process 0: use a "
+            "directory that all of them share."
+        )
 
 
 def begin(run: Run, history: manifest.History, first_step: int) -> None:
     """Writes what a run directory says of its run. A run that is complete writes
     nothing, whatever its options say now."""
+    if not peers.here().is_first:
+        return
     workdir.write_config(run.directory, run.config)
     if run.train_source.class_names:
         class_names.write(run.directory, run.train_source.class_names)
@@ -77,13 +99,18 @@ def begin(run: Run, history: manifest.History, first_step: int) -> None:
 def placed_statistics(run: Run) -> augment.ImageStatistics:
     """Mean image and principal components of the training set, on every device.
 
-    Computed once per run directory, in a pass over the training set.
+    Computed once per run directory, in a pass over the training set by process 0.
     """
-    statistics = image_statistics.load_or_compute(
+    read = partial(
+        image_statistics.load_or_compute,
         run.train_source,
-        run.directory / "statistics.npz",
+        run.directory / image_statistics.FILE,
         num_workers=run.config.run.num_workers,
     )
+    with peers.here().together():
+        if peers.here().is_first:
+            read()
+    statistics = read()
     stddev, direction = image_statistics.principal_components(statistics.covariance)
     arrays = statistics.mean_image, stddev, direction
     placed = jax.device_put(arrays, columns.replicated(run.mesh))

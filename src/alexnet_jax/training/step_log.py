@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from alexnet_jax.config import CONV_LAYERS, DENSE_LAYERS, Config
+from alexnet_jax.system import peers
 from alexnet_jax.system.progress import Progress
 from alexnet_jax.training import metrics_writer
 
@@ -36,7 +37,7 @@ class StepLog:
 
     def __init__(
         self,
-        writer: metrics_writer.MetricsWriter,
+        writer: metrics_writer.MetricsWriter | metrics_writer.NoMetrics,
         progress: Progress,
         config: Config,
         skipped: Mapping[int, str],
@@ -49,6 +50,7 @@ class StepLog:
         self._layers = sorted(
             set(CONV_LAYERS + DENSE_LAYERS) - set(config.model.without)
         )
+        self._damaged: set[int] = set()
         self._pending: list[_Step] = []
         self._since = time.perf_counter()
         self._compiled = False
@@ -103,12 +105,20 @@ class StepLog:
             "images_per_second": len(timed) * self._config.batch_size / elapsed,
             "data_wait_fraction": min(sum(s.waited or 0 for s in timed) / elapsed, 1.0),
         }
-        if self._skipped:
-            record["damaged_records"] = len(self._skipped)
+        if damaged := self._count_damaged():
+            record["damaged_records"] = damaged
         self._writer.write(record)
         self._since = until
         self._progress.train(record)
         self._watch(done[-1].number, len(host), mean["loss"])
+
+    def _count_damaged(self) -> int:
+        """Examples that were left out so far, in any process."""
+        if self._config.data.damaged == "skip":
+            new = sorted(self._skipped.keys() - self._damaged)
+            for indices in peers.here().share(new or None).values():
+                self._damaged.update(indices)
+        return len(self._damaged)
 
     def restart_clock(self) -> None:
         """Excludes the time since the last record, spent elsewhere, from the speed."""

@@ -1,0 +1,198 @@
+"""Starts JAX in all processes of a run, on one machine or many.
+
+JAX itself recognises SLURM, Open MPI, Kubernetes and TPU pods. Elsewhere an address,
+the number of processes and the index of this one are given, as options or in the
+environment.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.errors import Fault, UserError
+from alexnet_jax.system import devices, peers, streams
+from alexnet_jax.system.peers import Peers
+
+ADDRESS, COUNT, INDEX = (
+    "JAX_COORDINATOR_ADDRESS",
+    "JAX_NUM_PROCESSES",
+    "JAX_PROCESS_ID",
+)
+"""Variables of the environment: HOST:PORT of process 0, number, index of this one."""
+
+# Where a launcher says how many processes it has started.
+_LAUNCHERS = {
+    "SLURM": ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
+    "Open MPI": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    "MPI": ("PMI_SIZE", "PMI_RANK"),
+}
+_SECONDS_TO_MEET = 300
+_ADDRESS_BYTES = 4096  # of the message by which the processes find process 0
+
+
+def start(
+    mesh: MeshConfig,
+    where: str = "auto",
+    *,
+    count: int | None = None,
+    index: int | None = None,
+    timeout: float = 60.0,
+) -> None:
+    """Prepares JAX and, if this process is one of several, brings them together.
+
+    Call this before JAX is first used. Standard output of all processes but the first
+    is discarded from then on.
+
+    Args:
+        mesh: has the number of virtual CPU devices.
+        where: "auto", "off" or the address of process 0, HOST:PORT.
+        count: number of processes. None means that of the environment.
+        index: of this process. None means that of the environment.
+        timeout: seconds without a sign of life after which a process is lost.
+
+    Raises:
+        UserError: an address, number or index is missing or wrong.
+        Fault: the processes did not find each other.
+    """
+    given = _given(where, count, index)
+    several = where != "off" and (given is not None or not _is_alone())
+    several = several and _initialize(given)
+    devices.request_cpu_devices(mesh, several=several)
+    if several:
+        with _meeting():
+            _join(timeout)
+
+
+def _initialize(given: dict[str, Any] | None) -> bool:
+    """Starts `jax.distributed`; False if no address is given and JAX finds none."""
+    # It would take SIGTERM for itself; see system/interruption.py.
+    jax.config.update("jax_enable_preemption_service", False)
+    # Otherwise JAX aborts this process when another one is lost; see system/peers.py.
+    jax.config.update("jax_enable_recoverability", True)
+    try:
+        with _meeting():
+            jax.distributed.initialize(
+                **(given or {}), initialization_timeout=_SECONDS_TO_MEET
+            )
+    except ValueError as error:
+        if given is None and "coordinator_address" in str(error):
+            _refuse_unrecognised_launcher()
+            return False
+        raise UserError(f"--run.distributed: {error}") from error
+    return True
+
+
+@contextlib.contextmanager
+def _meeting() -> Iterator[None]:
+    """Raises Fault if the processes do not find each other."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        why = " ".join(str(error).split())
+        raise Fault(f"the processes did not find each other: {why}") from error
+
+
+def _given(where: str, count: int | None, index: int | None) -> dict[str, Any] | None:
+    """The arguments of `jax.distributed.initialize`; None if no address is given."""
+    address = os.environ.get(ADDRESS) if where == "auto" else where
+    if where == "off" or not address:
+        if count is not None or index is not None:
+            raise UserError(
+                "--run.num-processes and --run.process-index need the address of "
+                "process 0: --run.distributed HOST:PORT."
+            )
+        return None
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UserError(f"--run.distributed {address}: auto, off or HOST:PORT.")
+    return {
+        "coordinator_address": address,
+        "num_processes": _number("--run.num-processes", count, COUNT, 0),
+        "process_id": _number("--run.process-index", index, INDEX, 1),
+        "cluster_detection_method": "deactivate",
+    }
+
+
+def _number(option: str, value: int | None, variable: str, which: int) -> int:
+    """The option, or else the variable of the environment, or that of a launcher."""
+    names = [variable, *(names[which] for names in _LAUNCHERS.values())]
+    texts = [os.environ[name] for name in names if name in os.environ]
+    if value is not None:
+        return value
+    if not texts or not texts[0].isdecimal():
+        raise UserError(
+            f"several processes need {option}, or {variable} in the environment"
+            + (f" (now {texts[0]!r})." if texts else ".")
+        )
+    return int(texts[0])
+
+
+def _is_alone() -> bool:
+    """True if the environment says so, before JAX asks it in vain."""
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return "JOB_COMPLETION_INDEX" not in os.environ
+    return any(os.environ.get(count) == "1" for count, _ in _LAUNCHERS.values())
+
+
+def _refuse_unrecognised_launcher() -> None:
+    """Raises UserError if a launcher has started several processes, though JAX has
+    found no cluster."""
+    for launcher, (count, index) in _LAUNCHERS.items():
+        if os.environ.get(count, "1") != "1":
+            raise UserError(
+                f"this is process {os.environ.get(index)} of {os.environ[count]} of "
+                f"{launcher}, which JAX does not recognise: give all of them the "
+                "address of process 0, --run.distributed HOST:PORT, or off."
+            )
+
+
+def _join(timeout: float) -> None:
+    """Connects the processes that `jax.distributed` has brought together."""
+    index, count = jax.process_index(), jax.process_count()
+    if count == 1:
+        return
+    if index == 0:
+        with socket.create_server(("", 0), backlog=count) as server:
+            key = secrets.token_hex(16)
+            _told_by_first(
+                {
+                    "addresses": _addresses(),
+                    "port": server.getsockname()[1],
+                    "key": key,
+                    "name": peers.name_of(0),
+                }
+            )
+            links = peers.accept(server, key, count, _SECONDS_TO_MEET)
+    else:
+        links = [peers.connect(index=index, **_told_by_first({}))]
+        streams.silence(sys.stdout)
+    peers.join(Peers(index, count, links, timeout=timeout))
+
+
+def _told_by_first(content: dict[str, Any]) -> dict[str, Any]:
+    """What process 0 gives here, in every process."""
+    text = json.dumps(content).encode().ljust(_ADDRESS_BYTES)
+    told = multihost_utils.broadcast_one_to_all(np.frombuffer(text, np.uint8))
+    return json.loads(np.asarray(told).tobytes())
+
+
+def _addresses() -> list[str]:
+    """Names and addresses of this machine; which of them others reach depends on the
+    network."""
+    names = [socket.gethostname(), socket.getfqdn()]
+    try:
+        found = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
+        names += [str(address[0]) for *_, address in found]
+    except OSError:
+        pass
+    return list(dict.fromkeys([*names, "localhost"]))

@@ -1,0 +1,173 @@
+"""Several processes start as one run, with the variables of SLURM, Open MPI and others.
+
+The processes are real; the launchers are their variables. JAX itself reads them.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.errors import UserError
+from alexnet_jax.system import distributed
+
+SCRIPT = """
+import sys
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.system import compilation_cache, distributed, peers
+compilation_cache.use()
+distributed.start(MeshConfig(), *sys.argv[1:])
+import jax
+here = peers.here()
+print("stdout of", here.index)
+said = here.share(10 * here.index)
+print(here.index, here.count, said, jax.device_count(), file=sys.stderr)
+sys.exit(peers.finish(0))
+"""
+LAUNCHERS = ("SLURM_", "OMPI_", "PMI_", "JAX_COORDINATOR", "JAX_NUM_P", "JAX_PROCESS")
+
+
+def free_port():
+    with socket.create_server(("localhost", 0)) as server:
+        return server.getsockname()[1]
+
+
+def in_processes(environments, *arguments):
+    """The script in one process for each environment: exit codes, outputs, errors."""
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHERS)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, *arguments],
+            env=plain | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for environment in environments
+    ]
+    outputs = [process.communicate(timeout=240) for process in processes]
+    return [
+        (process.returncode, *output)
+        for process, output in zip(processes, outputs, strict=True)
+    ]
+
+
+def slurm(index, port):
+    return {
+        "SLURM_JOB_ID": "17",
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": "2",
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_PROCID": str(index),
+        "SLURM_LOCALID": str(index),
+        "JAX_COORDINATOR_PORT": str(port),
+    }
+
+
+def open_mpi(index, port):
+    return {
+        "OMPI_MCA_orte_hnp_uri": "1531576320.0;tcp://127.0.0.1:34911",
+        "OMPI_COMM_WORLD_SIZE": "2",
+        "OMPI_COMM_WORLD_RANK": str(index),
+        "OMPI_COMM_WORLD_LOCAL_RANK": str(index),
+        "JAX_COORDINATOR_PORT": str(port),
+    }
+
+
+def variables(index, port):
+    return {
+        "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
+        "JAX_NUM_PROCESSES": "2",
+        "JAX_PROCESS_ID": str(index),
+    }
+
+
+@pytest.mark.parametrize("launcher", [slurm, open_mpi, variables])
+def test_two_processes_find_each_other(launcher):
+    port = free_port()
+    ended = in_processes([launcher(index, port) for index in range(2)])
+    for index, (code, output, errors) in enumerate(ended):
+        assert code == 0, errors
+        # One device each, both seen by both.
+        assert f"{index} 2 {{0: 0, 1: 10}} 2" in errors
+        assert ("stdout of" in output) == (index == 0)
+
+
+def test_the_address_as_an_option_and_the_rest_from_a_launcher():
+    """As with an MPI that JAX does not recognise."""
+    port = free_port()
+    environments = [{"PMI_SIZE": "2", "PMI_RANK": str(index)} for index in range(2)]
+    ended = in_processes(environments, f"localhost:{port}")
+    assert [code for code, *_ in ended] == [0, 0], ended
+    assert "0 2 {0: 0, 1: 10} 2" in ended[0][2]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        # One process in an allocation of several, as in an interactive shell.
+        slurm(0, 1) | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_NTASKS": "8"},
+        {"KUBERNETES_SERVICE_HOST": "10.0.0.1"},
+        {"OMPI_COMM_WORLD_SIZE": "1", "OMPI_COMM_WORLD_RANK": "0"},
+    ],
+    ids=["nothing", "slurm", "kubernetes", "open_mpi"],
+)
+def test_one_process_is_alone(environment):
+    ((code, output, errors),) = in_processes([environment])
+    assert code == 0, errors
+    assert "stdout of 0" in output
+    assert errors.startswith("0 1 {0: 0} ")
+
+
+@pytest.fixture
+def clean(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith(LAUNCHERS):
+            monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def nothing_found(**_):
+    raise ValueError("coordinator_address should be defined.")
+
+
+def test_a_launcher_that_jax_does_not_recognise(clean):
+    """Otherwise each process would train alone."""
+    clean.setattr("jax.distributed.initialize", nothing_found)
+    clean.setenv("PMI_SIZE", "4")
+    clean.setenv("PMI_RANK", "3")
+    with pytest.raises(UserError, match="process 3 of 4 of MPI.*--run.distributed"):
+        distributed.start(MeshConfig())
+
+
+@pytest.mark.parametrize(
+    ("where", "more", "message"),
+    [
+        ("auto", {"count": 2}, "need the address of process 0"),
+        ("off", {"index": 1}, "need the address of process 0"),
+        ("nowhere", {}, "auto, off or HOST:PORT"),
+        ("host:port", {}, "auto, off or HOST:PORT"),
+        ("host:1", {"index": 0}, "--run.num-processes, or JAX_NUM_PROCESSES"),
+        ("host:1", {"count": 2}, "--run.process-index, or JAX_PROCESS_ID"),
+    ],
+)
+def test_mistakes(clean, where, more, message):
+    with pytest.raises(UserError, match=message):
+        distributed.start(MeshConfig(), where, **more)
+
+
+def test_a_variable_that_is_no_number(clean):
+    clean.setenv("JAX_COORDINATOR_ADDRESS", "localhost:1")
+    clean.setenv("JAX_NUM_PROCESSES", "two")
+    with pytest.raises(UserError, match="now 'two'"):
+        distributed.start(MeshConfig())
+
+
+def test_an_index_that_does_not_fit():
+    ((code, _, errors),) = in_processes([variables(5, free_port())])
+    assert code == 1
+    assert "process_id < num_processes" in errors
