@@ -305,16 +305,22 @@ def accept(server: socket.socket, key: str, count: int, timeout: float) -> list[
         connection, _ = server.accept()
         connection.settimeout(_SECONDS_TO_GREET)
         link = _Link(0, "", connection)
-        kind, greeting = link.receive() or ("", None)
-        knows_key = isinstance(greeting, dict) and hmac.compare_digest(
-            str(greeting.get("key")), key
-        )
-        if kind == _SAY and knows_key:
+        greeting = _greeting(link, key)
+        if greeting is not None:
             link.peer, link.name = greeting["index"], greeting["name"]
             links[link.peer] = link
         else:
             link.close()  # somebody else's
     return [links[peer] for peer in sorted(links)]
+
+
+def _greeting(link: _Link, key: str) -> dict[str, Any] | None:
+    """The first message of a process that knows the key; None of a stranger."""
+    _, greeting = link.receive() or ("", None)
+    if not isinstance(greeting, dict):
+        return None
+    knows = hmac.compare_digest(str(greeting.get("key")), key)
+    return greeting if knows else None
 
 
 def connect(addresses: list[str], port: int, key: str, index: int, name: str) -> _Link:
