@@ -118,7 +118,9 @@ def _exit_code(
             return error.code  # the process that has failed says why
         except UserError as error:
             return _end(MISTAKE, f"error: {error}")
-        except (FloatingPointError, DamagedRecord, Fault) as error:
+        except FloatingPointError as error:  # in all processes
+            return _end(FAULT, f"error: {error}" if peers.here().is_first else "")
+        except (DamagedRecord, Fault) as error:
             return _end(FAULT, f"error: {error}")
         except Interrupted as error:
             told = f"{error}; {RESUMES}" if peers.here().is_first else ""

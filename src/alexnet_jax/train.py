@@ -66,6 +66,7 @@ def train_and_evaluate(
         if interruption is None:
             interruption = stack.enter_context(Interruption(config.run.max_minutes))
         stack.enter_context(devices.out_of_memory_explained(config))
+        peers.here().begin()
         with peers.here().together():
             run = setup.set_up(config, directory)
             stack.callback(run.lock.release)
@@ -77,7 +78,8 @@ def train_and_evaluate(
         history = stack.enter_context(manifest.History(directory))
         stack.callback(setattr, interruption, "has_state", False)
         checkpoints = stack.enter_context(_open_checkpoints(run, history))
-        state = _newest_or_new_state(run, checkpoints)
+        with peers.here().together():
+            state = _newest_or_new_state(run, checkpoints)
         step = int(state.step)
         result = checkpoints.newest_metrics
         ends_here = step == run.num_steps or run.ends_epoch(step)
@@ -111,7 +113,8 @@ def train_and_evaluate(
                     state, result = epoch_end.finish(state, step)
                 else:
                     epoch_end.save_if_due(state, step)
-        except FloatingPointError:
+        except FloatingPointError as why:
+            peers.here().tell(why)  # all have the same values, so all are here
             raise  # this state is of no use
         except Exception as why:
             # Otherwise the last checkpoint has the whole state, or the failed step has
@@ -138,10 +141,12 @@ def _open_checkpoints(
     )
     try:
         return opened(saved_step=history.saved_step)
-    except checkpoint_files.Lost:
+    except (checkpoint_files.Lost, peers.Elsewhere):
         if not run.config.run.start_over:
             raise
-        workdir.set_aside(run.directory)
+        with peers.here().together():
+            if peers.here().is_first:
+                workdir.set_aside(run.directory)
         history.start_over()
         return opened()
 

@@ -4,6 +4,7 @@ The processes are real; the launchers are their variables. JAX itself reads them
 """
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -94,6 +95,23 @@ def test_two_processes_find_each_other(launcher):
         # One device each, both seen by both.
         assert f"{index} 2 {{0: 0, 1: 10}} 2" in errors
         assert ("stdout of" in output) == (index == 0)
+
+
+@pytest.mark.skipif(shutil.which("mpirun") is None, reason="no mpirun here")
+def test_open_mpi_itself():
+    """Not its variables: the real launcher."""
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHERS)}
+    allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    result = subprocess.run(
+        ["mpirun", "-np", "2", "--oversubscribe", sys.executable, "-c", SCRIPT],
+        env=plain | allowed,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert result.returncode == 0, result.stderr
+    for index in range(2):
+        assert f"{index} 2 {{0: 0, 1: 10}} 2" in result.stderr
 
 
 def test_the_address_as_an_option_and_the_rest_from_a_launcher():

@@ -196,6 +196,46 @@ def test_after_a_common_stop_none_is_lost(run):
     assert three.stopped.empty()
 
 
+def test_waiting_for_one_that_has_ended(run):
+    """It ended as all had agreed, so this one is not stopped; but it will not come."""
+    two = run(2)
+    two.each(lambda here: here.stop_reason("stopped"))
+    two.peers[1].leave(75)
+    with pytest.raises(Elsewhere) as caught:
+        two.peers[0].share()
+    assert caught.value.code == 75
+    with pytest.raises(Elsewhere):
+        two.peers[0].share()
+
+
+def test_an_error_that_was_told_within(run):
+    """A part within a part; the error is that of the process that had it."""
+    two = run(2)
+
+    def set_up(here):
+        with here.together():
+            with here.together():
+                if here.index == 1:
+                    raise UserError("all checkpoints are damaged")
+
+    first, own = two.each(set_up)
+    assert isinstance(own, UserError)
+    assert isinstance(first, Elsewhere) and first.code == 2
+
+
+def test_a_new_run_forgets_the_failure_of_the_one_before(run):
+    two = run(2)
+
+    def fail(here):
+        with here.together():
+            raise Fault("no space")
+
+    two.each(fail)
+    assert two.each(lambda here: here.have_failed) == [True, True]
+    two.each(lambda here: here.begin())
+    assert two.each(lambda here: here.have_failed) == [False, False]
+
+
 def test_the_first_waits_for_the_others_at_a_good_end(run):
     two = run(2)
     ended = []

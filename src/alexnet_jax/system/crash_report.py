@@ -31,6 +31,14 @@ def written_on_abort(directory: Path) -> Iterator[None]:
     path.unlink(missing_ok=True)
 
 
+def remove_empty(directory: Path) -> None:
+    """Removes what processes left that were killed. Call this when none is running."""
+    for path in directory.glob(f"{PREFIX}*.txt"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_size == 0:
+                path.unlink()
+
+
 def cause(directory: Path, process: int) -> str:
     """Why a process ended without a message, as far as is known."""
     path = _path(directory, process)

@@ -70,6 +70,19 @@ class _Link:
         except (OSError, ValueError, TypeError):
             return None
 
+    def wait(self, seconds: float | None) -> Any:
+        """What the process says next.
+
+        Raises:
+            queue.Empty: it says nothing in time.
+            Elsewhere: it has ended.
+        """
+        said = self.said.get(timeout=seconds)
+        if isinstance(said, Elsewhere):
+            self.said.put(said)  # for the next call
+            raise said
+        return said
+
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)  # ends a read
@@ -145,17 +158,21 @@ class Peers:
 
         Raises:
             queue.Empty: another process has not called it in time.
+            Elsewhere: another process has ended.
         """
         if not self.is_first:
             (link,) = self._links
             link.send(_SAY, content)
-            return dict(link.said.get(timeout=wait))
-        said = {0: content}
-        said |= {link.peer: link.said.get(timeout=wait) for link in self._links}
+            return dict(link.wait(wait))
+        said = {0: content} | {link.peer: link.wait(wait) for link in self._links}
         said = {peer: what for peer, what in sorted(said.items()) if what is not None}
         for link in self._links:
             link.send(_SAID, list(said.items()))
         return said
+
+    def begin(self) -> None:
+        """Forgets how the run before ended; a process may do one after the other."""
+        self._stops = self._failed = False
 
     @property
     def have_failed(self) -> bool:
@@ -193,14 +210,15 @@ class Peers:
             yield
         except Exception as error:
             own = error
-        failed = self.share(own and [_exit_code(own), str(own)])
-        if not failed:
-            return
-        self._failed = True
-        first = min(failed)
-        if own is not None and first == self.index:
+        news = None
+        if own is not None and not isinstance(own, Elsewhere):
+            news = [_exit_code(own), str(own)]
+        failed = self.share(news)
+        self._failed = self._failed or bool(failed)
+        if own is not None and (not failed or min(failed) == self.index):
             raise own
-        raise Elsewhere(*failed[first])
+        if failed:
+            raise Elsewhere(*failed[min(failed)])
 
     def tell(self, error: Exception) -> bool:
         """Makes an error of this process, outside `together`, the end of all. They hear
@@ -235,8 +253,10 @@ class Peers:
             elif kind == _END:
                 link.has_ended.set()
                 code, together = content
+                why = f"{link.name} has ended"
+                link.said.put(Elsewhere(code, why))
                 if code and not together:
-                    self._lose(code, f"{link.name} has ended")
+                    self._lose(code, why)
                 return None
         link.has_ended.set()
         self._lose(EXIT_RESUME, f"{link.name} is gone")

@@ -52,6 +52,7 @@ def open_workdir(workdir: Path, config: Any) -> Lock:
     lock = Lock(workdir)
     if lock.died:
         _say_how_it_ended(workdir, lock.died)
+    crash_report.remove_empty(workdir)
     path = workdir / CONFIG
     if path.exists():
         old, new = atomic_files.read_json(path), config_json.to_json(config)
