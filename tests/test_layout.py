@@ -25,7 +25,7 @@ RANKS = (
     ("errors",),
     ("config",),
     ("config_checks", "config_json", "presets", "system"),
-    ("columns", "response_norm", "pooling", "layers", "augment", "optimizer")
+    ("columns", "bias", "response_norm", "pooling", "layers", "augment", "optimizer")
     + ("metrics", "model"),
     ("data",),
     ("preparation", "train_step"),

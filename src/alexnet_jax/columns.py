@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from alexnet_jax.bias import plus_bias
 from alexnet_jax.config import MeshConfig, Sees
 from alexnet_jax.errors import UserError
 from alexnet_jax.system.devices import platform
@@ -180,38 +181,7 @@ def _on_device(
         kernel, bias = jax.lax.pcast((kernel, bias), data, to="varying")
     x = _gathered(x) if gathers else x
     y = _in_slices(operation, x, kernel.astype(x.dtype), num_slices)
-    return _plus_bias(y, bias.astype(x.dtype))
-
-
-@jax.custom_vjp
-def _plus_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
-    return y + jnp.expand_dims(bias, range(y.ndim - 1))
-
-
-def _plus_bias_forward(y: jax.Array, bias: jax.Array) -> tuple[jax.Array, None]:
-    return _plus_bias(y, bias), None
-
-
-def _plus_bias_backward(_: None, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The gradient of the bias is a sum over all axes but the last.
-
-    XLA on CPU computes such a sum on one thread, together with what comes before it: a
-    tenth of a step of alexnet2012. A product with ones runs on all threads.
-    """
-
-    def product(gradient: jax.Array) -> jax.Array:
-        rows = gradient.reshape(-1, gradient.shape[-1])
-        return jnp.ones(len(rows), rows.dtype) @ rows
-
-    of_bias = jax.lax.platform_dependent(
-        gradient,
-        cpu=product,
-        default=lambda gradient: gradient.sum(range(gradient.ndim - 1)),
-    )
-    return gradient, of_bias
-
-
-_plus_bias.defvjp(_plus_bias_forward, _plus_bias_backward)
+    return plus_bias(y, bias.astype(x.dtype))
 
 
 def _in_slices(

@@ -2,8 +2,8 @@
 
 Constants of 2012 carry their source: the paper by section, the 2012 source release
 ("2012 code") by file; docs/paper_to_code.md says where the two differ. Each number has
-its range in its type, which `config_checks` enforces. Standard library only, so that
-reading a configuration costs nothing. The docstrings are the command line's help.
+its range in its type, which `config_checks` enforces. Only the standard library is
+imported. The docstrings are the command line's help.
 """
 
 from dataclasses import dataclass
@@ -51,8 +51,7 @@ class Norm:
     alpha: NonNegative[float] = 1e-4
     """Chosen for activations of pixels on 0-255."""
     alpha_divided_by_n: bool = True
-    """True: a = alpha / (values in a full window), as in the 2012 code. False:
-    a = alpha, as in the paper's text."""
+    """True: a = alpha / values in a full window (2012 code); False: a = alpha."""
     beta: NonNegative[float] = 0.75
     across_columns: bool = False
     """True lets a window of maps extend into the other column."""
@@ -128,8 +127,7 @@ class ModelConfig:
     activation: Literal["relu", "tanh"] = "relu"
     """Of all layers except the last."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
-    """Precision of activations and of products with kernels. Parameters, normalisation
-    sums and the loss are always float32."""
+    """Of activations and products; parameters, sums and the loss are float32."""
     dropout: Literal["2012", "inverted", "mean"] = "2012"
     """2012: a mask in training, its mean as a factor in testing; inverted: the mask
     divided by its mean in training; mean: no mask, its mean in training too. Without
@@ -155,11 +153,9 @@ class DataConfig:
     data_dir: str | None = None
     """The tfds data directory. None means the default of tfds."""
     image_size: Positive[int]
-    """Side of the square uint8 images that go to the device. Images of another size are
-    scaled by their shorter side and cropped to the centre."""
+    """Side of the square images; others are scaled by the shorter side and cropped."""
     squash: bool = False
-    """True scales the whole image to the square instead, whatever its proportions, as
-    for Caffe's networks."""
+    """True scales the whole image to the square instead, as for Caffe's networks."""
     label: str = "label"
     """The feature that holds the class."""
     stored: Literal["auto", "records", "raw", "memory"] = "auto"
@@ -179,8 +175,7 @@ class AugmentConfig:
     pixel_scale: (
         Positive[float] | tuple[Positive[float], Positive[float], Positive[float]]
     ) = 1.0
-    """Factor on the network's input: one, or one each for red, green and blue. 1 means
-    pixels on 0-255, as in 2012."""
+    """Factor on the input, one or one per colour. 1 means 0-255, as in 2012."""
     random_crop: bool = True
     """True crops at random positions, False at the centre."""
     horizontal_flip: bool = True
@@ -244,11 +239,9 @@ class MeshConfig:
     data: Positive[int] | None = None
     """Devices along the batch. None means all that the columns leave."""
     column: Columns | None = None
-    """Devices along the columns: 1, or the number of columns. None means the number of
-    columns if it divides the devices, else 1."""
+    """Devices along the columns: 1 or their number. None: the latter if it divides."""
     cpu_devices: Threads | None = None
-    """Virtual CPU devices of each process, without an accelerator. None means 2, or 1
-    on one core or where there are several processes."""
+    """Virtual CPU devices per process. None means 2; 1 of several, or on one core."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,15 +256,12 @@ class RunConfig:
     keep_checkpoints: Positive[int] = 3
     """Newest checkpoints to keep, besides the best."""
     checkpoint_minutes: Positive[float] | None = None
-    """Also saves within an epoch, this many minutes after the last checkpoint. None
-    means only at the end of each epoch."""
+    """Also saves within an epoch, this many minutes after the last checkpoint."""
     start_over: bool = False
-    """True starts from step 0 where the checkpoints are lost or all damaged; what is
-    left of the run is moved to before_start_over-1. No effect where the run can
-    resume."""
+    """True starts from step 0 where all checkpoints are lost or damaged, and moves the
+    rest to before_start_over-1. No effect where the run can resume."""
     deterministic: bool = False
-    """True forbids operations of GPUs whose result varies from run to run, at a cost in
-    speed: the same hardware then gives the same bits. CPUs always do."""
+    """True forbids GPU operations whose result varies from run to run; slower."""
     max_minutes: Positive[float] | None = None
     """Saves and ends after this many minutes, with code 75. None means no limit."""
     watchdog_steps: Positive[int] = 5000
