@@ -13,10 +13,11 @@ import tyro
 
 from alexnet_jax import command, trained
 from alexnet_jax.config import MeshConfig, RunConfig
+from alexnet_jax.errors import UserError
 
 # Slow imports come after the options are parsed.
 if TYPE_CHECKING:
-    from alexnet_jax.weights.any_format import Hints
+    from alexnet_jax.weights.any_format import Form, Hints
     from alexnet_jax.weights.network import Network
 
 DESCRIPTION = """\
@@ -25,7 +26,9 @@ Converts the weights of AlexNet from one format to another, exactly.
 SOURCE is a run directory, or a file: .caffemodel (Caffe's AlexNet or CaffeNet), .npz
 (Caffe's weights as arrays), .pth or .safetensors (torchvision's AlexNet), or our own
 .safetensors or .npz. DEST ends in .safetensors or .npz (the whole network; predict,
-features, evaluate and visualize read the former), or .pth (torchvision's state_dict).
+features, evaluate and visualize read the former), or .pth (torchvision's state_dict);
+or, for use elsewhere, in .onnx, .py (a PyTorch module, with --torch-module) or
+.jaxexport (a program for CPUs, GPUs and TPUs).
 
 Converts channel order, layouts and the order of fc6's inputs. Arrays that do not fit
 the network are named with both shapes. Pickles are never loaded. A model card is
@@ -53,13 +56,17 @@ class Options:
     """A sentence for the model card and the file, on the data for example."""
     torchvision: tyro.conf.FlagCreatePairsOff[bool] = False
     """Writes a .safetensors file with torchvision's names and layout."""
+    torch_module: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Writes a PyTorch module, DEST.py, and its weights beside it."""
+    with_input: tyro.conf.FlagCreatePairsOff[bool] = False
+    """In .onnx and .jaxexport: takes uint8 images and preprocesses them itself."""
 
 
 def run(options: Options) -> str:
     """Converts, and returns a description of the network."""
-    from alexnet_jax.weights import any_format, model_card
+    from alexnet_jax.weights import any_format, model_card, torch_module
 
-    write = any_format.writer(options.dest, as_torchvision=options.torchvision)
+    write = any_format.writer(options.dest, _form(options))
     card = model_card.beside(options.dest)
     hints = any_format.Hints(
         preset=options.preset,
@@ -74,10 +81,26 @@ def run(options: Options) -> str:
     write(options.dest, network)
     model_card.write(card, options.dest, network)
     size = options.dest.stat().st_size / 1e6
+    weights = ""
+    if options.torch_module:
+        weights = f", its weights {torch_module.weights_beside(options.dest)}"
     return (
-        f"{_describe(network)}\nwrote {options.dest}, {size:,.1f} MB, and its model "
-        f"card {card}"
+        f"{_describe(network)}\nwrote {options.dest}, {size:,.1f} MB{weights}, and its "
+        f"model card {card}"
     )
+
+
+def _form(options: Options) -> "Form":
+    forms: dict[Form, bool] = {
+        "torchvision": options.torchvision,
+        "torch_module": options.torch_module,
+        "with_input": options.with_input,
+    }
+    chosen: list[Form] = [form for form, is_chosen in forms.items() if is_chosen]
+    if len(chosen) > 1:
+        named = " and ".join(f"--{form.replace('_', '-')}" for form in chosen)
+        raise UserError(f"{named} exclude each other: choose one.")
+    return chosen[0] if chosen else "ours"
 
 
 def _read(source: Path, hints: "Hints") -> "Network":

@@ -4,17 +4,20 @@ import dataclasses
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from alexnet_jax.data import ilsvrc2012
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import atomic_files
 from alexnet_jax.weights import (
     caffe,
+    exported,
     network_file,
     npz,
+    onnx_file,
     safetensors_file,
     torch_file,
+    torch_module,
     torchvision,
 )
 from alexnet_jax.weights.network import Network
@@ -29,14 +32,33 @@ _READERS = {
     ".pth": torch_file.read,
     ".pt": torch_file.read,
 }
-_WRITERS: dict[str, Writer] = {
-    network_file.SUFFIX: network_file.write,
-    ".npz": npz.write,
-    ".pth": torchvision.write_pth,
+Form = Literal["ours", "torchvision", "torch_module", "with_input"]
+"""Which of the forms of a format: ours is the usual one; torchvision has its names;
+torch_module is a Python file; with_input takes uint8 images."""
+_WRITERS: dict[Form, dict[str, Writer]] = {
+    "ours": {
+        network_file.SUFFIX: network_file.write,
+        ".npz": npz.write,
+        ".pth": torchvision.write_pth,
+        onnx_file.SUFFIX: onnx_file.write,
+        exported.SUFFIX: exported.write,
+    },
+    "torchvision": {
+        network_file.SUFFIX: torchvision.write_safetensors,
+        ".pth": torchvision.write_pth,
+    },
+    "torch_module": {torch_module.SUFFIX: torch_module.write},
+    "with_input": {
+        onnx_file.SUFFIX: onnx_file.write_with_input,
+        exported.SUFFIX: exported.write_with_input,
+    },
 }
-_WRITERS_OF_TORCHVISION: dict[str, Writer] = {
-    network_file.SUFFIX: torchvision.write_safetensors,
-    ".pth": torchvision.write_pth,
+# By file extension: raises UserError if a format cannot be written.
+_CHECKS: dict[str, Callable[[Path], object]] = {
+    ".pth": torch_file.import_torch,
+    onnx_file.SUFFIX: onnx_file.import_onnx,
+    exported.SUFFIX: exported.check_flatbuffers,
+    torch_module.SUFFIX: torch_module.check_names,
 }
 
 _CHECKSUM = "sha256"  # the key in `origin`
@@ -101,6 +123,11 @@ def _of_file(source: Path, hints: Hints) -> Network:
     arrays, texts = _READERS[source.suffix](source)
     if network_file.TEXT in texts:
         return network_file.from_arrays(source, arrays, texts[network_file.TEXT])
+    if torch_module.TEXT in texts:
+        raise UserError(
+            f"{source} holds the weights of a PyTorch module that convert wrote: "
+            "convert the network that it was made of."
+        )
     if source.suffix in (".pth", ".pt") or torchvision.is_state(arrays):
         return torchvision.to_weights(source, arrays, texts)
     named = npz.of_caffe(source, arrays)
@@ -148,22 +175,23 @@ def _read_names(path: Path, classes: int) -> list[str]:
     return names
 
 
-def writer(path: Path, *, as_torchvision: bool) -> Writer:
+def writer(path: Path, form: Form) -> Writer:
     """The function that writes the format of `path`; checked before expensive work.
 
-    Args:
-        as_torchvision: use torchvision's names and layout; .pth always does.
-
     Raises:
-        UserError: the format is unknown, the file exists, or its folder is missing or
-            not writable.
+        UserError: the format is unknown or needs a package that is not installed, a
+            file exists, or the folder is missing or not writable.
     """
-    writers = _WRITERS_OF_TORCHVISION if as_torchvision else _WRITERS
+    writers = _WRITERS[form]
     if path.suffix not in writers:
-        raise UserError(f"{path}: the name should end in {', '.join(writers)}.")
+        option = "" if form == "ours" else f" with --{form.replace('_', '-')}"
+        other = ", or in .py with --torch-module" if form == "ours" else ""
+        raise UserError(
+            f"{path}: the name should end in {', '.join(writers)}{option}{other}."
+        )
     if path.exists():
         raise UserError(f"{path} already exists: delete it, or choose another name.")
     atomic_files.check_writable(path)
-    if path.suffix == ".pth":
-        torch_file.import_torch(path)
+    if path.suffix in _CHECKS:
+        _CHECKS[path.suffix](path)
     return writers[path.suffix]

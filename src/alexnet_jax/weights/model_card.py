@@ -17,6 +17,43 @@ _TITLES = {
 }
 
 
+# By file extension: how others use a file.
+_USES = {
+    ".safetensors": """\
+import alexnet_jax
+
+model = alexnet_jax.load("{file}")
+model.predict("photo.png").top(3)""",
+    ".npz": """\
+import numpy as np
+
+arrays = np.load("{file}")  # conv1.kernel, conv1.bias, ..., mean_image
+# or: python -m alexnet_jax.convert {file} net.safetensors""",
+    ".pth": """\
+import torch
+
+state = torch.load("{file}", weights_only=True)  # of torchvision.models.alexnet""",
+    ".onnx": """\
+import onnxruntime
+
+session = onnxruntime.InferenceSession("{file}")
+(start,) = session.get_inputs()  # view: float32 NCHW, preprocessed; image: uint8 NHWC
+(logits,) = session.run(None, {{start.name: pixels}})""",
+    ".py": """\
+from {stem} import AlexNet  # {file} and {stem}.safetensors in this folder
+
+model = AlexNet.load()
+logits = model(model.preprocess(image))  # uint8 NHWC, RGB""",
+    ".jaxexport": """\
+import jax
+from pathlib import Path
+
+program = jax.export.deserialize(bytearray(Path("{file}").read_bytes()))
+print(program.in_avals)  # NHWC; float32: preprocessed; uint8: images
+logits = jax.jit(lambda x: program.call(x)["fc8.linear"])(pixels)""",
+}
+
+
 def beside(path: Path) -> Path:
     """The card of a weights file: the same name, with suffix .md.
 
@@ -60,10 +97,7 @@ AlexNet (Krizhevsky, Sutskever, Hinton, 2012) with {_columns(network.config)}, b
 Python package alexnet_jax.
 
 ```python
-import alexnet_jax
-
-model = alexnet_jax.load("{file}")
-model.predict("photo.png").top(3)
+{_USES[Path(file).suffix].format(file=file, stem=Path(file).stem)}
 ```
 
 | | |
