@@ -453,6 +453,53 @@ REFUSED = {
         lambda: caffemodel(changed(), rows=settings("conv1", whole(6, 2))),
         "conv1.stride is 2 and should be 4",
     ),
+    "another stride to the right": (
+        lambda: caffemodel(
+            changed(), rows=settings("conv1", whole(13, 4) + whole(14, 2))
+        ),
+        "conv1.stride_w is 2 and should be 4",
+    ),
+    "a list of two strides": (
+        lambda: caffemodel(
+            changed(), rows=settings("conv1", whole(6, 2) + whole(6, 4))
+        ),
+        "conv1.stride_h is 2 and should be 4",
+    ),
+    "padding above and below alone": (
+        lambda: caffemodel(
+            changed(), rows=settings("conv2", whole(5, 2) + whole(9, 2))
+        ),
+        "conv2.pad_w is 0 and should be 2",
+    ),
+    "other padding of both sides": (
+        lambda: caffemodel(
+            changed(),
+            rows=settings("conv2", whole(5, 2) + whole(9, 1) + whole(10, 1)),
+        ),
+        "conv2.pad is 1 and should be 2",
+    ),
+    "a dilation": (
+        lambda: caffemodel(
+            changed(), rows=settings("conv3", whole(3, 1) + whole(18, 2))
+        ),
+        "conv3.dilation is 2 and should be 1",
+    ),
+    "a pooling window that is wider": (
+        lambda: caffemodel(
+            changed(), rows=settings("pool1", whole(5, 3) + whole(6, 5) + whole(3, 2))
+        ),
+        "pool1.kernel_w is 5 and should be 3",
+    ),
+    "pooling over the whole map": (
+        lambda: caffemodel(changed(), rows=settings("pool5", whole(12, 1))),
+        "pool5.global_pooling is 1 and should be 0",
+    ),
+    "sizes that round down": (
+        lambda: caffemodel(
+            changed(), rows=settings("pool5", whole(2, 3) + whole(3, 2) + whole(13, 1))
+        ),
+        "pool5.round_mode is 1 and should be 0",
+    ),
     "two last layers": (
         lambda: caffemodel(
             changed(fc8_b=(zeros(3, UNITS), zeros(3))),
@@ -461,6 +508,25 @@ REFUSED = {
         "more than one last layer: fc8_b",
     ),
 }
+
+
+SAME = {
+    "strides by side": ("conv1", whole(4, 11) + whole(13, 4) + whole(14, 4)),
+    "kernels by side": ("conv1", whole(11, 11) + whole(12, 11) + whole(6, 4)),
+    "padding by side": ("conv2", whole(9, 2) + whole(10, 2) + whole(5, 2)),
+    "a list of two": ("conv2", whole(3, 2) + whole(3, 2) + whole(5, 2)),
+    "a packed list": ("conv2", block(3, b"\2\2") + whole(5, 2)),
+    "windows by side": ("pool1", whole(5, 3) + whole(6, 3) + whole(7, 2) + whole(8, 2)),
+    "a dilation of one": ("conv3", whole(3, 1) + whole(18, 1)),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_other_ways_to_write_settings(name, files, tmp_path):
+    source = tmp_path / "net.caffemodel"
+    source.write_bytes(caffemodel(changed(), rows=settings(*SAME[name])))
+    found = network_file.read(converted(source, tmp_path))
+    same_params(found, network_file.read(files["caffe_alexnet"]))
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -145,14 +145,21 @@ def _check_settings(path: Path, net: Net, model: ModelConfig) -> None:
     for name, wanted in _wanted(model).items():
         settings = net.layers[name].settings if name in net.layers else {}
         for key, value in settings.items():
+            expected = wanted.get(_of_both_sides(key), value)
             # The file stores float32.
-            if np.float32(value) != np.float32(wanted.get(key, value)):
-                problems.append(
-                    f"{name}.{key} is {value:g} and should be {wanted[key]}"
-                )
+            if np.float32(value) != np.float32(expected):
+                problems.append(f"{name}.{key} is {value:g} and should be {expected}")
     if problems:
         listed = "\n  ".join(problems)
         raise UserError(f"{path} holds another network:\n  {listed}")
+
+
+def _of_both_sides(key: str) -> str:
+    """The setting of which this is one side's: "pad" of "pad_h"."""
+    stem, _, side = key.rpartition("_")
+    if side not in ("h", "w"):
+        return key
+    return "kernel_size" if stem == "kernel" else stem
 
 
 def _wanted(model: ModelConfig) -> dict[str, dict[str, float]]:
@@ -161,7 +168,12 @@ def _wanted(model: ModelConfig) -> dict[str, dict[str, float]]:
     for name, layer in conv_layers(model).items():
         group = model.num_columns if layer.sees == "own" else 1
         pad, norm, pool = layer.padding[0], layer.local_norm, layer.pool
-        settings[name] = {"pad": pad, "stride": layer.stride, "group": group}
+        settings[name] = {
+            "pad": pad,
+            "stride": layer.stride,
+            "group": group,
+            "dilation": 1,
+        }
         settings[f"norm{name[-1]}"] = dict(
             local_size=norm.size,
             alpha=norm.alpha,
@@ -170,7 +182,12 @@ def _wanted(model: ModelConfig) -> dict[str, dict[str, float]]:
             k=norm.k,
         )
         settings[f"pool{name[-1]}"] = dict(
-            pool=0, kernel_size=pool.window, stride=pool.stride, pad=0
+            pool=0,
+            kernel_size=pool.window,
+            stride=pool.stride,
+            pad=0,
+            global_pooling=0,
+            round_mode=0,
         )
     return settings
 

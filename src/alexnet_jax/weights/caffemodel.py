@@ -57,7 +57,7 @@ _V0 = 1  # the field of a V1LayerParameter that holds an even older message
 
 # Settings of a layer: (field number, Caffe's default).
 _SETTINGS = {
-    "conv": {"pad": (3, 0), "group": (5, 1), "stride": (6, 1)},
+    "conv": {"group": (5, 1)},
     "lrn": {
         "local_size": (1, 5),
         "alpha": (2, 1.0),
@@ -65,7 +65,22 @@ _SETTINGS = {
         "norm_region": (4, 0),
         "k": (5, 1.0),
     },
-    "pooling": {"pool": (1, 0), "kernel_size": (2, 0), "stride": (3, 1), "pad": (4, 0)},
+    "pooling": {"pool": (1, 0), "global_pooling": (12, 0), "round_mode": (13, 0)},
+}
+# Settings of height and width: (field number of both, of height, of width, default). A
+# convolution may have one number for both, or a list of two.
+_SIDES = {
+    "conv": {
+        "pad": (3, 9, 10, 0),
+        "stride": (6, 13, 14, 1),
+        "dilation": (18, None, None, 1),
+    },
+    "lrn": {},
+    "pooling": {
+        "kernel_size": (2, 5, 6, 0),
+        "stride": (3, 7, 8, 1),
+        "pad": (4, 9, 10, 0),
+    },
 }
 
 
@@ -113,10 +128,29 @@ def _layer(layer: Value, version: _Version) -> Layer:
 
 def _settings(settings: Value, kind: str) -> dict[str, float]:
     message = protobuf.fields(settings)
-    return {
+    found = {
         name: protobuf.number(message[number][-1]) if number in message else default
         for name, (number, default) in _SETTINGS[kind].items()
     }
+    for name, (both, of_height, of_width, default) in _SIDES[kind].items():
+        stated = protobuf.integers(message.get(both, []))
+        stated = stated[-1:] if kind == "pooling" else stated
+        height, width = (stated[0], stated[-1]) if stated else (default, default)
+        if of_height in message or of_width in message:  # these count, as in Caffe
+            height, width = (
+                (protobuf.integers(message.get(number, [])) or [0])[-1]
+                for number in (of_height, of_width)
+            )
+        found |= _by_side(name, height, width)
+    return found
+
+
+def _by_side(name: str, height: float, width: float) -> dict[str, float]:
+    """One setting for both, or "pad_h" and "pad_w" where they differ."""
+    if height == width:
+        return {name: height}
+    stem = name.removesuffix("_size")
+    return {f"{stem}_h": height, f"{stem}_w": width}
 
 
 def _blob(blob: Value) -> np.ndarray:
