@@ -83,18 +83,7 @@ def source(path: Path, network: Network) -> str:
         "logits, before the softmax" if network.last == "fc8" else "the last layer"
     )
     return f'''\
-"""AlexNet as a PyTorch module, written by alexnet_jax {alexnet_jax.__version__}.
-
-    from {path.stem} import AlexNet
-
-    model = AlexNet.load()
-    logits = model(model.preprocess(image))
-
-{_wrapped("Input: " + describe_input(network).rpartition(";")[0] + ".")}
-
-The network in testing, without dropout. PyTorch's order: [batch, maps, height, width].
-"""
-
+{_head(path, network)}
 from pathlib import Path
 
 import torch
@@ -131,8 +120,23 @@ class AlexNet(nn.Module):
 '''
 
 
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, 88, break_long_words=False)
+def _head(path: Path, network: Network) -> str:
+    """The docstring of the module."""
+    words = describe_input(network).rpartition(";")[0]  # without the order of axes
+    expected = textwrap.fill(f"Input: {words}.", 88, break_long_words=False)
+    return f'''\
+"""AlexNet as a PyTorch module, written by alexnet_jax {alexnet_jax.__version__}.
+
+    from {path.stem} import AlexNet
+
+    model = AlexNet.load()
+    logits = model(model.preprocess(image))
+
+{expected}
+
+The network in testing, without dropout. PyTorch's order: [batch, maps, height, width].
+"""
+'''
 
 
 def _scaled(network: Network) -> str:
