@@ -15,7 +15,7 @@ from alexnet_jax.errors import UserError
 from alexnet_jax.presets import PresetName
 from alexnet_jax.system import lock, peers
 from alexnet_jax.system.interruption import Interruption
-from alexnet_jax.system.peers import Elsewhere
+from alexnet_jax.system.peer_links import Elsewhere
 from experiments import plan
 from experiments.plan import Experiment
 from experiments.variants import differences

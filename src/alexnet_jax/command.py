@@ -22,7 +22,7 @@ from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import DamagedRecord, Fault, UserError
 from alexnet_jax.system import peers
 from alexnet_jax.system.interruption import EXIT_RESUME, Interrupted
-from alexnet_jax.system.peers import Elsewhere
+from alexnet_jax.system.peer_links import Elsewhere
 from alexnet_jax.system.streams import printable, silence
 
 DONE, FAULT, MISTAKE, STOPPED = 0, 1, 2, 130

@@ -18,6 +18,7 @@ from alexnet_jax.config import Config
 from alexnet_jax.data import loader
 from alexnet_jax.system import crash_report, devices, peers
 from alexnet_jax.system.interruption import Interruption
+from alexnet_jax.system.peer_links import Elsewhere
 from alexnet_jax.train_step import TrainState
 from alexnet_jax.training import (
     agreement,
@@ -141,7 +142,7 @@ def _open_checkpoints(
     )
     try:
         return opened(saved_step=history.saved_step)
-    except (checkpoint_files.Lost, peers.Elsewhere):
+    except (checkpoint_files.Lost, Elsewhere):
         if not run.config.run.start_over:
             raise
         with peers.here().together():

@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from alexnet_jax.errors import Fault, UserError
-from alexnet_jax.system import peers
-from alexnet_jax.system.peers import Elsewhere, Peers
+from alexnet_jax.system import peer_links
+from alexnet_jax.system.peer_links import Elsewhere
+from alexnet_jax.system.peers import Peers
 
 KEY = "secret"
 
@@ -26,9 +27,11 @@ class Run:
         with socket.create_server(("localhost", 0)) as server:
             port = server.getsockname()[1]
             with ThreadPoolExecutor(count) as pool:
-                accepted = pool.submit(peers.accept, server, KEY, count, 10)
+                accepted = pool.submit(peer_links.accept, server, KEY, count, 10)
                 self.links = [
-                    peers.connect(["localhost"], port, KEY, index, "process 0 on HOST")
+                    peer_links.connect(
+                        ["localhost"], port, KEY, index, "process 0 on HOST"
+                    )
                     for index in range(1, count)
                 ]
                 first = accepted.result()
@@ -262,11 +265,11 @@ def test_a_stranger_is_sent_away():
     with socket.create_server(("localhost", 0)) as server:
         port = server.getsockname()[1]
         with ThreadPoolExecutor(1) as pool:
-            accepted = pool.submit(peers.accept, server, KEY, 2, 10)
+            accepted = pool.submit(peer_links.accept, server, KEY, 2, 10)
             for text in (b"GET / HTTP/1.1\r\n", b"[]\n", b'["say", {"key": "x"}]\n'):
                 with socket.create_connection(("localhost", port)) as stranger:
                     stranger.sendall(text)
-            mine = peers.connect(["localhost"], port, KEY, 1, "process 0 on HOST")
+            mine = peer_links.connect(["localhost"], port, KEY, 1, "process 0 on HOST")
             (link,) = accepted.result()
     assert link.peer == 1
     link.close()
@@ -275,14 +278,14 @@ def test_a_stranger_is_sent_away():
 
 def test_not_all_came():
     with socket.create_server(("localhost", 0)) as server, pytest.raises(TimeoutError):
-        peers.accept(server, KEY, 2, 0.2)
+        peer_links.accept(server, KEY, 2, 0.2)
 
 
 def test_the_first_address_that_answers():
     with socket.create_server(("localhost", 0)) as server:
         port = server.getsockname()[1]
         names = ["no-such-host.invalid", "localhost"]
-        link = peers.connect(names, port, KEY, 1, "process 0 on HOST")
+        link = peer_links.connect(names, port, KEY, 1, "process 0 on HOST")
         link.close()
 
 

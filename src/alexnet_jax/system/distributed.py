@@ -20,7 +20,7 @@ from jax.experimental import multihost_utils
 
 from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import Fault, UserError
-from alexnet_jax.system import devices, peers, streams
+from alexnet_jax.system import devices, peer_links, peers, streams
 from alexnet_jax.system.peers import Peers
 
 ADDRESS, COUNT, INDEX = (
@@ -169,12 +169,12 @@ def _join(timeout: float) -> None:
                     "addresses": _addresses(),
                     "port": server.getsockname()[1],
                     "key": key,
-                    "name": peers.name_of(0),
+                    "name": peer_links.name_of(0),
                 }
             )
-            links = peers.accept(server, key, count, _SECONDS_TO_MEET)
+            links = peer_links.accept(server, key, count, _SECONDS_TO_MEET)
     else:
-        links = [peers.connect(index=index, **_told_by_first({}))]
+        links = [peer_links.connect(index=index, **_told_by_first({}))]
         streams.silence(sys.stdout)
     peers.join(Peers(index, count, links, timeout=timeout))
 

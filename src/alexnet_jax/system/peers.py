@@ -8,86 +8,22 @@ no reason but SIGTERM. A sum on the devices would make them wait at each step.
 
 import contextlib
 import functools
-import hmac
-import json
 import os
 import queue
-import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from alexnet_jax.errors import UserError
 from alexnet_jax.system.interruption import EXIT_RESUME
+from alexnet_jax.system.peer_links import BEAT, END, LOST, SAID, SAY, Elsewhere, Link
 from alexnet_jax.system.streams import printable
 
 _BEATS = 4  # signs of life within the time after which a process counts as lost
-_SECONDS_TO_GREET = 10
-
-# Kinds of messages.
-_BEAT, _SAY, _SAID, _END, _LOST = "beat", "say", "said", "end", "lost"
 
 Stop = Callable[[int, str], None]
 """Ends this process, given the exit code and the reason."""
-
-
-class Elsewhere(Exception):
-    """Another process has failed, and says why; this one ends with the same code."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-
-
-class _Link:
-    """A connection to one process: messages are lines of JSON."""
-
-    def __init__(self, peer: int, name: str, connection: socket.socket) -> None:
-        self.peer = peer
-        self.name = name
-        self.said: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.has_ended = threading.Event()
-        self._connection = connection
-        self._lines = connection.makefile("rb")
-        self._sending = threading.Lock()
-
-    def set_timeout(self, seconds: float) -> None:
-        self._connection.settimeout(seconds)
-
-    def send(self, kind: str, content: Any = None) -> None:
-        """Sends a message; a connection that is lost is noticed where it is read."""
-        line = json.dumps([kind, content]).encode() + b"\n"
-        with self._sending, contextlib.suppress(OSError):
-            self._connection.sendall(line)
-
-    def receive(self) -> tuple[str, Any] | None:
-        """The next message; None if the process is gone."""
-        try:
-            kind, content = json.loads(self._lines.readline())
-            return kind, content
-        except (OSError, ValueError, TypeError):
-            return None
-
-    def wait(self, seconds: float | None) -> Any:
-        """What the process says next.
-
-        Raises:
-            queue.Empty: it says nothing in time.
-            Elsewhere: it has ended.
-        """
-        said = self.said.get(timeout=seconds)
-        if isinstance(said, Elsewhere):
-            self.said.put(said)  # for the next call
-            raise said
-        return said
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)  # ends a read
-        self._lines.close()
-        self._connection.close()
 
 
 def _start(work: Callable[[], None]) -> None:
@@ -117,7 +53,7 @@ class Peers:
         self,
         index: int = 0,
         count: int = 1,
-        links: Sequence[_Link] = (),
+        links: Sequence[Link] = (),
         *,
         timeout: float = 60.0,
         stop: Stop | None = None,
@@ -162,12 +98,12 @@ class Peers:
         """
         if not self.is_first:
             (link,) = self._links
-            link.send(_SAY, content)
+            link.send(SAY, content)
             return dict(link.wait(wait))
         said = {0: content} | {link.peer: link.wait(wait) for link in self._links}
         said = {peer: what for peer, what in sorted(said.items()) if what is not None}
         for link in self._links:
-            link.send(_SAID, list(said.items()))
+            link.send(SAID, list(said.items()))
         return said
 
     def begin(self) -> None:
@@ -234,23 +170,23 @@ class Peers:
         """Tells the others how this process ends. If it ends well, waits for them."""
         self._closing.set()
         for link in self._links:
-            link.send(_END, [code, self._stops or self._failed])
+            link.send(END, [code, self._stops or self._failed])
         for link in self._links if code == 0 else ():
             link.has_ended.wait(self._timeout)
 
     def _beat(self) -> None:
         while not self._closing.wait(self._timeout / _BEATS):
             for link in self._links:
-                link.send(_BEAT)
+                link.send(BEAT)
 
-    def _listen(self, link: _Link) -> None:
+    def _listen(self, link: Link) -> None:
         while message := link.receive():
             kind, content = message
-            if kind in (_SAY, _SAID):
+            if kind in (SAY, SAID):
                 link.said.put(content)
-            elif kind == _LOST:
+            elif kind == LOST:
                 return self._lose(*content)
-            elif kind == _END:
+            elif kind == END:
                 link.has_ended.set()
                 code, together = content
                 why = f"{link.name} has ended"
@@ -269,7 +205,7 @@ class Peers:
         self._closing.set()
         if self.is_first:
             for link in self._links:
-                link.send(_LOST, [code, why])
+                link.send(LOST, [code, why])
         self._stop(code, why)
 
 
@@ -306,60 +242,3 @@ def finish(code: int) -> int:
     if not _here.is_first:
         _here.leave(code)
     return code
-
-
-def name_of(index: int) -> str:
-    return f"process {index} on {socket.gethostname()}"
-
-
-def accept(server: socket.socket, key: str, count: int, timeout: float) -> list[_Link]:
-    """Waits for a connection from each of the processes 1 to count - 1.
-
-    Raises:
-        TimeoutError: not all of them came.
-    """
-    links: dict[int, _Link] = {}
-    until = time.monotonic() + timeout
-    while len(links) < count - 1:
-        server.settimeout(max(until - time.monotonic(), 0.001))
-        connection, _ = server.accept()
-        connection.settimeout(_SECONDS_TO_GREET)
-        link = _Link(0, "", connection)
-        greeting = _greeting(link, key)
-        if greeting is not None:
-            link.peer, link.name = greeting["index"], greeting["name"]
-            links[link.peer] = link
-        else:
-            link.close()  # somebody else's
-    return [links[peer] for peer in sorted(links)]
-
-
-def _greeting(link: _Link, key: str) -> dict[str, Any] | None:
-    """The first message of a process that knows the key; None of a stranger."""
-    _, greeting = link.receive() or ("", None)
-    if not isinstance(greeting, dict):
-        return None
-    knows = hmac.compare_digest(str(greeting.get("key")), key)
-    return greeting if knows else None
-
-
-def connect(addresses: list[str], port: int, key: str, index: int, name: str) -> _Link:
-    """Connects to process 0, at the first address that answers.
-
-    Args:
-        name: of process 0.
-
-    Raises:
-        OSError: none answers.
-    """
-    errors = []
-    for address in addresses:
-        try:
-            connection = socket.create_connection((address, port), _SECONDS_TO_GREET)
-        except OSError as error:
-            errors.append(error)
-            continue
-        link = _Link(0, name, connection)
-        link.send(_SAY, {"key": key, "index": index, "name": name_of(index)})
-        return link
-    raise errors[-1]
