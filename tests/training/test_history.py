@@ -237,7 +237,7 @@ def test_a_command_that_trains_nothing_writes_nothing(config, run, num_epochs):
 
 
 def test_an_unexpected_error_saves_first(config, tmp_path, monkeypatch):
-    after = epoch_end.EpochEnd.after_step
+    after = epoch_end.EpochEnd.save_if_due
 
     def fails(self, state, step):
         if step == 6:
@@ -245,7 +245,7 @@ def test_an_unexpected_error_saves_first(config, tmp_path, monkeypatch):
         after(self, state, step)
 
     with monkeypatch.context() as patch:
-        patch.setattr(epoch_end.EpochEnd, "after_step", fails)
+        patch.setattr(epoch_end.EpochEnd, "save_if_due", fails)
         with pytest.raises(ZeroDivisionError) as raised:
             train.train_and_evaluate(config, tmp_path)
     assert raised.value.__notes__ == ["The state is saved at step 6."]
@@ -269,7 +269,7 @@ def test_saves_within_an_epoch(config, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("change", ["renamed", "deleted"])
 def test_a_directory_that_goes_is_noticed(config, tmp_path, monkeypatch, change):
-    after, run = epoch_end.EpochEnd.after_step, tmp_path / "run"
+    after, run = epoch_end.EpochEnd.save_if_due, tmp_path / "run"
 
     def go(self, state, step):
         if step == 6:
@@ -280,7 +280,7 @@ def test_a_directory_that_goes_is_noticed(config, tmp_path, monkeypatch, change)
                 shutil.rmtree(run)
         after(self, state, step)
 
-    monkeypatch.setattr(epoch_end.EpochEnd, "after_step", go)
+    monkeypatch.setattr(epoch_end.EpochEnd, "save_if_due", go)
     with pytest.raises(Fault, match="moved or deleted during the run"):
         train.train_and_evaluate(config, run)
     assert not run.exists()

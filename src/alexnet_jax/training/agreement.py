@@ -30,8 +30,9 @@ def agreed(batches: Iterator[Any], interruption: Interruption) -> Iterator[Any]:
             if here.count == 1:
                 raise
             fault = str(error)
-        stop = interruption.reason if interruption.requested else None
-        reason = here.stop_reason(fault or stop)
+        # Not before the first step: each start gets on, however short its time.
+        stops = interruption.has_state and interruption.requested
+        reason = here.stop_reason(fault or (interruption.reason if stops else None))
         if reason is not None:
             raise Interrupted(reason)
         yield batch
