@@ -1,7 +1,7 @@
 """The command: python -m experiments.run --experiment columns --preset cifar10
 
 Trains the variants of the paper's questions, one after the other. The same command
-resumes. Several processes, on one machine or on several that share the directory,
+resumes. Several commands, on one machine or on several that share the directory,
 divide the runs among themselves.
 """
 
@@ -76,6 +76,8 @@ def run(options: Options, interruption: Interruption | None = None) -> str:
             if _train(planned.config, planned.directory, interruption):
                 _record(planned, base, options)
         except (lock.Taken, Elsewhere) as error:
+            if isinstance(error, Elsewhere) and error.kind != "Taken":
+                raise
             print(f"  skipped: {error}", flush=True)
             taken += 1
     elsewhere = f", {taken} running elsewhere" if taken else ""

@@ -98,7 +98,12 @@ def run(
         several: True if several processes share the work, where there are several.
         stopped: a remark for the user on work that Ctrl-C or a fault cut short.
     """
-    return peers.finish(_exit_code(work, mesh, several, stopped))
+    try:
+        code = _exit_code(work, mesh, several, stopped)
+    except BaseException:
+        peers.here().leave(FAULT)
+        raise
+    return peers.finish(code)
 
 
 def _exit_code(

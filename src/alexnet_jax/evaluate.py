@@ -73,12 +73,12 @@ def run(options: Options) -> str:
     from alexnet_jax.inference import trained_model
 
     with peers.here().together():
+        weights = _weights(options)
         _check_writable(options)
-    weights = _weights(options)
-    members = [
-        trained_model.load(path, checkpoint=options.checkpoint, mesh=options.mesh)
-        for path in options.workdir
-    ]
+        members = [
+            trained_model.load(path, checkpoint=options.checkpoint, mesh=options.mesh)
+            for path in options.workdir
+        ]
     ask = partial(_ask, options=options, members=members, weights=weights)
     if options.dataset == test_sets.CORRUPTED:
         return _corruptions(ask)

@@ -115,7 +115,12 @@ def _handed_on(processes: list[subprocess.Popen[bytes]]) -> Iterator[None]:
             if process.poll() is None:
                 process.send_signal(number)
 
-    previous = {number: signal.signal(number, hand_on) for number in SIGNALS}
+    previous = {
+        number: signal.signal(number, hand_on)
+        for number in SIGNALS
+        # Under nohup the processes must find it ignored.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         yield
     finally:

@@ -148,6 +148,7 @@ def _open_checkpoints(
         with peers.here().together():
             if peers.here().is_first:
                 workdir.set_aside(run.directory)
+        peers.here().begin()  # that failure is over
         history.start_over()
         return opened()
 

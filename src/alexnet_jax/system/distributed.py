@@ -30,11 +30,12 @@ ADDRESS, COUNT, INDEX = (
 )
 """Variables of the environment: HOST:PORT of process 0, number, index of this one."""
 
-# Where a launcher says how many processes it has started.
+# Where a launcher says how many processes it has started; SLURM last, since the others
+# run within its jobs.
 _LAUNCHERS = {
-    "SLURM": ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
     "Open MPI": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     "MPI": ("PMI_SIZE", "PMI_RANK"),
+    "SLURM": ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 }
 _SECONDS_TO_MEET = 300
 _ADDRESS_BYTES = 4096  # of the message by which the processes find process 0
@@ -125,7 +126,7 @@ def _given(where: str, count: int | None, index: int | None) -> dict[str, Any] |
 
 def _number(option: str, value: int | None, variable: str, which: int) -> int:
     """The option, or else the variable of the environment, or that of a launcher."""
-    names = [variable, *(names[which] for names in _LAUNCHERS.values())]
+    names = [variable, *(_launcher()[which : which + 1])]
     texts = [os.environ[name] for name in names if name in os.environ]
     if value is not None:
         return value
@@ -141,7 +142,13 @@ def _is_alone() -> bool:
     """True if the environment says so, before JAX asks it in vain."""
     if "KUBERNETES_SERVICE_HOST" in os.environ:
         return "JOB_COMPLETION_INDEX" not in os.environ
-    return any(os.environ.get(count) == "1" for count, _ in _LAUNCHERS.values())
+    return any(os.environ.get(name) == "1" for name in _launcher()[:1])
+
+
+def _launcher() -> tuple[str, ...]:
+    """The variables of the launcher that has started this process; none if none has."""
+    present = (names for names in _LAUNCHERS.values() if names[0] in os.environ)
+    return next(present, ())
 
 
 def _refuse_unrecognised_launcher() -> None:

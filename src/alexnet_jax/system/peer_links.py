@@ -18,9 +18,11 @@ _SECONDS_TO_GREET = 10
 class Elsewhere(Exception):
     """Another process has failed, and says why; this one ends with the same code."""
 
-    def __init__(self, code: int, text: str) -> None:
+    def __init__(self, code: int, text: str, kind: str = "") -> None:
         super().__init__(text)
         self.code = code
+        self.kind = kind
+        """The name of the error's class there."""
 
 
 class Link:

@@ -82,7 +82,7 @@ class Peers:
         return self.index == 0
 
     def share(
-        self, content: Any = None, *, wait: float | None = None
+        self, content: Any = None, *, wait: float | None = None, kind: str = "share"
     ) -> dict[int, Any]:
         """What each process says, by its index, the same in all; None is left out.
 
@@ -91,20 +91,27 @@ class Peers:
         Args:
             content: anything that JSON can hold.
             wait: seconds to wait for the others. None means as long as they live.
+            kind: what is shared here; the same in all.
 
         Raises:
             queue.Empty: another process has not called it in time.
-            Elsewhere: another process has ended.
+            Elsewhere: another process has ended, or shares something else, since one
+                has had an error where the others had none.
         """
         if not self.is_first:
             (link,) = self._links
-            link.send(SAY, content)
-            return dict(link.wait(wait))
-        said = {0: content} | {link.peer: link.wait(wait) for link in self._links}
-        said = {peer: what for peer, what in sorted(said.items()) if what is not None}
-        for link in self._links:
-            link.send(SAID, list(said.items()))
-        return said
+            link.send(SAY, [kind, content])
+            kinds, said = link.wait(wait)
+        else:
+            heard = [(0, [kind, content])]
+            heard += [(link.peer, link.wait(wait)) for link in self._links]
+            kinds = sorted({of_one for _, (of_one, _) in heard})
+            said = [(peer, what) for peer, (_, what) in heard if what is not None]
+            for link in self._links:
+                link.send(SAID, [kinds, said])
+        if len(kinds) > 1:
+            raise Elsewhere(1, f"the processes have parted: {dict(said)}")
+        return dict(said)
 
     def begin(self) -> None:
         """Forgets how the run before ended; a process may do one after the other."""
@@ -122,7 +129,7 @@ class Peers:
             own: that of this process.
             wait: see `share`.
         """
-        reasons = self.share(own, wait=wait)
+        reasons = self.share(own, wait=wait, kind="stop")
         if not reasons:
             return None
         self._stops = True
@@ -148,8 +155,8 @@ class Peers:
             own = error
         news = None
         if own is not None and not isinstance(own, Elsewhere):
-            news = [_exit_code(own), str(own)]
-        failed = self.share(news)
+            news = [_exit_code(own), str(own), type(own).__name__]
+        failed = self.share(news, kind="together")
         self._failed = self._failed or bool(failed)
         if own is not None and (not failed or min(failed) == self.index):
             raise own
@@ -162,7 +169,7 @@ class Peers:
         if not self._stops:
             try:
                 self.stop_reason(str(error), wait=self._timeout)
-            except queue.Empty:
+            except (queue.Empty, Elsewhere):
                 return False
         return True
 

@@ -148,7 +148,7 @@ class Checkpoints:
             with peers.here().together():
                 loaded = checkpoint_reading.load(folder, abstract, run)
             fault = loaded if isinstance(loaded, str) else None
-            faults = peers.here().share(fault)
+            faults = peers.here().share(fault, kind="checkpoint")
             if not faults and isinstance(loaded, TrainState):
                 return loaded
             self._set_aside(folder, next(iter(faults.values())))

@@ -80,7 +80,7 @@ class EpochEnd:
         if minutes is None:
             return
         due = time.monotonic() - self._saved_at > 60 * minutes
-        if peers.here().share(due or None).get(0):
+        if peers.here().share(due or None, kind="save").get(0):
             self.log.flush()
             self._save(state, step, None)
 
@@ -117,7 +117,8 @@ class EpochEnd:
             self.log.flush()
         if step != self._saved_step:
             self._save(state, step, None)
-        self._checkpoints.wait()
+        with peers.here().together():  # none leaves before the first has sealed it
+            self._checkpoints.wait()
         if isinstance(why, Interrupted):
             return Interrupted(f"{why} and saved at step {step}")
         told = f"The state is saved at step {step}."

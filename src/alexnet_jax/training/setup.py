@@ -72,7 +72,8 @@ def set_up(config: Config, directory: Path) -> Run:
 def refuse_differences(run: Run) -> None:
     """Raises UserError in a process whose data or directory differs from process 0."""
     here = peers.here()
-    data, holder = here.share([run.identity["data"], lock.holder(run.directory)])[0]
+    own = [run.identity["data"], lock.holder(run.directory)]
+    data, holder = here.share(own, kind="data")[0]
     if run.identity["data"] != data:
         raise UserError(
             f"process {here.index} has other data than process 0: give all of them the "

@@ -116,7 +116,7 @@ class StepLog:
         """Examples that were left out so far, in any process."""
         if self._config.data.damaged == "skip":
             new = sorted(self._skipped.keys() - self._damaged)
-            for indices in peers.here().share(new or None).values():
+            for indices in peers.here().share(new or None, kind="damaged").values():
                 self._damaged.update(indices)
         return len(self._damaged)
 
