@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from conditions import conditions
 
 from alexnet_jax.config import MeshConfig
 from alexnet_jax.presets import PRESETS
-from alexnet_jax.system import distributed, peers
+from alexnet_jax.system import distributed, peers, process_variables
 
 
 def measure(preset: str, rounds: int) -> dict[str, float]:
@@ -54,13 +53,11 @@ def measure(preset: str, rounds: int) -> dict[str, float]:
 
 def start_both(arguments: list[str]) -> int:
     """Runs this script in two processes; returns the exit code of the first."""
-    with socket.create_server(("localhost", 0)) as server:
-        address = f"localhost:{server.getsockname()[1]}"
-    own = {distributed.ADDRESS: address, distributed.COUNT: "2"}
+    address = process_variables.free_address()
     both = [
         subprocess.Popen(
             [sys.executable, "-m", "benchmarks.agreement", *arguments],
-            env=os.environ | own | {distributed.INDEX: str(index)},
+            env=os.environ | process_variables.of_process(index, 2, address),
         )
         for index in range(2)
     ]
@@ -73,7 +70,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--json", type=Path, help="also write the result to this file")
     arguments = parser.parse_args()
-    if distributed.INDEX not in os.environ:
+    if process_variables.INDEX not in os.environ:
         return start_both(sys.argv[1:])
     distributed.start(MeshConfig())
     seconds = measure(arguments.preset, arguments.rounds)

@@ -6,7 +6,6 @@ Runs a command in several processes of this machine, as one run.
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +19,8 @@ import tyro
 from alexnet_jax import command
 from alexnet_jax.config import Positive
 from alexnet_jax.errors import UserError
-from alexnet_jax.system.interruption import SIGNALS
+from alexnet_jax.system import process_variables
+from alexnet_jax.system.interruption import stop_signals
 
 DESCRIPTION = """\
 Runs a command in several processes of this machine, as one run. Options of that command
@@ -56,7 +56,7 @@ def run(options: Options) -> int:
     """
     if options.module not in MODULES:
         raise UserError(f"--module {options.module}: one of {', '.join(MODULES)}.")
-    address = f"localhost:{_free_port()}"
+    address = process_variables.free_address()
     processes: list[subprocess.Popen[bytes]] = []
     with _handed_on(processes):
         for index in range(options.processes):
@@ -68,19 +68,9 @@ def run(options: Options) -> int:
     return code
 
 
-def _free_port() -> int:
-    with socket.create_server(("localhost", 0)) as server:
-        return server.getsockname()[1]
-
-
 def _start(options: Options, index: int, address: str) -> subprocess.Popen[bytes]:
-    environment = {
-        "JAX_COORDINATOR_ADDRESS": address,
-        "JAX_NUM_PROCESSES": str(options.processes),
-        "JAX_PROCESS_ID": str(index),
-        "JAX_LOCAL_DEVICE_IDS": str(index),
-        "PYTHONUNBUFFERED": "1",
-    }
+    environment = process_variables.of_process(index, options.processes, address)
+    environment |= {"JAX_LOCAL_DEVICE_IDS": str(index), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", options.module, *options.arguments],
         env=os.environ | environment,
@@ -115,12 +105,7 @@ def _handed_on(processes: list[subprocess.Popen[bytes]]) -> Iterator[None]:
             if process.poll() is None:
                 process.send_signal(number)
 
-    previous = {
-        number: signal.signal(number, hand_on)
-        for number in SIGNALS
-        # Under nohup the processes must find it ignored.
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
-    }
+    previous = {number: signal.signal(number, hand_on) for number in stop_signals()}
     try:
         yield
     finally:

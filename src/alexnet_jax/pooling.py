@@ -75,13 +75,19 @@ def _backward(
 _max_pool.defvjp(_forward, _backward)
 
 
+def overhang(size: int, pool: Pool) -> int:
+    """Pixels that the last window of a side of `size` extends beyond the edge. A window
+    that lies wholly beyond it is left out."""
+    beyond = -(size - pool.window) % pool.stride if pool.ceil else 0
+    return beyond if beyond < pool.window else 0
+
+
 def _maxima(x: jax.Array, axes: _Axes, pool: Pool) -> jax.Array:
     """y[i] = max over k < window of x[stride * i + k] along the axes."""
     window, strides, edges = [1] * x.ndim, [1] * x.ndim, [(0, 0)] * x.ndim
     for axis in axes:
         window[axis], strides[axis] = pool.window, pool.stride
-        overhang = -(x.shape[axis] - pool.window) % pool.stride if pool.ceil else 0
-        edges[axis] = (0, overhang if overhang < pool.window else 0)
+        edges[axis] = (0, overhang(x.shape[axis], pool))
     return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, edges)
 
 

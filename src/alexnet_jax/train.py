@@ -145,9 +145,7 @@ def _open_checkpoints(
     except (checkpoint_files.Lost, Elsewhere):
         if not run.config.run.start_over:
             raise
-        with peers.here().together():
-            if peers.here().is_first:
-                workdir.set_aside(run.directory)
+        peers.here().by_first(partial(workdir.set_aside, run.directory))
         peers.here().begin()  # that failure is over
         history.start_over()
         return opened()

@@ -3,11 +3,11 @@
 import os
 import random
 import signal
-import socket
 import time
 from functools import partial
 from pathlib import Path
 
+from alexnet_jax.system import process_variables
 from tests.campaigns import jobs, tries
 from tests.campaigns.jobs import Job, Place
 from tests.campaigns.tries import Row, Try
@@ -65,17 +65,12 @@ def _began(workdir: Path) -> bool:
 def _start_two(place: Place, workdir: Path) -> list[Job]:
     from alexnet_jax import main
 
-    with socket.create_server(("localhost", 0)) as server:
-        port = server.getsockname()[1]
+    address = process_variables.free_address()
     options = ("--workdir", workdir, "--data.data-dir", place.data, *jobs.TRAIN)
 
     def begin(index: int) -> None:
         jobs.note_steps(workdir)
-        os.environ |= {
-            "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
-            "JAX_NUM_PROCESSES": "2",
-            "JAX_PROCESS_ID": str(index),
-        }
+        os.environ |= process_variables.of_process(index, 2, address)
 
     return [
         jobs.start(

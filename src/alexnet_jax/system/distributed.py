@@ -12,7 +12,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -22,21 +22,25 @@ from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import Fault, UserError
 from alexnet_jax.system import devices, peer_links, peers, streams
 from alexnet_jax.system.peers import Peers
+from alexnet_jax.system.process_variables import ADDRESS, COUNT, INDEX
 
-ADDRESS, COUNT, INDEX = (
-    "JAX_COORDINATOR_ADDRESS",
-    "JAX_NUM_PROCESSES",
-    "JAX_PROCESS_ID",
+
+class _Launcher(NamedTuple):
+    """What has started the processes."""
+
+    name: str
+    count: str
+    """The variable of their number."""
+    index: str
+    """The variable of the index of this one."""
+
+
+# SLURM last, since the others run within its jobs.
+_LAUNCHERS = (
+    _Launcher("Open MPI", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    _Launcher("MPI", "PMI_SIZE", "PMI_RANK"),
+    _Launcher("SLURM", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 )
-"""Variables of the environment: HOST:PORT of process 0, number, index of this one."""
-
-# Where a launcher says how many processes it has started; SLURM last, since the others
-# run within its jobs.
-_LAUNCHERS = {
-    "Open MPI": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-    "MPI": ("PMI_SIZE", "PMI_RANK"),
-    "SLURM": ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
-}
 _SECONDS_TO_MEET = 300
 _ADDRESS_BYTES = 4096  # of the message by which the processes find process 0
 
@@ -116,51 +120,55 @@ def _given(where: str, count: int | None, index: int | None) -> dict[str, Any] |
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise UserError(f"--run.distributed {address}: auto, off or HOST:PORT.")
+    counts, indices = [COUNT], [INDEX]
+    if launcher := _launcher():
+        counts.append(launcher.count)
+        indices.append(launcher.index)
     return {
         "coordinator_address": address,
-        "num_processes": _number("--run.num-processes", count, COUNT, 0),
-        "process_id": _number("--run.process-index", index, INDEX, 1),
+        "num_processes": _number("--run.num-processes", count, counts),
+        "process_id": _number("--run.process-index", index, indices),
         "cluster_detection_method": "deactivate",
     }
 
 
-def _number(option: str, value: int | None, variable: str, which: int) -> int:
-    """The option, or else the variable of the environment, or that of a launcher."""
-    names = [variable, *(_launcher()[which : which + 1])]
-    texts = [os.environ[name] for name in names if name in os.environ]
+def _number(option: str, value: int | None, variables: list[str]) -> int:
+    """The option, or else the first of these variables that is set."""
     if value is not None:
         return value
-    if not texts or not texts[0].isdecimal():
+    text = next((os.environ[name] for name in variables if name in os.environ), "")
+    if not text.isdecimal():
         raise UserError(
-            f"several processes need {option}, or {variable} in the environment"
-            + (f" (now {texts[0]!r})." if texts else ".")
+            f"several processes need {option}, or {variables[0]} in the environment"
+            + (f" (now {text!r})." if text else ".")
         )
-    return int(texts[0])
+    return int(text)
 
 
 def _is_alone() -> bool:
     """True if the environment says so, before JAX asks it in vain."""
     if "KUBERNETES_SERVICE_HOST" in os.environ:
         return "JOB_COMPLETION_INDEX" not in os.environ
-    return any(os.environ.get(name) == "1" for name in _launcher()[:1])
+    launcher = _launcher()
+    return launcher is not None and os.environ[launcher.count] == "1"
 
 
-def _launcher() -> tuple[str, ...]:
-    """The variables of the launcher that has started this process; none if none has."""
-    present = (names for names in _LAUNCHERS.values() if names[0] in os.environ)
-    return next(present, ())
+def _launcher() -> _Launcher | None:
+    """The launcher that has started this process; None if none has."""
+    return next((each for each in _LAUNCHERS if each.count in os.environ), None)
 
 
 def _refuse_unrecognised_launcher() -> None:
     """Raises UserError if a launcher has started several processes, though JAX has
     found no cluster."""
-    for launcher, (count, index) in _LAUNCHERS.items():
-        if os.environ.get(count, "1") != "1":
-            raise UserError(
-                f"this is process {os.environ.get(index)} of {os.environ[count]} of "
-                f"{launcher}, which JAX does not recognise: give all of them the "
-                "address of process 0, --run.distributed HOST:PORT, or off."
-            )
+    launcher = _launcher()
+    if launcher is not None and os.environ[launcher.count] != "1":
+        index, count = os.environ.get(launcher.index), os.environ[launcher.count]
+        raise UserError(
+            f"this is process {index} of {count} of {launcher.name}, which JAX does "
+            "not recognise: give all of them the address of process 0, "
+            "--run.distributed HOST:PORT, or off."
+        )
 
 
 def _join(timeout: float) -> None:

@@ -14,9 +14,15 @@ EXIT_RESUME = 75
 """Exit code of a run that was stopped and saved (EX_TEMPFAIL): start it again."""
 
 # Also that of a closed terminal, and the one that batch systems send before the end.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _SAVING = "\nstopping: finishing and saving this step; again to quit at once\n"
 _NOTHING = "nothing to save"
+
+
+def stop_signals() -> list[signal.Signals]:
+    """The signals that ask for a stop; without SIGHUP under nohup, which ignores it."""
+    under_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [n for n in _SIGNALS if n != signal.SIGHUP or not under_nohup]
 
 
 class Interrupted(Exception):
@@ -68,9 +74,7 @@ class Interruption:
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():
             self._previous = {
-                number: signal.signal(number, self._ask)
-                for number in SIGNALS
-                if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+                number: signal.signal(number, self._ask) for number in stop_signals()
             }
             if self._owns_process:
                 self._start_watch()

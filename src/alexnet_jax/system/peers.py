@@ -13,7 +13,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from alexnet_jax.errors import UserError
 from alexnet_jax.system.interruption import EXIT_RESUME
@@ -22,6 +22,7 @@ from alexnet_jax.system.streams import printable
 
 _BEATS = 4  # signs of life within the time after which a process counts as lost
 
+T = TypeVar("T")
 Stop = Callable[[int, str], None]
 """Ends this process, given the exit code and the reason."""
 
@@ -162,6 +163,18 @@ class Peers:
             raise own
         if failed:
             raise Elsewhere(*failed[min(failed)])
+
+    def by_first(self, work: Callable[[], T]) -> T | None:
+        """What process 0 does for all; returns its result there, None elsewhere.
+
+        Raises:
+            Elsewhere: it failed there.
+        """
+        result = None
+        with self.together():
+            if self.is_first:
+                result = work()
+        return result
 
     def tell(self, error: Exception) -> bool:
         """Makes an error of this process, outside `together`, the end of all. They hear

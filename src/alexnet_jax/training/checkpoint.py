@@ -12,6 +12,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,7 @@ class Checkpoints:
         """
         self.directory = directory.resolve()
         self._on_saved = on_saved
-        with peers.here().together():
-            if peers.here().is_first:
-                checkpoint_files.put_back(self.directory)
-                checkpoint_files.set_damaged_aside(self.directory, saved_step)
+        peers.here().by_first(partial(_clear, self.directory, saved_step))
         with _explained(self.directory):
             self._orbax = _open(self.directory, keep)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="seal")
@@ -118,10 +116,9 @@ class Checkpoints:
         self._under_way = self._background.submit(self._seal, step, written)
 
     def _move_away(self, step: int) -> None:
-        with peers.here().together():
-            if peers.here().is_first:
-                place = checkpoint_files.replaced(self.directory)
-                checkpoint_files.move(self.directory / str(step), place)
+        folder = self.directory / str(step)
+        place = checkpoint_files.replaced(self.directory)
+        peers.here().by_first(partial(checkpoint_files.move, folder, place))
         self._orbax.reload()
 
     def _seal(self, step: int, written: Any) -> None:
@@ -161,11 +158,11 @@ class Checkpoints:
         return None
 
     def _set_aside(self, folder: Path, fault: str) -> None:
-        with peers.here().together():
-            if peers.here().is_first:
-                older = checkpoint_files.steps(self.directory).keys()
-                older -= {int(folder.name)}
-                checkpoint_files.set_aside(folder, fault, max(older, default=None))
+        def set_aside() -> None:
+            older = checkpoint_files.steps(self.directory).keys() - {int(folder.name)}
+            checkpoint_files.set_aside(folder, fault, max(older, default=None))
+
+        peers.here().by_first(set_aside)
         self._orbax.reload()
 
     def wait(self) -> None:
@@ -192,6 +189,12 @@ class Checkpoints:
             # Of a failed write it only raises the error again.
             with contextlib.suppress(Exception):
                 self._orbax.close()
+
+
+def _clear(directory: Path, saved_step: int) -> None:
+    """Leaves only checkpoints that are intact."""
+    checkpoint_files.put_back(directory)
+    checkpoint_files.set_damaged_aside(directory, saved_step)
 
 
 def _open(directory: Path, keep: int) -> Any:

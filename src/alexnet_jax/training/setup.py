@@ -108,10 +108,7 @@ def placed_statistics(run: Run) -> augment.ImageStatistics:
         run.directory / image_statistics.FILE,
         num_workers=run.config.run.num_workers,
     )
-    with peers.here().together():
-        if peers.here().is_first:
-            read()
-    statistics = read()
+    statistics = peers.here().by_first(read) or read()
     stddev, direction = image_statistics.principal_components(statistics.covariance)
     arrays = statistics.mean_image, stddev, direction
     placed = jax.device_put(arrays, columns.replicated(run.mesh))

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -49,8 +50,8 @@ _WRITERS: dict[Form, dict[str, Writer]] = {
     },
     "torch_module": {torch_module.SUFFIX: torch_module.write},
     "with_input": {
-        onnx_file.SUFFIX: onnx_file.write_with_input,
-        exported.SUFFIX: exported.write_with_input,
+        onnx_file.SUFFIX: partial(onnx_file.write, with_input=True),
+        exported.SUFFIX: partial(exported.write, with_input=True),
     },
 }
 # By file extension: raises UserError if a format cannot be written.

@@ -23,14 +23,9 @@ SUFFIX = ".jaxexport"
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def write(path: Path, network: Network) -> None:
-    """Writes the program of preprocessed views atomically."""
-    atomic_files.write_bytes(path, serialized(network))
-
-
-def write_with_input(path: Path, network: Network) -> None:
-    """Writes the program of uint8 images, with their preprocessing, atomically."""
-    atomic_files.write_bytes(path, serialized(network, with_input=True))
+def write(path: Path, network: Network, *, with_input: bool = False) -> None:
+    """Writes the program atomically; see `serialized`."""
+    atomic_files.write_bytes(path, serialized(network, with_input=with_input))
 
 
 def check_flatbuffers(path: Path) -> None:

@@ -33,14 +33,9 @@ SUFFIX = ".onnx"
 _OPSET, _IR_VERSION = 17, 8  # of 2022, which all runtimes in use read
 
 
-def write(path: Path, network: Network) -> None:
-    """Writes the graph of preprocessed crops atomically."""
-    atomic_files.write_bytes(path, model(network).SerializeToString())
-
-
-def write_with_input(path: Path, network: Network) -> None:
-    """Writes the graph of uint8 images, with their preprocessing, atomically."""
-    content = model(network, with_input=True).SerializeToString()
+def write(path: Path, network: Network, *, with_input: bool = False) -> None:
+    """Writes `model` atomically."""
+    content = model(network, with_input=with_input).SerializeToString()
     atomic_files.write_bytes(path, content)
 
 

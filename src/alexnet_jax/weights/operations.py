@@ -7,6 +7,7 @@ stages, map sizes, the position of the normalisations, the factor of dropout.
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from alexnet_jax import pooling
 from alexnet_jax.config import (
     CONV_LAYERS,
     DENSE_LAYERS,
@@ -14,7 +15,6 @@ from alexnet_jax.config import (
     DenseLayer,
     ModelConfig,
     Norm,
-    Pool,
     Position,
     Sees,
 )
@@ -72,7 +72,7 @@ class MaxPool(NamedTuple):
     stride: int
     ceil: bool
     overhang: int
-    """Pixels that the last window extends beyond the edge; see `pooling.max_pool`."""
+    """Pixels that the last window extends beyond the edge; see `pooling.overhang`."""
 
 
 class Dense(NamedTuple):
@@ -152,16 +152,12 @@ def _of_conv(
         found.append(Operation(name, "activation", activation, before))
         found += norms("after_activation", before)
     if layer.pool.window > 1 or layer.pool.stride > 1:
-        found.append(Operation(name, "pool", _max_pool(layer.pool, size), after))
+        pool = layer.pool
+        beyond = pooling.overhang(size, pool)
+        kind = MaxPool(pool.window, pool.stride, pool.ceil, beyond)
+        found.append(Operation(name, "pool", kind, after))
     found += norms("after_pool", after)
     return _last_norm_named(found)
-
-
-def _max_pool(pool: Pool, size: int) -> MaxPool:
-    overhang = -(size - pool.window) % pool.stride if pool.ceil else 0
-    # A window that lies wholly beyond the edge is left out.
-    overhang = overhang if overhang < pool.window else 0
-    return MaxPool(pool.window, pool.stride, pool.ceil, overhang)
 
 
 def _groups(model: ModelConfig, sees: Sees) -> int:
