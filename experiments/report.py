@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_jax import command, config_checks
-from alexnet_jax.config import Config, Positive
+from alexnet_jax.config import Config
 from alexnet_jax.errors import UserError
 from alexnet_jax.presets import PRESETS, PresetName
+from alexnet_jax.ranges import Positive
 from experiments import figures, plan, run
 from experiments.plan import Experiment
 from experiments.results import Row, change, epochs_of_runs, read_row

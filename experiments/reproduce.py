@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alexnet_jax import command, config_checks
-from alexnet_jax.config import Positive
 from alexnet_jax.errors import UserError
+from alexnet_jax.ranges import Positive
 from alexnet_jax.system import atomic_files, provenance
 from alexnet_jax.training import record
 from experiments import records, report_card

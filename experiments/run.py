@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alexnet_jax import command, config_checks
-from alexnet_jax.config import Config, MeshConfig, Positive, Seed
+from alexnet_jax.config import Config, MeshConfig
 from alexnet_jax.errors import UserError
 from alexnet_jax.presets import PresetName
+from alexnet_jax.ranges import Positive, Seed
 from alexnet_jax.system import lock, peers
 from alexnet_jax.system.interruption import Interruption
 from alexnet_jax.system.peer_links import Elsewhere

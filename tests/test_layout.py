@@ -22,7 +22,7 @@ COMMANDS = {
 
 # From what is chosen to what is run. A module may import its rank and those above.
 RANKS = (
-    ("errors",),
+    ("errors", "ranges"),
     ("config",),
     ("config_checks", "config_json", "presets", "system"),
     ("columns", "bias", "response_norm", "pooling", "layers", "augment", "optimizer")

@@ -24,10 +24,19 @@ from alexnet_jax import (
     presets,
     visualize,
 )
-from alexnet_jax.config import Norm, Positive, Range
+from alexnet_jax.config import Norm
 from alexnet_jax.data import decoding
 from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.source_images import Form
+from alexnet_jax.ranges import (
+    Columns,
+    Fraction,
+    NonNegative,
+    Positive,
+    Range,
+    Seed,
+    Signed,
+)
 from experiments import report, run
 from experiments.cuda_convnet import figure1, train
 from experiments.cuda_convnet.settings import Settings
@@ -108,12 +117,12 @@ class Bounds:
 
     positive: Positive[int] = 1
     until: Annotated[float, Range(0, 1, open_low=True, open_high=True)] = 0.5
-    fraction: config.Fraction = 0.5
-    num_columns: config.Columns = 1
-    seed: config.Seed = 0
-    bias: config.Signed = 0.0
-    padding: tuple[config.NonNegative[int], config.NonNegative[int]] = (0, 0)
-    rates: tuple[tuple[str, float, config.NonNegative[float]], ...] = ()
+    fraction: Fraction = 0.5
+    num_columns: Columns = 1
+    seed: Seed = 0
+    bias: Signed = 0.0
+    padding: tuple[NonNegative[int], NonNegative[int]] = (0, 0)
+    rates: tuple[tuple[str, float, NonNegative[float]], ...] = ()
     scale: Positive[float] | tuple[Positive[float], Positive[float]] = 1.0
     limit: Positive[float] | None = None
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_jax import command, config_checks
-from alexnet_jax.config import Positive, Seed
+from alexnet_jax.ranges import Positive, Seed
 from alexnet_jax.training import record
 from experiments.cuda_convnet import curves
 from experiments.cuda_convnet.curves import LIMIT, Curve, error_after, fastest, read

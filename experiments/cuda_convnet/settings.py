@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, NamedTuple
 
-from alexnet_jax.config import NonNegative, Positive, Range, Seed
+from alexnet_jax.ranges import NonNegative, Positive, Range, Seed
 from experiments.cuda_convnet import nets
 from experiments.cuda_convnet.nets import Net, Recipe, Stage
 

@@ -2,33 +2,21 @@
 
 Constants of 2012 carry their source: the paper by section, the 2012 source release
 ("2012 code") by file; docs/paper_to_code.md says where the two differ. Each number has
-its range in its type, which `config_checks` enforces. Only the standard library is
-imported. The docstrings are the command line's help.
+its range in its type (`ranges`). The docstrings are the command line's help.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from typing import Literal
 
-
-class Range(NamedTuple):
-    """The values that a number may have, `low` and `high` included unless open."""
-
-    low: float
-    high: float
-    open_low: bool = False
-    open_high: bool = False
-
-
-_MAX = 1_000_000  # of anything: more is a slip, or an attack on the memory
-_Number = TypeVar("_Number", int, float)
-
-Positive = Annotated[_Number, Range(0, _MAX, open_low=True)]
-NonNegative = Annotated[_Number, Range(0, _MAX)]
-Signed = Annotated[float, Range(-_MAX, _MAX)]
-Fraction = Annotated[float, Range(0, 1, open_high=True)]
-Columns = Annotated[int, Range(1, 64)]  # each is an operation of its own in every layer
-Threads = Annotated[int, Range(1, 1024)]  # also of virtual devices, which are threads
-Seed = Annotated[int, Range(0, 2**32 - 1)]  # JAX uses 32 bits
+from alexnet_jax.ranges import (
+    Columns,
+    Fraction,
+    NonNegative,
+    Positive,
+    Seed,
+    Signed,
+    Threads,
+)
 
 Sees = Literal["image", "own", "both"]
 Position = Literal["off", "before_activation", "after_activation", "after_pool"]

@@ -20,9 +20,9 @@ from alexnet_jax.config import (
     DenseLayer,
     ModelConfig,
     Pool,
-    Range,
 )
 from alexnet_jax.errors import UserError
+from alexnet_jax.ranges import Range
 
 _MAX_CHARS = 60  # of a value in a message
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from alexnet_jax import command, config_checks
-from alexnet_jax.config import MeshConfig, NonNegative, Positive, Threads
+from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import UserError
+from alexnet_jax.ranges import NonNegative, Positive, Threads
 from alexnet_jax.system import peers
 
 # Slow imports come after the options are parsed.

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from alexnet_jax import command, config_checks
-from alexnet_jax.config import MeshConfig, Positive, Threads
+from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import UserError
+from alexnet_jax.ranges import Positive, Threads
 from alexnet_jax.system.streams import printable
 
 _NAMED = 10  # classes in the line about those that the probe leaves out

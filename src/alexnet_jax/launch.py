@@ -17,8 +17,8 @@ from typing import IO, Annotated
 import tyro
 
 from alexnet_jax import command
-from alexnet_jax.config import Positive
 from alexnet_jax.errors import UserError
+from alexnet_jax.ranges import Positive
 from alexnet_jax.system import process_variables
 from alexnet_jax.system.interruption import stop_signals
 

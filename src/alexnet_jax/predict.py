@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import tyro
 
 from alexnet_jax import command, config_checks
-from alexnet_jax.config import MeshConfig, Positive, Threads
+from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import UserError
+from alexnet_jax.ranges import Positive, Threads
 from alexnet_jax.system.streams import printable
 
 # Slow imports come after the options are parsed.

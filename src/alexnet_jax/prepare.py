@@ -14,9 +14,9 @@ from typing import Annotated
 import tyro
 
 from alexnet_jax import command, config_checks
-from alexnet_jax.config import NonNegative, Threads
 from alexnet_jax.errors import UserError
 from alexnet_jax.preparation.source_images import Form, Originals
+from alexnet_jax.ranges import NonNegative, Threads
 from alexnet_jax.system.streams import printable
 
 DESCRIPTION = """\

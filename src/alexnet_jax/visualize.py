@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from alexnet_jax import command, config_checks
-from alexnet_jax.config import MeshConfig, Positive, Seed, Threads
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.ranges import Positive, Seed, Threads
 
 # Slow imports come after the options are parsed.
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from alexnet_jax.config import Range
+from alexnet_jax.ranges import Range
 
 
 class Original(NamedTuple):
