@@ -46,6 +46,9 @@ class Options:
     """Trains each run for a few steps only, as a test."""
     record: Path | None = None
     """Writes a record of each finished run to this folder."""
+    distributed: str = "auto"
+    """Several processes that share the work: auto, off, or HOST:PORT of process 0, with
+    JAX_NUM_PROCESSES and JAX_PROCESS_ID; see docs/clusters.md."""
     dry_run: bool = False
     """Prints the fields that each variant changes, and trains nothing."""
 
@@ -162,7 +165,7 @@ def _run(options: Options) -> None:
             from alexnet_jax.system import compilation_cache, distributed  # imports JAX
 
             compilation_cache.use()
-            distributed.start(MeshConfig())
+            distributed.start(MeshConfig(), options.distributed)
         print(run(options, interruption))
 
 

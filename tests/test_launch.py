@@ -9,71 +9,25 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
+from in_processes import (
+    ON_1X2,
+    ON_2X1,
+    ON_2X2,
+    PYTHON,
+    alone,
+    assert_same_runs,
+    final_state,
+    launched,
+    records,
+    run,
+    training,
+)
 
-from alexnet_jax import columns, launch, presets, train_step
-from alexnet_jax.config import MeshConfig
-from alexnet_jax.training import checkpoint_reading
+from alexnet_jax import launch
 
-PYTHON = [sys.executable, "-m"]
-ON_1X2 = ["--run.mesh.data", "1", "--run.mesh.column", "2"]
-ON_2X1 = ["--run.mesh.data", "2", "--run.mesh.column", "1"]
-ON_2X2 = ["--run.mesh.data", "2", "--run.mesh.column", "2"]
 REPOSITORY = Path(__file__).parents[1]
-TIMES = ("images_per_second", "data_wait_fraction")
-
-
-def launched(processes, *arguments, module="main"):
-    """The command in several processes."""
-    name = "experiments.run" if module == "experiments" else f"alexnet_jax.{module}"
-    command = [*PYTHON, "alexnet_jax.launch", "--processes", str(processes)]
-    return [*command, "--module", name, "--", *map(str, arguments)]
-
-
-def alone(*arguments, module="main"):
-    """The command in one process."""
-    return [*PYTHON, f"alexnet_jax.{module}", *map(str, arguments)]
-
-
-def run(command, code=0, timeout=400):
-    result = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
-    assert result.returncode == code, result.stdout + result.stderr
-    return result.stdout + result.stderr
-
-
-def training(folder, digits_dir, epochs=2):
-    return ["--workdir", folder, "--num-epochs", epochs, "--data.data-dir", digits_dir]
-
-
-def final_state(folder):
-    """The newest state of a run, on the host."""
-    mesh = columns.make_mesh(MeshConfig(), 2, jax.devices())
-    abstract = train_step.abstract_train_state(presets.DIGITS, mesh)
-    step, state = checkpoint_reading.read_state(
-        folder / "checkpoints", abstract, "newest"
-    )
-    return step, jax.tree.map(np.asarray, state)
-
-
-def records(folder):
-    """The records of a run, without what the clock says."""
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [
-        {name: value for name, value in json.loads(line).items() if name not in TIMES}
-        for line in lines
-    ]
-
-
-def assert_same_runs(one, other):
-    (step, state), (other_step, other_state) = final_state(one), final_state(other)
-    assert step == other_step
-    for leaf, other_leaf in zip(
-        jax.tree.leaves(state), jax.tree.leaves(other_state), strict=True
-    ):
-        np.testing.assert_array_equal(leaf, other_leaf)
-    assert records(one) == records(other)
 
 
 @pytest.fixture(scope="module")
@@ -170,15 +124,18 @@ def process_of(parent, index):
     raise AssertionError(f"no process {index} in {children.stdout!r}")
 
 
-def disturbed(command, index, number):
-    """Sends a signal to one process in the midst of training: code, output, seconds
-    until all have ended."""
+def disturbed(command, index, number, after=None):
+    """Sends a signal to one process in the midst of training, once a file exists: code,
+    output, seconds until all have ended."""
     lines = []
     with start(command) as job:
         for line in job.stdout:
             lines.append(line)
             if " step " in line:
                 break
+        while after is not None and not after.exists():
+            assert job.poll() is None, lines
+            time.sleep(0.05)
         began = time.monotonic()
         os.kill(process_of(job.pid, index), number)
         lines += job.stdout.readlines()
@@ -231,13 +188,18 @@ def test_two_then_one_then_four_processes(digits_dir, tmp_path):
 def test_the_loss_of_one_ends_the_other(digits_dir, tmp_path, index):
     folder = tmp_path / "run"
     options = [*training(folder, digits_dir, epochs=30), *ON_1X2]
-    code, output, seconds = disturbed(launched(2, *options), index, signal.SIGKILL)
+    second = folder / "checkpoints" / "45"  # begun when the first is complete
+    job = launched(2, *options)
+    code, output, seconds = disturbed(job, index, signal.SIGKILL, after=second)
     assert code in (75, 128 + signal.SIGKILL), output
     assert f"[{1 - index}] stopped: process {index} on" in output
     assert "Traceback" not in output
     assert seconds < 30
-    again = run(launched(2, *training(folder, digits_dir, epochs=2), *ON_1X2))
-    assert "trained for 45 steps" in again or "the run is complete" in again
+    step, _ = final_state(folder)
+    assert step >= 23
+    options = training(folder, digits_dir, epochs=(step + 23) * 64 / 1437)
+    again = run(launched(2, *options, *ON_1X2))
+    assert f"resumes after step {step}" in again
 
 
 def test_a_mistake_is_told_once(tmp_path):

@@ -84,7 +84,7 @@ def run(
     work: Callable[[], int | None],
     *,
     mesh: MeshConfig | None = None,
-    several: bool = False,
+    processes: str = "off",
     stopped: str = _NOTHING,
 ) -> int:
     """Runs the work of a command and returns its exit code.
@@ -95,11 +95,12 @@ def run(
         work: prints its results; returns None or 0 when done, 1 for a fault.
         mesh: the virtual CPU devices to request. None means that the work uses no JAX,
             or requests them itself.
-        several: True if several processes share the work, where there are several.
+        processes: "off", or where the processes that share the work find each other;
+            see `distributed.start`.
         stopped: a remark for the user on work that Ctrl-C or a fault cut short.
     """
     try:
-        code = _exit_code(work, mesh, several, stopped)
+        code = _exit_code(work, mesh, processes, stopped)
     except BaseException:
         peers.here().leave(FAULT)
         raise
@@ -109,13 +110,13 @@ def run(
 def _exit_code(
     work: Callable[[], int | None],
     mesh: MeshConfig | None,
-    several: bool,
+    processes: str,
     stopped: str,
 ) -> int:
     with _sigterm_as_ctrl_c():
         try:
             if mesh is not None:
-                _prepare_jax(mesh, several)
+                _prepare_jax(mesh, processes)
             code = work() or DONE
             sys.stdout.flush()
             return code
@@ -157,11 +158,11 @@ def _end(code: int, message: str = "") -> int:
     return code
 
 
-def _prepare_jax(mesh: MeshConfig, several: bool) -> None:
+def _prepare_jax(mesh: MeshConfig, processes: str) -> None:
     from alexnet_jax.system import compilation_cache, distributed  # imports JAX
 
     compilation_cache.use()
-    distributed.start(mesh, "auto" if several else "off")
+    distributed.start(mesh, processes)
 
 
 @contextlib.contextmanager

@@ -65,6 +65,9 @@ class Options:
     mesh: MeshConfig = MeshConfig()
     num_workers: Threads | None = None
     """Decoding threads. None means one per core."""
+    distributed: str = "auto"
+    """Several processes that share the work: auto, off, or HOST:PORT of process 0, with
+    JAX_NUM_PROCESSES and JAX_PROCESS_ID; see docs/clusters.md."""
 
 
 def run(options: Options) -> str:
@@ -157,12 +160,13 @@ def _ask(
 ) -> "Answers":
     from alexnet_jax.evaluation import ensemble, result_files
 
-    opened = [
-        ensemble.open_set(member.network, spec, options.data_dir, options.damaged)
-        for member in members
-    ]
-    if options.submission is not None:
-        result_files.devkit_ids(opened[0].class_names)
+    with peers.here().together():
+        opened = [
+            ensemble.open_set(member.network, spec, options.data_dir, options.damaged)
+            for member in members
+        ]
+        if options.submission is not None:
+            result_files.devkit_ids(opened[0].class_names)
     return ensemble.ask(
         members,
         opened,
@@ -247,7 +251,9 @@ def _corruptions(ask: "Callable[[EvaluationSet], Answers]") -> str:
 def main() -> int:
     """Returns the exit code; see `command`."""
     options = command.parse(Options, "alexnet_jax.evaluate", DESCRIPTION)
-    return command.run(lambda: print(run(options)), mesh=options.mesh, several=True)
+    return command.run(
+        lambda: print(run(options)), mesh=options.mesh, processes=options.distributed
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from alexnet_jax.system.interruption import Interruption
 from alexnet_jax.system.peer_links import Elsewhere
 from alexnet_jax.train_step import TrainState
 from alexnet_jax.training import (
-    agreement,
     checkpoint,
     checkpoint_files,
     manifest,
@@ -29,6 +28,7 @@ from alexnet_jax.training import (
     setup,
     workdir,
 )
+from alexnet_jax.training.agreement import Agreement
 from alexnet_jax.training.epoch_end import EpochEnd
 
 # Streams of random numbers, folded into the key of the run.
@@ -93,11 +93,15 @@ def train_and_evaluate(
         run_summary.show(run, state)
         images = setup.placed_statistics(run)
         update = _compile_update(run, state, images)
+        source = run.train_source
+        agreement = Agreement(
+            interruption, source.skipped if source.skip_damaged else None
+        )
         with peers.here().together():
-            epoch_end = EpochEnd(run, checkpoints, images, interruption, step)
+            epoch_end = EpochEnd(run, checkpoints, images, agreement, step)
             stack.callback(epoch_end.close)
         batches = stack.enter_context(contextlib.closing(_train_batches(run, step)))
-        agreed = agreement.agreed(batches, interruption)
+        agreed = agreement.batches(batches)
         stack.enter_context(jax.transfer_guard("disallow"))
         try:
             if unevaluated:
@@ -115,7 +119,7 @@ def train_and_evaluate(
                 else:
                     epoch_end.save_if_due(state, step)
         except FloatingPointError as why:
-            peers.here().tell(why)  # all have the same values, so all are here
+            peers.here().stop_all(why)  # all have the same values, so all are here
             raise  # this state is of no use
         except Exception as why:
             # Otherwise the last checkpoint has the whole state, or the failed step has

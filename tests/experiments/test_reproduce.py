@@ -210,6 +210,16 @@ def test_a_whole_call(digits_dir, tmp_path, monkeypatch, capsys):
     assert reproduce.next_training([small], [found], [], 9, [missing]) is None
 
 
+def test_runs_whose_records_are_kept_here(tmp_path, monkeypatch):
+    """By default a claim is tried anew; with `kept` its committed runs are done."""
+    monkeypatch.setattr(reproduce, "_train", lambda *_: pytest.fail("nothing to train"))
+    options = reproduce.Options(out=tmp_path, claims=("80sec",), kept=True)
+    card = reproduce.reproduce(options)
+    assert "| 3 | met |" in card, card
+    monkeypatch.setattr(reproduce, "_train", lambda *_: False)
+    assert "26.9" not in reproduce.reproduce(dataclasses.replace(options, kept=False))
+
+
 def test_a_run_is_asked_to_save_at_the_deadline():
     wait = "import time\ntry: print(1, flush=True), time.sleep(60)\n"
     code = wait + "except KeyboardInterrupt: print('saved')"

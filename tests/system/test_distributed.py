@@ -37,12 +37,12 @@ def free_port():
         return server.getsockname()[1]
 
 
-def in_processes(environments, *arguments):
+def in_processes(environments, *arguments, script=SCRIPT):
     """The script in one process for each environment: exit codes, outputs, errors."""
     plain = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHERS)}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, *arguments],
+            [sys.executable, "-c", script, *arguments],
             env=plain | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -140,6 +140,63 @@ def test_one_process_is_alone(environment):
     assert code == 0, errors
     assert "stdout of 0" in output
     assert errors.startswith("0 1 {0: 0} ")
+
+
+KUBERNETES = """
+import os, sys, types
+from jax._src.clusters import ClusterEnv
+from jax._src.clusters.k8s_cluster import K8sCluster
+
+def named(**fields):
+    return types.SimpleNamespace(**fields)
+
+def found(**_):
+    return named(items=[pod])
+
+owner = named(controller=True, kind="Job")
+metadata = named(name="train-1", labels={"job-name": "train"}, owner_references=[owner])
+pod = named(metadata=metadata, spec=named(subdomain="pods"))
+job = named(metadata=named(name="train", labels={}), spec=named(parallelism=2))
+client = named(
+    CoreV1Api=lambda: named(list_namespaced_pod=found),
+    BatchV1Api=lambda: named(read_namespaced_job=lambda **_: job),
+    exceptions=named(ApiException=OSError),
+)
+config = named(load_incluster_config=lambda: None)
+sys.modules["kubernetes"] = named(client=client, config=config)
+K8sCluster._namespace = lambda: "default"
+
+detect = ClusterEnv.auto_detect_unset_distributed_params
+
+def detected(*arguments):
+    print(*detect(*arguments)[:3], flush=True)
+    os._exit(0)
+
+ClusterEnv.auto_detect_unset_distributed_params = detected
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.system import distributed
+import socket
+socket.gethostbyname = lambda name: "10.0.0.7"
+distributed.start(MeshConfig())
+"""
+
+
+def test_kubernetes_own_names():
+    """The package asks the cluster, here a stand-in; JAX finds all three."""
+    pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "1"}
+    ((code, output, errors),) = in_processes(
+        [pod | {"HOSTNAME": "x"}], script=KUBERNETES
+    )
+    assert code == 0, errors
+    assert output == "train-0.pods:55527 2 1\n"
+
+
+def test_a_pod_without_the_package_of_kubernetes():
+    """Otherwise each pod of the job would train alone."""
+    pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "1"}
+    ((code, _, errors),) = in_processes([pod])
+    assert code == 1
+    assert "this is pod 1 of a job" in errors and "HOST:PORT" in errors
 
 
 @pytest.fixture

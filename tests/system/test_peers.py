@@ -14,9 +14,10 @@ import pytest
 from alexnet_jax.errors import Fault, UserError
 from alexnet_jax.system import peer_links
 from alexnet_jax.system.peer_links import Elsewhere
-from alexnet_jax.system.peers import Peers
+from alexnet_jax.system.peers import Peers, Reason
 
 KEY = "secret"
+STOPPED = Reason(75, "stopped")
 
 
 class Run:
@@ -108,9 +109,12 @@ def test_many_rounds_stay_in_order(run):
 
 def test_one_stops_all(run):
     three = run(3)
-    wishes = {1: "disk full", 2: "stopped"}
+    wishes = {1: Reason(75, "disk full"), 2: Reason(1, "damaged")}
     reasons = three.each(lambda here: here.stop_reason(wishes.get(here.index)))
-    assert reasons == ["process 1: disk full", "disk full", "process 1: disk full"]
+    assert [reason.code for reason in reasons] == [75] * 3
+    told = [reason.text for reason in reasons]
+    assert told == ["process 1: disk full", "disk full", "process 1: disk full"]
+    assert reasons[1] is wishes[1]
 
 
 def test_no_reason_no_stop(run):
@@ -193,7 +197,7 @@ def test_one_that_ends_with_an_error_ends_the_others(run):
 
 def test_after_a_common_stop_none_is_lost(run):
     three = run(3)
-    three.each(lambda here: here.stop_reason("stopped" if here.is_first else None))
+    three.each(lambda here: here.stop_reason(STOPPED if here.is_first else None))
     three.each(lambda here: here.leave(75))
     time.sleep(0.3)
     assert three.stopped.empty()
@@ -202,7 +206,7 @@ def test_after_a_common_stop_none_is_lost(run):
 def test_waiting_for_one_that_has_ended(run):
     """It ended as all had agreed, so this one is not stopped; but it will not come."""
     two = run(2)
-    two.each(lambda here: here.stop_reason("stopped"))
+    two.each(lambda here: here.stop_reason(STOPPED))
     two.peers[1].leave(75)
     with pytest.raises(Elsewhere) as caught:
         two.peers[0].share()
@@ -257,7 +261,7 @@ def test_the_first_waits_for_the_others_at_a_good_end(run):
 def test_a_process_that_cannot_be_told(run):
     """Process 1 waits elsewhere, for instance in a collective."""
     two = run(2, timeout=0.6)
-    assert two.peers[0].tell(Fault("disk full")) is False
+    assert two.peers[0].stop_all(Fault("disk full")) is False
 
 
 def test_a_stranger_is_sent_away():
@@ -292,7 +296,7 @@ def test_the_first_address_that_answers():
 def test_one_process_alone_needs_nobody():
     alone = Peers()
     assert alone.share("x") == {0: "x"}
-    assert alone.stop_reason("stopped") == "stopped"
+    assert alone.stop_reason(STOPPED) == STOPPED
     with pytest.raises(UserError), alone.together():
         raise UserError("wrong")
     assert not alone.have_failed

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from alexnet_jax import presets
+from alexnet_jax.system.interruption import Interruption
 from alexnet_jax.training import step_log
+from alexnet_jax.training.agreement import Agreement
 
 SECONDS = 0.5
 
@@ -35,7 +37,8 @@ def test_every_record_has_the_speed_of_its_own_steps(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(step_log.time, "perf_counter", lambda: clock[0])
     recorder = Recorder()
-    log = step_log.StepLog(recorder, recorder, presets.DIGITS, {})
+    agreement = Agreement(Interruption())
+    log = step_log.StepLog(recorder, recorder, presets.DIGITS, agreement)
     for step in range(1, 42):
         clock[0] += 60 if step == 1 else SECONDS
         log.add(step, step / 23, values(), SECONDS / 4)

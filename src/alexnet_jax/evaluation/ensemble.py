@@ -14,6 +14,7 @@ from alexnet_jax.errors import UserError
 from alexnet_jax.evaluation.test_sets import EvaluationSet
 from alexnet_jax.inference import predictions
 from alexnet_jax.inference.trained_model import Model
+from alexnet_jax.system import peers
 from alexnet_jax.system.progress import ImageCounter
 from alexnet_jax.weights.network import Network
 
@@ -39,7 +40,7 @@ def open_set(
     """Opens the images of a set in the size that a network expects.
 
     Raises:
-        UserError: the set does not exist.
+        UserError: the set does not exist, or the network has not learned a class of it.
     """
     size = member.config.data.image_size
     if spec.is_crop:
@@ -52,7 +53,9 @@ def open_set(
         label=spec.label,
         damaged=damaged,  # type: ignore[arg-type]
     )
-    return open_source(settings, spec.split)
+    source = open_source(settings, spec.split)
+    _outputs(member, source)
+    return source
 
 
 def ask(
@@ -73,9 +76,6 @@ def ask(
     Args:
         opened: the source of the set for each member, from `open_set`.
         weights: of the members in the ensemble.
-
-    Raises:
-        UserError: a network has not learned a class of the set.
     """
     outputs = [
         _outputs(member.network, source)
@@ -115,6 +115,9 @@ def predict(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predictions for every example of a source, once and in order.
 
+    Of several processes each reads its rows, and `skipped` of the source has in the end
+    the damaged examples of all.
+
     Returns:
         Log-probabilities, float32 `[examples, classes]`, and labels, int32
         `[examples]`; -1 if an example was damaged and skipped, or has no label.
@@ -133,6 +136,9 @@ def predict(
             log_probabilities.append(part.output)
             labels.append(part.label)
             counter.add(len(part.label))
+    own = sorted(source.skipped.items())
+    for skipped in peers.here().share(own or None, kind="skipped").values():
+        source.skipped.update(skipped)
     return np.concatenate(log_probabilities), np.concatenate(labels)
 
 

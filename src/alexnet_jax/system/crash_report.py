@@ -3,6 +3,8 @@
 import contextlib
 import faulthandler
 import os
+import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ _FIRST_WORDS = "Fatal Python error: "
 
 @contextlib.contextmanager
 def written_on_abort(directory: Path) -> Iterator[None]:
-    """Writes the stacks of all threads to `crash-PROCESS.txt` on a fatal signal.
+    """Writes the stacks of all threads to `crash-HOST-PROCESS.txt` on a fatal signal.
 
     XLA aborts the process (SIGABRT) when a collective is stuck. The file is removed if
     no signal arrives. Does nothing where faulthandler is already enabled (pytest,
@@ -21,7 +23,7 @@ def written_on_abort(directory: Path) -> Iterator[None]:
     if faulthandler.is_enabled():
         yield
         return
-    path = _path(directory, os.getpid())
+    path = _path(directory, os.getpid(), socket.gethostname())
     with path.open("w") as file:
         faulthandler.enable(file)
         try:
@@ -39,20 +41,23 @@ def remove_empty(directory: Path) -> None:
                 path.unlink()
 
 
-def cause(directory: Path, process: int) -> str:
-    """Why a process ended without a message, as far as is known."""
-    path = _path(directory, process)
-    try:
-        first = path.read_text(errors="replace").partition("\n")[0]
-    except OSError:
-        first = ""
-    if first.startswith(_FIRST_WORDS):
-        reason = first.removeprefix(_FIRST_WORDS)
-        return f"it crashed ({reason}); the stacks of its threads are in {path}"
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
+def cause(directory: Path, died: str) -> str:
+    """Why a process ended without a message, as far as is known.
+
+    Args:
+        died: the process as a lock names it, "process 17 on HOST".
+    """
+    if named := re.fullmatch(r"process (\d+) on ([\w.-]+)", died):
+        path = _path(directory, int(named[1]), named[2])
+        with contextlib.suppress(OSError):
+            first = path.read_text(errors="replace").partition("\n")[0]
+            if first.startswith(_FIRST_WORDS):
+                reason = first.removeprefix(_FIRST_WORDS)
+                return f"it crashed ({reason}); the stacks of its threads are in {path}"
+            path.unlink()
     return "it was stopped at once or killed, or the machine went down"
 
 
-def _path(directory: Path, process: int) -> Path:
-    return directory / f"{PREFIX}{process}.txt"
+def _path(directory: Path, process: int, host: str) -> Path:
+    """Processes on several machines may have the same number."""
+    return directory / f"{PREFIX}{host}-{process}.txt"

@@ -75,7 +75,7 @@ def start(
     devices.request_cpu_devices(mesh, several=several)
     if several:
         with _meeting():
-            _join(timeout)
+            _join(timeout, given)
 
 
 def _initialize(given: dict[str, Any] | None) -> bool:
@@ -93,7 +93,7 @@ def _initialize(given: dict[str, Any] | None) -> bool:
         if given is None and "coordinator_address" in str(error):
             _refuse_unrecognised_launcher()
             return False
-        raise UserError(f"--run.distributed: {error}") from error
+        raise UserError(f"distributed: {error}") from error
     return True
 
 
@@ -119,7 +119,7 @@ def _given(where: str, count: int | None, index: int | None) -> dict[str, Any] |
         return None
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
-        raise UserError(f"--run.distributed {address}: auto, off or HOST:PORT.")
+        raise UserError(f"distributed {address!r}: auto, off or HOST:PORT.")
     counts, indices = [COUNT], [INDEX]
     if launcher := _launcher():
         counts.append(launcher.count)
@@ -164,15 +164,23 @@ def _refuse_unrecognised_launcher() -> None:
     launcher = _launcher()
     if launcher is not None and os.environ[launcher.count] != "1":
         index, count = os.environ.get(launcher.index), os.environ[launcher.count]
-        raise UserError(
-            f"this is process {index} of {count} of {launcher.name}, which JAX does "
-            "not recognise: give all of them the address of process 0, "
-            "--run.distributed HOST:PORT, or off."
-        )
+        this = f"process {index} of {count} of {launcher.name}, which JAX does"
+    elif pod := os.environ.get("JOB_COMPLETION_INDEX"):
+        this = f"pod {pod} of a job, which JAX without the package kubernetes does"
+    else:
+        return
+    raise UserError(
+        f"this is {this} not recognise: give all of them the address of process 0, "
+        "--run.distributed HOST:PORT, or off (--distributed of other commands)."
+    )
 
 
-def _join(timeout: float) -> None:
-    """Connects the processes that `jax.distributed` has brought together."""
+def _join(timeout: float, given: dict[str, Any] | None) -> None:
+    """Connects the processes that `jax.distributed` has brought together.
+
+    Args:
+        given: the address of process 0, if it was given; all reach it there.
+    """
     index, count = jax.process_index(), jax.process_count()
     if count == 1:
         return
@@ -189,7 +197,11 @@ def _join(timeout: float) -> None:
             )
             links = peer_links.accept(server, key, count, _SECONDS_TO_MEET)
     else:
-        links = [peer_links.connect(index=index, **_told_by_first({}))]
+        told = _told_by_first({})
+        if given is not None:
+            host, _, _ = given["coordinator_address"].rpartition(":")
+            told["addresses"].insert(0, host.strip("[]"))  # brackets: IPv6
+        links = [peer_links.connect(index=index, **told)]
         streams.silence(sys.stdout)
     peers.join(Peers(index, count, links, timeout=timeout))
 

@@ -64,6 +64,7 @@ class Lock:
             os.ftruncate(self._file, 0)
             name = f"process {os.getpid()} on {socket.gethostname()}\n"
             os.pwrite(self._file, name.encode(), 0)
+            os.fsync(self._file)  # other machines may read it
 
     def _name_inside(self) -> str:
         return os.pread(self._file, 300, 0).decode(errors="replace").strip()

@@ -13,7 +13,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from alexnet_jax.errors import UserError
 from alexnet_jax.system.interruption import EXIT_RESUME
@@ -42,9 +42,15 @@ def _exit(code: int, why: str) -> None:
     os._exit(code)
 
 
-def _exit_code(error: Exception) -> int:
-    """The exit code of an error; see `command`."""
-    return 2 if isinstance(error, UserError) else 1
+class Reason(NamedTuple):
+    """Why all processes of a run stop, and the exit code of all; see `command`."""
+
+    code: int
+    text: str
+
+
+def reason_of(error: Exception) -> Reason:
+    return Reason(2 if isinstance(error, UserError) else 1, str(error))
 
 
 class Peers:
@@ -69,7 +75,7 @@ class Peers:
         self._links = links
         self._timeout = timeout
         self._stop = stop or _exit
-        self._stops = self._failed = False
+        self._have_stopped = self._have_failed = False
         self._closing = threading.Event()
         for link in links:
             link.set_timeout(timeout)
@@ -116,27 +122,32 @@ class Peers:
 
     def begin(self) -> None:
         """Forgets how the run before ended; a process may do one after the other."""
-        self._stops = self._failed = False
+        self._have_stopped = self._have_failed = False
 
     @property
     def have_failed(self) -> bool:
         """True once `together` has failed: nothing can be done together any more."""
-        return self._failed
+        return self._have_failed
 
-    def stop_reason(self, own: str | None, *, wait: float | None = None) -> str | None:
+    def stop_reason(
+        self, own: Reason | None, *, wait: float | None = None
+    ) -> Reason | None:
         """The reason why the run stops here, in all processes; None if it goes on.
 
         Args:
-            own: that of this process.
+            own: that of this process; returned if it is the one that counts, which is
+                that of the first process that has one.
             wait: see `share`.
         """
         reasons = self.share(own, wait=wait, kind="stop")
         if not reasons:
             return None
-        self._stops = True
+        self._have_stopped = True
         first = min(reasons)
-        name = "" if first == self.index else f"process {first}: "
-        return name + reasons[first]
+        if first == self.index:
+            return own
+        code, text = reasons[first]
+        return Reason(code, f"process {first}: {text}")
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -156,9 +167,9 @@ class Peers:
             own = error
         news = None
         if own is not None and not isinstance(own, Elsewhere):
-            news = [_exit_code(own), str(own), type(own).__name__]
+            news = [*reason_of(own), type(own).__name__]
         failed = self.share(news, kind="together")
-        self._failed = self._failed or bool(failed)
+        self._have_failed = self._have_failed or bool(failed)
         if own is not None and (not failed or min(failed) == self.index):
             raise own
         if failed:
@@ -176,12 +187,12 @@ class Peers:
                 result = work()
         return result
 
-    def tell(self, error: Exception) -> bool:
+    def stop_all(self, error: Exception) -> bool:
         """Makes an error of this process, outside `together`, the end of all. They hear
         of it where they share next; False if they wait elsewhere and do not come."""
-        if not self._stops:
+        if not self._have_stopped:
             try:
-                self.stop_reason(str(error), wait=self._timeout)
+                self.stop_reason(reason_of(error), wait=self._timeout)
             except (queue.Empty, Elsewhere):
                 return False
         return True
@@ -190,7 +201,7 @@ class Peers:
         """Tells the others how this process ends. If it ends well, waits for them."""
         self._closing.set()
         for link in self._links:
-            link.send(END, [code, self._stops or self._failed])
+            link.send(END, [code, self._have_stopped or self._have_failed])
         for link in self._links if code == 0 else ():
             link.has_ended.wait(self._timeout)
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from alexnet_jax.errors import UserError
-from alexnet_jax.system import atomic_files
+from alexnet_jax.system import atomic_files, peers
 
 SEAL = "SHA256SUMS"
 """Checksums of all files of a folder, written last; for `sha256sum --check`."""
@@ -137,6 +137,8 @@ def warn(folder: Path, fault: str, instead: int | None) -> None:
 
 
 def _say(text: str) -> None:
+    if not peers.here().is_first:
+        return
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 

@@ -4,7 +4,6 @@ A run that stops early saves the state after its last step. A state saved before
 epoch was evaluated has no metrics; it is evaluated when the run resumes.
 """
 
-import contextlib
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,10 +15,11 @@ import numpy as np
 from alexnet_jax import augment, columns, optimizer
 from alexnet_jax.errors import DamagedRecord, Fault
 from alexnet_jax.system import devices, peers
-from alexnet_jax.system.interruption import Interrupted, Interruption
+from alexnet_jax.system.interruption import Interrupted
 from alexnet_jax.system.progress import Progress
 from alexnet_jax.train_step import TrainState
 from alexnet_jax.training import metrics_writer, setup
+from alexnet_jax.training.agreement import Agreement
 from alexnet_jax.training.checkpoint import Checkpoints
 from alexnet_jax.training.evaluator import compile_evaluation
 from alexnet_jax.training.step_log import StepLog, refuse_nan
@@ -33,20 +33,19 @@ class EpochEnd:
         run: setup.Run,
         checkpoints: Checkpoints,
         images: augment.ImageStatistics,
-        interruption: Interruption,
+        agreement: Agreement,
         first_step: int,
     ) -> None:
         self._run = run
         self._checkpoints = checkpoints
+        self._agreement = agreement
         self._saved_step, self._saved_at = first_step, time.monotonic()
-        self._evaluate = compile_evaluation(run, images, interruption)
+        self._evaluate = compile_evaluation(run, images, agreement)
         self._count = _compile_plateau(run)
         self._writer = _open_writer(run, checkpoints, first_step)
         split = run.config.data.eval_split
         self._progress = Progress(run.num_steps, first_step, run.steps_per_epoch, split)
-        self.log = StepLog(
-            self._writer, self._progress, run.config, run.train_source.skipped
-        )
+        self.log = StepLog(self._writer, self._progress, run.config, agreement)
 
     def close(self) -> None:
         self._writer.close()
@@ -59,7 +58,8 @@ class EpochEnd:
 
         Raises:
             FloatingPointError: the evaluation gave NaN or infinity.
-            Interrupted: stopped during the evaluation; nothing is saved yet.
+            Interrupted, Fault: stopped during the evaluation, or its record could not
+                be written; nothing is saved yet.
         """
         self.log.flush()
         self._progress.evaluation_begins()
@@ -69,8 +69,9 @@ class EpochEnd:
         record = {"kind": "eval", "step": step, "epoch": epoch, "views": 1} | result
         self._progress.evaluation(record)
         state = state._replace(plateau=self._count(state.plateau, result))
-        with peers.here().together():
+        with self._agreement.postponed():
             self._writer.write(record)
+        self._agreement.confirm()
         self._save(state, step, result)
         return state, result
 
@@ -111,10 +112,9 @@ class EpochEnd:
             Fault: the state could not be saved.
             Exception: `why`, if the other processes could not be told.
         """
-        if not peers.here().tell(why):
+        if not peers.here().stop_all(why):
             raise why
-        with contextlib.suppress(Fault):  # the state matters more than the records
-            self.log.flush()
+        self.log.flush()
         if step != self._saved_step:
             self._save(state, step, None)
         with peers.here().together():  # none leaves before the first has sealed it

@@ -11,12 +11,12 @@ import numpy as np
 from alexnet_jax import augment, columns, metrics, train_step
 from alexnet_jax.data import loader
 from alexnet_jax.system import devices
-from alexnet_jax.system.interruption import Interruption
-from alexnet_jax.training import agreement, setup
+from alexnet_jax.training import setup
+from alexnet_jax.training.agreement import Agreement
 
 
 def compile_evaluation(
-    run: setup.Run, images: augment.ImageStatistics, interruption: Interruption
+    run: setup.Run, images: augment.ImageStatistics, agreement: Agreement
 ) -> Callable[[Any], dict[str, float]]:
     """Returns a function that evaluates parameters on the whole evaluation split."""
     everywhere = columns.replicated(run.mesh)
@@ -40,7 +40,7 @@ def compile_evaluation(
             means = _mean_errors(
                 step,
                 params,
-                agreement.agreed(batches, interruption),
+                agreement.batches(batches),
                 images.mean_image,
                 zero,
                 run.eval_source.num_examples,

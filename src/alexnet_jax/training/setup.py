@@ -3,12 +3,12 @@
 import math
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import Mesh
 
-from alexnet_jax import augment, columns, config_checks
+from alexnet_jax import augment, columns, config_checks, config_json
 from alexnet_jax.config import Config
 from alexnet_jax.data import class_names, dataset_fit, image_statistics
 from alexnet_jax.data.source import Source, open_source
@@ -17,6 +17,12 @@ from alexnet_jax.system import lock, peers
 from alexnet_jax.system.lock import Lock, NoLock
 from alexnet_jax.training import manifest, workdir
 from alexnet_jax.training.identity import Identity, identity_of
+
+# Options that each process may have of its own.
+_OF_A_PROCESS = (
+    *("data.data_dir", "data.stored", "run.process_index", "run.num_workers"),
+    *("run.compilation_cache", "run.mesh.cpu_devices"),
+)
 
 
 class Run(NamedTuple):
@@ -70,11 +76,19 @@ def set_up(config: Config, directory: Path) -> Run:
 
 
 def refuse_differences(run: Run) -> None:
-    """Raises UserError in a process whose data or directory differs from process 0."""
+    """Raises UserError in a process whose options, data or directory differ from those
+    of process 0."""
     here = peers.here()
-    own = [run.identity["data"], lock.holder(run.directory)]
-    data, holder = here.share(own, kind="data")[0]
-    if run.identity["data"] != data:
+    options, data = _common_options(run.config), run.identity["data"]
+    own = [options, data, lock.holder(run.directory)]
+    options_of_first, data_of_first, holder = here.share(own, kind="set-up")[0]
+    if lines := config_json.differing_lines(options_of_first, options):
+        raise UserError(
+            f"process {here.index} has other options than process 0:\n"
+            + "\n".join(lines)
+            + "\nGive all processes the same."
+        )
+    if data != data_of_first:
         raise UserError(
             f"process {here.index} has other data than process 0: give all of them the "
             "same dataset."
@@ -84,6 +98,12 @@ def refuse_differences(run: Run) -> None:
             f"process {here.index} does not see {run.directory} of process 0: use a "
             "directory that all of them share."
         )
+
+
+def _common_options(config: Config) -> dict[str, Any]:
+    """The options that all processes must share, by dotted name."""
+    options = config_json.flatten(config_json.to_json(config))
+    return {name: v for name, v in options.items() if name not in _OF_A_PROCESS}
 
 
 def begin(run: Run, history: manifest.History, first_step: int) -> None:

@@ -7,16 +7,16 @@ chance causes a warning.
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from alexnet_jax.config import CONV_LAYERS, DENSE_LAYERS, Config
-from alexnet_jax.system import peers
 from alexnet_jax.system.progress import Progress
 from alexnet_jax.training import metrics_writer
+from alexnet_jax.training.agreement import Agreement
 
 
 class _Step(NamedTuple):
@@ -40,17 +40,15 @@ class StepLog:
         writer: metrics_writer.MetricsWriter | metrics_writer.NoMetrics,
         progress: Progress,
         config: Config,
-        skipped: Mapping[int, str],
+        agreement: Agreement,
     ):
-        """`skipped` holds the damaged examples that have been left out so far."""
         self._writer = writer
         self._progress = progress
         self._config = config
-        self._skipped = skipped
+        self._agreement = agreement
         self._layers = sorted(
             set(CONV_LAYERS + DENSE_LAYERS) - set(config.model.without)
         )
-        self._damaged: set[int] = set()
         self._pending: list[_Step] = []
         self._since = time.perf_counter()
         self._compiled = False
@@ -80,6 +78,8 @@ class StepLog:
     def flush(self, leave: int = 0) -> None:
         """Writes a record of all steps since the last one, except the newest `leave`.
 
+        If the disk is full, all processes stop where they meet next.
+
         Raises:
             FloatingPointError: a step gave NaN or infinity.
         """
@@ -89,8 +89,9 @@ class StepLog:
         host = jax.device_get([step.values for step in done])
         for step, values in zip(done, host, strict=True):
             refuse_nan(step.number, values)
-        self._write(done, host, done[-1].time if leave else time.perf_counter())
-        self._pending = self._pending[len(done) :]
+        with self._agreement.postponed():
+            self._write(done, host, done[-1].time if leave else time.perf_counter())
+            self._pending = self._pending[len(done) :]
 
     def _write(self, done: list[_Step], host: list[Any], until: float) -> None:
         timed = [step for step in done if step.waited is not None]
@@ -105,20 +106,12 @@ class StepLog:
             "images_per_second": len(timed) * self._config.batch_size / elapsed,
             "data_wait_fraction": min(sum(s.waited or 0 for s in timed) / elapsed, 1.0),
         }
-        if damaged := self._count_damaged():
+        if damaged := len(self._agreement.damaged):
             record["damaged_records"] = damaged
         self._writer.write(record)
         self._since = until
         self._progress.train(record)
         self._watch(done[-1].number, len(host), mean["loss"])
-
-    def _count_damaged(self) -> int:
-        """Examples that were left out so far, in any process."""
-        if self._config.data.damaged == "skip":
-            new = sorted(self._skipped.keys() - self._damaged)
-            for indices in peers.here().share(new or None, kind="damaged").values():
-                self._damaged.update(indices)
-        return len(self._damaged)
 
     def restart_clock(self) -> None:
         """Excludes the time since the last record, spent elsewhere, from the speed."""

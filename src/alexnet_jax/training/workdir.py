@@ -80,8 +80,7 @@ def _refuse_other_files(workdir: Path) -> None:
 
 
 def _say_how_it_ended(workdir: Path, died: str) -> None:
-    number = died.split()[1] if died.startswith("process ") else ""
-    why = crash_report.cause(workdir, int(number) if number.isdecimal() else 0)
+    why = crash_report.cause(workdir, died)
     print(
         f"note: {died} did not finish in {workdir}: {why}. "
         "This run continues from the newest checkpoint.",
