@@ -40,6 +40,8 @@ class Options:
     """Names of claims; by default all."""
     out: Path
     """Folder of the runs, their records and logs, and the report card."""
+    kept: bool = False
+    """True counts the runs as done whose records are in this repository."""
     data_dir: Path | None = None
     """The tfds data directory. None means tfds's default."""
     imagenet: Path | None = None
@@ -59,14 +61,14 @@ def reproduce(options: Options) -> str:
     failed: list[Training] = []
     while training := next_training(
         claims,
-        records.read(options.out / "records"),
+        _known(options),
         costs(options.out),
         (deadline - time.monotonic()) / 60,
         failed,
     ):
         if not _train(training, options, deadline):
             failed.append(training)
-    return _card(answers, values, claims, options.out)
+    return _card(answers, values, claims, options)
 
 
 def _check(options: Options) -> None:
@@ -76,6 +78,11 @@ def _check(options: Options) -> None:
             raise UserError(f"--claims {name}: there is no such claim{hint}")
     if options.imagenet is not None and not (options.imagenet / TAR).is_file():
         raise UserError(f"--imagenet {options.imagenet}: there is no {TAR} in it.")
+
+
+def _known(options: Options) -> list[Record]:
+    """The records of the runs that are done."""
+    return records.read(options.out / "records") + records.kept() * options.kept
 
 
 def costs(out: Path) -> list[Record]:
@@ -170,10 +177,10 @@ def _card(
     answers: Sequence[KnownAnswer],
     values: dict[str, float],
     claims: Sequence[Claim],
-    out: Path,
+    options: Options,
 ) -> str:
     """Writes the card and its figure; returns the card."""
-    known = records.read(out / "records")
+    known, out = _known(options), options.out
     text = report_card.table(answers, values, claims, known, costs(out))
     drawn = report_card.draw(known, out)
     figure = f"\n\n![Learning curves]({drawn})" if drawn else ""
