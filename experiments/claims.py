@@ -104,28 +104,33 @@ def change(claim: str, base: str) -> Callable[[list[Record]], list[float]]:
     return measure
 
 
-def _digits() -> Claim:
+def _digits(precision: str, importance: int) -> Claim:
+    """The same range is asked of each precision."""
+    changes = () if precision == "float32" else ("--model.precision", precision)
+    claim = " ".join(("digits", *changes))
+    name = "digits" if not changes else f"digits in {precision}"
     return Claim(
-        name="digits",
-        text="the eight layers learn handwritten digits: test error",
+        name=name,
+        text=f"the eight layers learn handwritten digits in {precision}: test error",
         unit="%",
         low=-math.inf,
         high=2,
         trainings=tuple(
             Training(
-                claim="digits",
+                claim=claim,
                 seed=seed,
                 command=(
-                    *("alexnet_jax.main", "--preset", "digits", "--seed", str(seed)),
-                    *_WORKDIR,
+                    *("alexnet_jax.main", "--preset", "digits", *changes),
+                    *("--seed", str(seed), *_WORKDIR),
                 ),
                 epochs=40,
                 minutes=6,
+                like="digits",
             )
             for seed in range(5)
         ),
-        measure=top1_error("digits"),
-        importance=1,
+        measure=top1_error(claim),
+        importance=importance,
     )
 
 
@@ -257,7 +262,8 @@ def _training(run: str, seed: int) -> Training:
 
 
 CLAIMS = (
-    _digits(),
+    _digits("float32", importance=1),
+    _digits("bfloat16", importance=2),
     _views(),
     _figure1(),
     _net("80sec", 26, 1.5, epochs=10, seeds=3),
