@@ -21,7 +21,8 @@ from alexnet_jax.training.identity import Identity, identity_of
 
 # Options that each process may have of its own.
 _OF_A_PROCESS = (
-    *("data.data_dir", "data.stored", "run.process_index", "run.num_workers"),
+    *("init_from", "data.data_dir", "data.folder", "data.stored"),
+    *("run.process_index", "run.num_workers"),
     *("run.compilation_cache", "run.mesh.cpu_devices"),
 )
 
