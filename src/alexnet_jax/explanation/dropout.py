@@ -54,9 +54,7 @@ def masked(
     view = augment.center_view(image, mean_image, config.augment)
 
     def one(key: jax.Array) -> jax.Array:
-        return jax.nn.softmax(
-            model.logits(config.model, params, view, dropout_key=key)
-        )
+        return jax.nn.softmax(model.logits(config.model, params, view, dropout_key=key))
 
     keys = jax.random.split(jax.random.key(config.seed), num_passes)
     return jnp.moveaxis(jax.lax.map(one, keys), 0, 1)

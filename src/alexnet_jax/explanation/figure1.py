@@ -11,7 +11,7 @@ _KEPT = ("command", "net", "limit", "result", "runs")
 
 
 def collect() -> dict[str, Any] | None:
-    """Training errors by epoch of the runs with ReLU and tanh; None without a record."""
+    """Training errors by epoch with ReLU and tanh; None without a record."""
     if not RECORD.exists():
         return None
     record = atomic_files.read_json(RECORD)

@@ -31,7 +31,9 @@ def collect(subject: Subject) -> dict[str, Any]:
         )
     return {
         "kernels": _kernels(subject),
-        "predictions": [_prediction(one) for one in overview.choose(found, _PREDICTIONS)],
+        "predictions": [
+            _prediction(one) for one in overview.choose(found, _PREDICTIONS)
+        ],
         "mistakes": _mistakes(found),
         "neighbours": _neighbours(subject),
     }
@@ -90,9 +92,7 @@ def _neighbours(subject: Subject) -> dict[str, Any] | None:
     number = min(subject.training.num_examples, _affordable(subject))
     training = dataclasses.replace(subject.training, num_examples=number)
     layer = "fc6" if "fc7" in subject.config.model.without else "fc7"
-    names = class_names.readable(
-        training.class_names, subject.config.model.num_classes
-    )
+    names = class_names.readable(training.class_names, subject.config.model.num_classes)
     found = neighbours.collect(
         subject.model,
         subject.shown.images[:_QUERIES],

@@ -3,7 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
-from alexnet_jax.config import Config
+from alexnet_jax.config import CONV_LAYERS, Config
 from alexnet_jax.explanation.subject import Subject
 from alexnet_jax.figures import network as figure2
 from alexnet_jax.weights import operations
@@ -30,22 +30,30 @@ def collect(subject: Subject) -> list[dict[str, Any]]:
     layer its kernel, parameters, multiplications, bytes and fields."""
     steps = operations.of_network(subject.model.network)
     fields = fields_of(steps)
+    linear = {one.layer: one for one in steps if one.stage == "linear"}
     found = []
     for layer in figure2.collect(subject.config):
         entry: dict[str, Any] = dict(layer._asdict())
-        linear = next((one for one in steps if one.name == f"{layer.name}.linear"), None)
-        if linear is not None:
-            parameters = subject.model.network.params[layer.name]
-            entry |= {
-                "parameters": sum(array.size for array in parameters.values()),
-                "products": products(linear),
-                "bytes": bytes_between(subject.config, steps, linear),
-            }
-        if linear is not None and isinstance(linear.kind, Conv):
-            entry |= {"kernel": linear.kind.kernel, "stride": linear.kind.stride}
+        if layer.name in linear:
+            entry |= _facts(subject, steps, linear[layer.name])
+        if layer.name in CONV_LAYERS:
             entry["field"] = fields[f"{layer.name}.activation"]._asdict()
         found.append(entry)
     return found
+
+
+def _facts(
+    subject: Subject, steps: list[Operation], linear: Operation
+) -> dict[str, Any]:
+    parameters = subject.model.network.params[linear.layer]
+    facts = {
+        "parameters": sum(array.size for array in parameters.values()),
+        "products": products(linear),
+        "bytes": bytes_between(subject.config, steps, linear),
+    }
+    if isinstance(linear.kind, Conv):
+        facts |= {"kernel": linear.kind.kernel, "stride": linear.kind.stride}
+    return facts
 
 
 def products(linear: Operation) -> int:

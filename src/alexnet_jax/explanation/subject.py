@@ -15,7 +15,8 @@ from alexnet_jax.figures import shown_images
 from alexnet_jax.figures.shown_images import Shown
 from alexnet_jax.inference.trained_model import Model
 
-SMALL = 1_000_000  # parameters of a network that runs in the page, at most
+# A network runs in the page up to these numbers of parameters and pixels per side.
+_PARAMETERS, _SIDE = 1_000_000, 128
 _CANDIDATES = 256  # images of the evaluation split to choose from
 _OF_SMALL, _OF_LARGE = 8, 4  # images that the reader can choose
 
@@ -48,8 +49,9 @@ class Subject:
 
 
 def is_small(model: Model) -> bool:
-    """True for a network of at most 1 million parameters."""
-    return model.network.num_parameters <= SMALL
+    """True for a network of at most 1 million parameters, for small images."""
+    is_narrow = model.network.num_parameters <= _PARAMETERS
+    return is_narrow and model.network.config.data.image_size <= _SIDE
 
 
 def collect(

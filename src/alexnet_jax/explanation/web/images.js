@@ -51,6 +51,20 @@ function centreCrop(index) {
   return { side, pixels: cropOf(images.of(index), images.side, first, first, side) };
 }
 
+/** A picture of the crop with a frame: top, left and size in pixels of the crop. */
+function withFrame(picture, [top, left, size]) {
+  const frame = element("span", { class: "outline light", "aria-hidden": "true" });
+  const share = (value) => `${(100 * value) / images.crop}%`;
+  const ends = { top: share(top), left: share(left), width: share(size), height: share(size) };
+  Object.assign(frame.style, ends);
+  return element("div", { class: "framed large clipped" }, picture, frame);
+}
+
+function framedCrop(frame, label) {
+  const { pixels, side } = centreCrop(images.chosen);
+  return withFrame(pixelPicture(pixels, side, label), frame);
+}
+
 function cropOf(pixels, size, top, left, side, mirrored = false) {
   const crop = new Uint8ClampedArray(3 * side ** 2);
   for (let row = 0; row < side; row++)

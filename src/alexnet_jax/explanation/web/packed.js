@@ -27,7 +27,7 @@ const convNames = Object.keys(content.maps).filter((name) => name.startsWith("co
 
 const shorten = (text, length = 24) =>
   text.length > length ? `${text.slice(0, length - 1)}…` : text;
-const percent = (value, digits = 1) => `${(100 * value).toFixed(digits)} %`;
+const percent = (value, digits = 1) => `${(100 * value).toFixed(digits)}\u00a0%`;
 const grouped = (number) => Math.round(number).toLocaleString("en");
 
 /** 1234567 as 1.2 M. */

@@ -115,7 +115,7 @@ function layerFacts(layer) {
   ];
   if (layer.kernel) {
     const kernel = `${layer.kernel} × ${layer.kernel}, step ${layer.stride}`;
-    facts.splice(2, 0, ["Kernels", kernel], ["A unit sees", `${layer.field.size} pixels`]);
+    facts.splice(2, 0, ["Kernels", kernel], ["A unit sees", `${layer.field.size} × ${layer.field.size} pixels`]);
   }
   const rows = facts.flatMap(([term, fact]) => [
     element("dt", {}, term),
@@ -200,14 +200,8 @@ function overlay(name, at) {
     return grey.map((value, i) => value + strength * (colors[255][i] - value));
   });
   const [row, column] = content.maps[name].largest[images.chosen][at];
-  const context = target.getContext("2d");
-  context.strokeStyle = "#fff";
-  context.lineWidth = 2;
-  context.shadowColor = "#000";
-  context.shadowBlur = 3;
-  const size = layer.field.size * scale * 4;
-  context.strokeRect(4 * first(column), 4 * first(row), size, size);
-  return target;
+  const own = (i) => layer.field.first + i * layer.field.step;
+  return withFrame(target, [own(row), own(column), layer.field.size]);
 }
 
 function columnOf(layer, map) {
@@ -223,6 +217,8 @@ function startPart1() {
     choose(name);
   });
   place("figure2").append(scrolling("Figure 2, the network", figure));
+  if (content.columns === 1)
+    place("network-columns").textContent = "This network has one column: each layer sees all maps.";
   addPicker("network-images");
   const names = content.layers.slice(1).map(({ name }) => [name, name]);
   const layers = choice({ label: "Layer", options: names, value: layer.name, change: choose });

@@ -9,7 +9,7 @@ function activationChart(label, y, part) {
   const xs = Array.from({ length: 161 }, (_, i) => -4 + i / 20);
   const lines = Object.entries(FUNCTIONS).map(([name, functions]) => ({
     kind: name,
-    points: xs.map((x) => [x, Math.min(y.high, functions[part](x))]),
+    points: xs.map((x) => [x, functions[part](x)]).filter((point) => point[1] <= y.high),
   }));
   const x = { label: "input x", low: -4, high: 4, ticks: [-4, -2, 0, 2, 4] };
   return lineChart({ label, x, y, lines, width: 420, height: 240 });
@@ -26,7 +26,7 @@ function startPart2() {
       chart.append(dot);
       return (x) => {
         dot.setAttribute("cx", toX(x));
-        dot.setAttribute("cy", toY(Math.min(part === "of" ? 3 : 1.2, functions[part](x))));
+        dot.setAttribute("cy", toY(functions[part](x)));
       };
     }),
   );
@@ -40,12 +40,12 @@ function startPart2() {
     said.textContent = `ReLU: ${tell("relu")}. tanh: ${tell("tanh")}.`;
   };
   const input = slider({
-    ...{ label: "Input x", low: -4, high: 4, step: 0.1, value: 2.5 },
+    ...{ label: "Input x", low: -4, high: 3, step: 0.1, value: 2.5 },
     format: (x) => Number(x).toFixed(1),
     change: show,
   });
   place("activation-curves").append(
-    element("div", { class: "pair" }, ...charts.map(([, { chart }]) => chart)),
+    element("div", { class: "pair charts" }, ...charts.map(([, { chart }]) => chart)),
     legend(["relu", "ReLU"], ["tanh", "tanh"]),
     input.node,
     said,

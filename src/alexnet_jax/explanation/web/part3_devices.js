@@ -38,7 +38,9 @@ function startPart3() {
 function whereItRan() {
   const mesh = content.history?.mesh;
   if (!mesh || !content.history.devices) return "";
-  const kinds = [...new Set(content.history.devices)].join(", ");
+  // "cpu cpu" is a platform and a kind of device.
+  const named = content.history.devices.map((name) => [...new Set(name.split(" "))].join(" "));
+  const kinds = [...new Set(named)].join(", ");
   const used = (mesh.data ?? 1) * (mesh.column ?? 1);
   return ` This network was trained on ${used} device${used > 1 ? "s" : ""} (${kinds}).`;
 }

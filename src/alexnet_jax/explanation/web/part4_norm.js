@@ -20,6 +20,7 @@ function startPart4() {
       normBars("before", values, norm, at, settings.n),
       normBars("after", after, norm, at, settings.n),
     );
+    place("norm-pixel").replaceChildren(pixelOfNorm(norm, row.value(), column.value()));
     said.textContent =
       `Map ${at + 1}: ${values[at].toFixed(2)} divided by ${divisor[at].toFixed(3)} ` +
       `gives ${after[at].toFixed(2)}.`;
@@ -77,6 +78,15 @@ function strongest(norm) {
   return [Math.floor(at / norm.side), at % norm.side];
 }
 
+/** The image, with the pixels that a unit of the layer sees there. */
+function pixelOfNorm(norm, row, column) {
+  const { field } = layerNamed[norm.layer];
+  const first = (i) => field.first + i * norm.step * field.step;
+  const target = framedCrop([first(row), first(column), field.size], "What these units see");
+  const words = `What the units of ${norm.layer} see here`;
+  return element("figure", {}, target, element("figcaption", {}, words));
+}
+
 function valuesAt(norm, row, column) {
   const pixel = (images.chosen * norm.side + row) * norm.side + column;
   return norm.values.subarray(pixel * norm.maps, (pixel + 1) * norm.maps);
@@ -94,7 +104,7 @@ function normalized(values, norm, { n, k, alpha, beta }) {
 }
 
 function normNote(norm) {
-  const step = norm.step > 1 ? ` Every ${norm.step}. pixel of the maps can be chosen.` : "";
+  const step = norm.step > 1 ? ` The pixels to choose from are ${norm.step} apart.` : "";
   if (!norm.exists)
     return `This network has no response normalisation: these are the paper's constants on its ${norm.layer}.${step}`;
   const where = norm.position.replace("_", " the ").replace("the pool", "pooling");

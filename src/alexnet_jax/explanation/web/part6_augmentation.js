@@ -131,6 +131,9 @@ function showTenViews() {
   const mean = content.classes.map(
     (_, name) => ofViews.reduce((sum, view) => sum + view[name], 0) / ofViews.length,
   );
+  place("views-note").textContent = content.views.horizontal_flip
+    ? ""
+    : "This network saw no mirror images in training, so the mirrored views say little.";
   place("views-mean").replaceChildren(
     element("h4", {}, "Average of the ten"),
     probabilityBars(mean, label),

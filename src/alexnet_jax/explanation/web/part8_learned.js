@@ -18,7 +18,7 @@ const missing = () => "The dataset is not on the machine that wrote this page.";
 function kernelSheet(column, index) {
   const { side, count } = column;
   const pixels = bytesOf(column.pixels);
-  const perRow = Math.min(count, side > 8 ? 12 : 8);
+  const perRow = fullRows(count);
   const rows = Math.ceil(count / perRow);
   const target = canvas(perRow * (side + 1) - 1, rows * (side + 1) - 1, kernelText(column, index), {
     class: "pixels sheet",
@@ -130,7 +130,7 @@ function neighbourRows(found) {
 function mistakeTable({ names, counts, images: count }) {
   const most = Math.max(1, ...counts.flatMap((row, i) => row.filter((_, j) => j !== i)));
   const rows = names.map((name, i) => [shorten(name, 12), ...counts[i].map(String)]);
-  const title = `Answers (across) for ${count} images of each class (down)`;
+  const title = `Answers (across) by class (down), ${count} images of the evaluation split`;
   const node = table(title, ["", ...names.map((name) => shorten(name, 8))], rows);
   node.classList.add("mistakes");
   node.querySelectorAll("tbody tr").forEach((row, i) =>

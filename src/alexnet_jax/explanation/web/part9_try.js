@@ -47,7 +47,7 @@ function showRun(pixels, toggles) {
     probabilityBars(probabilities, -1, Math.min(10, probabilities.length)),
     spoken(`${content.classes[at]}, ${percent(probabilities[at])}. Computed in ${time} ms.`),
   );
-  const shown = Object.keys(stages).filter((name) => name.endsWith(".activation") || name === "fc8.linear");
+  const shown = Object.keys(stages).filter((name) => name.endsWith(".activation"));
   place("try-layers").replaceChildren(...shown.map((name) => stageFigure(name, stages[name])));
 }
 
