@@ -241,6 +241,9 @@ function startPart1() {
     const found = mapsOf(name, images.chosen);
     sheets = mapSheets(name, found, layer.maps * content.columns, (at) => map.set(at));
     place("network-maps").replaceChildren(sheets.node);
+    const total = layer.maps * content.columns;
+    place("network-shown").textContent =
+      found.maps.length < total ? `Of ${total} maps the ${found.maps.length} most active are here.` : "";
     map.limit(found.maps.length - 1);
   }
 

@@ -13,7 +13,7 @@ function startPart8() {
   if (mistakes) place("learned-mistakes").append(mistakeTable(mistakes));
 }
 
-const missing = () => "The dataset is not on the machine that wrote this page.";
+const missing = () => element("p", { class: "missing" }, "The dataset is not on the machine that wrote this page.");
 
 function kernelSheet(column, index) {
   const { side, count } = column;
