@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": ["--workdir", "w", "a.png"],
     "features": ["--workdir", "w", "--list"],
     "visualize": ["kernels", "--workdir", "w"],
+    "explain": ["--workdir", "w"],
     "convert": ["a.npz", "b.npz"],
     "prepare": ["--source", "s"],
 }

@@ -16,7 +16,7 @@ PACKAGE = Path(config.__file__).parent
 REPOSITORY = Path(__file__).parents[1]
 
 COMMANDS = {
-    *("main", "evaluate", "predict", "features", "visualize"),
+    *("main", "evaluate", "predict", "features", "visualize", "explain"),
     *("convert", "prepare", "launch"),
 }
 
@@ -32,7 +32,7 @@ RANKS = (
     ("weights", "trained"),
     ("training",),
     ("train", "inference"),
-    ("evaluation", "figures"),
+    ("evaluation", "figures", "explanation"),
     ("command", *sorted(COMMANDS), "__main__"),
 )
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}

@@ -64,6 +64,11 @@ MISTAKES = [
     ("features --workdir {run} {file}", "name the feature file"),
     ("visualize kernel --workdir {run}", "kernels"),
     ("visualize curves --workdir {new}", "{new}"),
+    ("explain --workdir {new}", "{new} does not exist"),
+    ("explain --workdir {run} --checkpoint 7", "7"),
+    ("explain --workdir {run} --out {file}", "--out {file} is a file"),
+    ("explain --workdir cifar10", "Or name images"),
+    ("explain --workdir {run} {file}", "{file}"),
 ]
 
 

@@ -17,6 +17,7 @@ from alexnet_jax import (
     config,
     config_checks,
     evaluate,
+    explain,
     features,
     main,
     predict,
@@ -42,7 +43,7 @@ from experiments.cuda_convnet import figure1, train
 from experiments.cuda_convnet.settings import Settings
 from experiments.variants import changed
 
-COMMANDS = (evaluate, features, predict, prepare, visualize)
+COMMANDS = (evaluate, explain, features, predict, prepare, visualize)
 EXPERIMENTS = (run, report, figure1, train)
 DATACLASSES = [
     *(one for one in vars(config).values() if dataclasses.is_dataclass(one)),
@@ -245,6 +246,7 @@ IMPOSSIBLE = {
     ],
     predict: ["--best 0", "--batch-size -1", "--num-workers 0", "--mesh.data -2"],
     features: ["--neighbours 0", "--batch-size 0", "--num-workers 1000000000"],
+    explain: ["--seed -1", "--num-workers 0", "--mesh.data 0"],
     visualize: ["--count 0", "--neighbours -1", "--among 0", "--seed -1"],
     prepare: [
         "--quality 200",

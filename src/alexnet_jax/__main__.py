@@ -9,6 +9,7 @@ AlexNet as it was in 2012, in JAX and Flax. Each command has --help:
   python -m alexnet_jax.predict    prints the most probable classes of images
   python -m alexnet_jax.features   writes activations of layers to a file
   python -m alexnet_jax.visualize  draws kernels, maps, curves, predictions, neighbours
+  python -m alexnet_jax.explain    writes a page that explains a network, for a browser
   python -m alexnet_jax.convert    converts weights from one format to another
   python -m alexnet_jax.launch     runs main or evaluate in several processes
 

@@ -12,6 +12,7 @@ import tyro
 
 from alexnet_jax import command, config_checks, trained
 from alexnet_jax.config import MeshConfig
+from alexnet_jax.errors import UserError
 from alexnet_jax.ranges import Seed, Threads
 
 DESCRIPTION = """\
@@ -52,6 +53,7 @@ class Options:
 def run(options: Options) -> str:
     """Writes the page and returns a description."""
     config_checks.check_ranges(options)
+    _refuse_file(options.out)
     from alexnet_jax.explanation import content, page, subject
     from alexnet_jax.inference import trained_model
 
@@ -73,6 +75,11 @@ def run(options: Options) -> str:
     path = folder / FILE
     size = page.write(path, content.collect(found))
     return f"wrote {path}, {size / 1e6:.1f} MB: open it in a browser"
+
+
+def _refuse_file(out: Path | None) -> None:
+    if out is not None and out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file: name a folder.")
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ from alexnet_jax.figures.predictions import Labelled
 _PREDICTIONS = 12  # as many right as wrong, if there are
 _QUERIES = 5
 _NEIGHBOURS = 6
-_SIDE = 64  # pixels of an image in the page, at most
+_SIDE = 48  # pixels of an image in the page, at most
 _WORK = 5e10  # multiplications to spend on training images, seconds on two cores
 _MATRIX = 20  # classes, at most, of a table of mistakes
 

@@ -12,6 +12,7 @@ from alexnet_jax.explanation import packing
 from alexnet_jax.explanation.subject import Subject
 from alexnet_jax.figures import kernels
 from alexnet_jax.weights import operations
+from alexnet_jax.weights.network import Network
 
 
 def collect(subject: Subject) -> dict[str, Any] | None:
@@ -27,22 +28,32 @@ def collect(subject: Subject) -> dict[str, Any] | None:
     crop, scale = subject.config.augment.crop_size, subject.config.augment.pixel_scale
     mean = np.asarray(augment.center_crop(network.mean_image, crop))
     return {
-        "operations": [
-            {
-                "layer": one.layer,
-                "stage": one.stage,
-                "kind": type(one.kind).__name__,
-                **one.kind._asdict(),
-                "shape": one.shape,
-            }
-            for one in operations.of_network(network)
-        ],
-        "params": jax.tree.map(packing.floats, network.params),
+        "operations": operations_of(network),
+        "params": params_of(network),
         "mean": packing.floats(mean),
         "scale": list(scale) if isinstance(scale, tuple) else [scale] * 3,
         "precision": subject.config.model.precision,
         "drawing": _side_of_drawings(subject, network.mean_image),
     }
+
+
+def operations_of(network: Network) -> list[dict[str, Any]]:
+    """The operations with their settings; `shape` is maps, height, width, or units."""
+    return [
+        {
+            "layer": one.layer,
+            "stage": one.stage,
+            "kind": type(one.kind).__name__,
+            **one.kind._asdict(),
+            "shape": one.shape,
+        }
+        for one in operations.of_network(network)
+    ]
+
+
+def params_of(network: Network) -> dict[str, dict[str, str]]:
+    """Kernels and biases, packed."""
+    return jax.tree.map(packing.floats, network.params)
 
 
 def _side_of_drawings(subject: Subject, mean_image: np.ndarray) -> int | None:

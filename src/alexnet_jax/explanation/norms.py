@@ -10,7 +10,7 @@ from alexnet_jax.explanation import packing
 from alexnet_jax.explanation.subject import Subject
 from alexnet_jax.presets import ALEXNET_PAPER
 
-_SIDE = 14  # pixels along an axis at which values are given, at most
+_SIDE = 8  # pixels along an axis at which values are given, at most
 _INPUT = {
     "before_activation": "linear",
     "after_activation": "activation",

@@ -9,7 +9,7 @@ from alexnet_jax.config import CONV_LAYERS, ConvLayer
 from alexnet_jax.explanation import packing
 from alexnet_jax.explanation.subject import Subject
 
-_MAPS = 6
+_MAPS = 4
 _SIDE = 55  # pixels of a map, at most
 
 

@@ -16,9 +16,8 @@ from alexnet_jax.figures.shown_images import Shown
 from alexnet_jax.inference.trained_model import Model
 
 # A network runs in the page up to these numbers of parameters and pixels per side.
-_PARAMETERS, _SIDE = 1_000_000, 128
+_PARAMETERS, _SIDE = 1_000_000, 64
 _CANDIDATES = 256  # images of the evaluation split to choose from
-_OF_SMALL, _OF_LARGE = 8, 4  # images that the reader can choose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,29 +72,17 @@ def collect(
         UserError: there are neither images nor the dataset, or an image cannot be read.
     """
     model.network.refuse_missing_layers()
-    count = _OF_SMALL if is_small(model) else _OF_LARGE
-    config = model.network.config
+    count, config = _num_images(model), model.network.config
     own = None
     if images:
         own = user_images.open_inputs(
             config, images, dataset=None, split=None, data_dir=None
         )
-    data = dataclasses.replace(
-        config.data, data_dir=data_dir or config.data.data_dir, damaged="skip"
-    )
-    try:
-        test = open_source(data, data.eval_split)
-        training = open_source(data, data.train_split)
-    except UserError as error:
-        if own is None:
-            raise UserError(
-                f"{error} Or name images: python -m alexnet_jax.explain ... photo.jpg"
-            ) from error
-        test = training = None
+    test, training = _datasets(config, data_dir, required=own is None)
     candidates = test and shown_images.by_chance(model, test, _CANDIDATES, seed)
     shown = shown_images.first(model, own, count) if own else None
     if shown is None:
-        assert candidates is not None  # else there is an error above
+        assert candidates is not None  # `required` has raised otherwise
         shown = _of_different_classes(candidates, count)
     return Subject(
         path=path,
@@ -106,6 +93,32 @@ def collect(
         training=training,
         num_workers=num_workers,
     )
+
+
+def _datasets(
+    config: Config, data_dir: str | None, *, required: bool
+) -> tuple[Source | None, Source | None]:
+    """The evaluation and the training split; None for both if they are not there and
+    not required."""
+    data = dataclasses.replace(
+        config.data, data_dir=data_dir or config.data.data_dir, damaged="skip"
+    )
+    try:
+        test = open_source(data, data.eval_split)
+        return test, open_source(data, data.train_split)
+    except UserError as error:
+        if required:
+            raise UserError(
+                f"{error} Or name images: python -m alexnet_jax.explain ... photo.jpg"
+            ) from error
+    return None, None
+
+
+def _num_images(model: Model) -> int:
+    """The number of images to choose from, so that the page stays under 6 MB."""
+    if not is_small(model):
+        return 4
+    return 8 if model.network.num_parameters <= _PARAMETERS // 2 else 2
 
 
 def _of_different_classes(candidates: Shown, count: int) -> Shown:

@@ -140,7 +140,7 @@ function drawingPad(stored, use) {
     finish();
   }
   function line(x, y) {
-    Object.assign(context, { strokeStyle: "#fff", lineWidth: PAD / 9, lineCap: "round" });
+    Object.assign(context, { strokeStyle: "#fff", lineWidth: PAD / 6, lineCap: "round", lineJoin: "round" });
     context.beginPath();
     context.moveTo(pen.x, pen.y);
     context.lineTo(x, y);
