@@ -18,6 +18,7 @@ from in_processes import (
     PYTHON,
     alone,
     assert_same_runs,
+    changed,
     final_state,
     launched,
     records,
@@ -83,6 +84,36 @@ def test_ten_views_in_two_processes(of_two, tmp_path):
                 np.testing.assert_allclose(two[name], one[name], rtol=1e-5, atol=1e-6)
             else:
                 np.testing.assert_array_equal(two[name], one[name])
+
+
+# Writes the examples that each process reads.
+READS = """
+from alexnet_jax.data.source import Source
+read = Source.read
+
+def noted(self, indices, image, label):
+    with open(f"{folder}/{{INDEX}}.txt", "a") as file:
+        file.write(" ".join(map(str, indices)) + "\\n")
+    read(self, indices, image, label)
+
+Source.read = noted
+"""
+
+
+def test_each_process_reads_its_rows(of_two, tmp_path):
+    """Every example once, by one of them; example 0 also fills the last batch, where
+    it does not count."""
+    folder, _ = of_two
+    environment = changed(tmp_path / "change", READS.format(folder=tmp_path))
+    options = ["--workdir", folder, "--mesh.data", 2, "--mesh.column", 1]
+    run(launched(2, *options, module="evaluate"), environment=environment)
+    reads = [
+        np.array((tmp_path / f"{index}.txt").read_text().split(), int)
+        for index in range(2)
+    ]
+    assert [len(each) for each in reads] == [192, 192]
+    times = np.bincount(np.concatenate(reads))
+    assert times.tolist() == [1 + 2 * 192 - 360] + [1] * 359
 
 
 @pytest.mark.slow
