@@ -97,13 +97,17 @@ def _train(config: Config, directory: Path, interruption: Interruption | None) -
 
     from alexnet_jax import train
 
-    if (directory / FAILED).exists():
-        print(f"  skipped, it diverged: {(directory / FAILED).read_text()}")
+    here = peers.here()
+    failed = here.share(here.by_first(lambda: _failure(directory)), kind="failed").get(
+        0
+    )
+    if failed is not None:
+        print(f"  skipped, it diverged: {failed}")
         return False
     try:
         train.train_and_evaluate(config, directory, interruption)
     except FloatingPointError as error:
-        if peers.here().is_first:
+        if here.is_first:
             directory.mkdir(parents=True, exist_ok=True)
             (directory / FAILED).write_text(str(error))
         print(f"  diverged: {error}")
@@ -111,6 +115,12 @@ def _train(config: Config, directory: Path, interruption: Interruption | None) -
     finally:
         jax.clear_caches()  # the next run compiles another program
     return True
+
+
+def _failure(directory: Path) -> str | None:
+    """Why a run has diverged before; None if it has not."""
+    path = directory / FAILED
+    return path.read_text() if path.exists() else None
 
 
 def _check_record(folder: Path, smoke: bool) -> None:

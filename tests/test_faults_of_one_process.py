@@ -110,6 +110,18 @@ def test_a_full_disk(digits_dir, tmp_path, kind, step):
     assert f"resumes after step {saved[0]}" in finish(folder, digits_dir)
 
 
+def test_no_room_for_a_checkpoint(digits_dir, tmp_path):
+    """Nothing can be saved, so a batch system must not start it again and again."""
+    folder = tmp_path / "run"
+    change = (
+        "import shutil\nfrom types import SimpleNamespace\n"
+        "if INDEX == 1: shutil.disk_usage = lambda _: SimpleNamespace(free=1000)\n"
+    )
+    output = two(folder, digits_dir, tmp_path, change, 1)
+    assert output.count("No space left on device") == 1, output
+    assert not (folder / "checkpoints" / "23").exists()
+
+
 def test_a_damaged_record(digits_dir, tmp_path):
     """It would stop the next start too, so all end with 1; the one that reads it says
     where it is."""
@@ -200,6 +212,32 @@ def test_other_options(digits_dir, tmp_path):
     assert "--seed: 0 there, 1 now" in output
     assert output.count("error: ") == 1
     assert not (folder / "manifest.json").exists()
+
+
+@pytest.fixture(scope="module")
+def trained(digits_dir, tmp_path_factory):
+    """A run of two epochs, and a copy that has lost its second checkpoint."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    run(alone(*training(folder, digits_dir, 2)))
+    copy = shutil.copytree(folder, folder.with_name("copy"))
+    shutil.rmtree(copy / "checkpoints" / "45")
+    return folder, copy
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [("copy", "has no intact|cannot be read"), ("missing", "no run|cannot be read")],
+)
+def test_networks_that_differ(trained, tmp_path, other, told):
+    """Each process would hold a column of another network, or wait for one that has
+    none."""
+    folder, copy = trained
+    change = f"import sys\nif INDEX == 1: sys.argv[-1] = {str(copy.parent / other)!r}\n"
+    environment = changed(tmp_path / "change", change + CODES)
+    command = launched(2, "--views", 1, "--workdir", folder, module="evaluate")
+    output = run(command, 2, environment=environment)
+    assert both_ended_with(output) == [2, 2]
+    assert output.count("error: ") == 1 and re.search(told, output), output
 
 
 @pytest.mark.slow

@@ -222,7 +222,7 @@ def test_the_loss_of_one_ends_the_other(digits_dir, tmp_path, index):
     second = folder / "checkpoints" / "45"  # begun when the first is complete
     job = launched(2, *options)
     code, output, seconds = disturbed(job, index, signal.SIGKILL, after=second)
-    assert code in (75, 128 + signal.SIGKILL), output
+    assert code == 75, output
     assert f"[{1 - index}] stopped: process {index} on" in output
     assert "Traceback" not in output
     assert seconds < 30
@@ -303,6 +303,34 @@ def test_the_code_of_the_first_failure(small):
 
 def test_a_killed_process_has_the_code_of_a_shell(small):
     assert small("os.kill(os.getpid(), 9) if i else None") == 128 + 9
+
+
+def test_the_others_of_a_killed_process_can_resume(small):
+    """Whichever ends first."""
+    assert small("os.kill(os.getpid(), 9) if i else sys.exit(75)") == 75
+    assert small("import time; time.sleep(0.5 * i); sys.exit(3 if i else 75)") == 75
+    assert small("import time; time.sleep(0.5 * i); sys.exit(75 if i else 3)") == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is of Linux")
+def test_processes_end_with_launch():
+    """Also when it is killed, so that nobody keeps the directory."""
+    script = (
+        "import subprocess, sys\n"
+        "from alexnet_jax import launch\n"
+        "popen = subprocess.Popen\n"
+        "code = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'\n"
+        "launch.subprocess.Popen = lambda _, **options: "
+        "popen([sys.executable, '-c', code], **options)\n"
+        "launch.run(launch.Options(processes=1))\n"
+    )
+    with start([sys.executable, "-c", script]) as job:
+        child = int(job.stdout.readline().split()[1])
+        job.kill()
+    until = time.monotonic() + 20
+    while Path(f"/proc/{child}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{child}").exists()
 
 
 def test_the_others_are_stopped(small, monkeypatch):

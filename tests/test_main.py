@@ -306,7 +306,7 @@ def signalled_after_a_step(number, arguments, metrics):
     "number, reason",
     [
         (signal.SIGABRT, "it crashed (Aborted); the stacks of its threads are in "),
-        (signal.SIGKILL, "it was stopped at once or killed, or the machine went down"),
+        (signal.SIGKILL, "it was stopped at once or killed, has lost"),
     ],
 )
 def test_the_next_start_says_how_a_process_died(tmp_path, digits_dir, number, reason):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from alexnet_jax import command, config_checks
 from alexnet_jax.config import MeshConfig
@@ -75,14 +75,20 @@ def run(options: Options) -> str:
     config_checks.check_ranges(options)
     from alexnet_jax.evaluation import test_sets
     from alexnet_jax.inference import trained_model
+    from alexnet_jax.training import saved_network
 
     with peers.here().together():
         weights = _weights(options)
         _check_writable(options)
-        members = [
-            trained_model.load(path, checkpoint=options.checkpoint, mesh=options.mesh)
-            for path in options.workdir
-        ]
+    peers.here().refuse_differences(_common(options), "their options")
+    members = [
+        trained_model.load(
+            path,
+            checkpoint=saved_network.agreed(path, options.checkpoint),
+            mesh=options.mesh,
+        )
+        for path in options.workdir
+    ]
     ask = partial(_ask, options=options, members=members, weights=weights)
     if options.dataset == test_sets.CORRUPTED:
         return _corruptions(ask)
@@ -98,6 +104,13 @@ def run(options: Options) -> str:
     with peers.here().together():
         _write(options, answers)
     return _table(options, members, answers, spec)
+
+
+def _common(options: Options) -> dict[str, Any]:
+    """The options that all processes must share."""
+    own = ("workdir", "data_dir", "num_workers", "distributed")
+    common = {name: value for name, value in vars(options).items() if name not in own}
+    return common | {"networks": len(options.workdir)}
 
 
 def _check_writable(options: Options) -> None:
@@ -167,6 +180,7 @@ def _ask(
         ]
         if options.submission is not None:
             result_files.devkit_ids(opened[0].class_names)
+    peers.here().refuse_differences([source.fingerprint for source in opened], "data")
     return ensemble.ask(
         members,
         opened,

@@ -4,6 +4,7 @@ Runs a command in several processes of this machine, as one run.
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -20,17 +21,19 @@ from alexnet_jax import command
 from alexnet_jax.errors import UserError
 from alexnet_jax.ranges import Positive
 from alexnet_jax.system import process_variables
-from alexnet_jax.system.interruption import stop_signals
+from alexnet_jax.system.interruption import EXIT_RESUME, stop_signals
 
 DESCRIPTION = """\
 Runs a command in several processes of this machine, as one run. Options of that command
 come after --. For several GPUs with one process each, or to try several processes out.
 
 Each line of output begins with the process that it is from. Signals are handed on. If
-one process fails, the others end too; the exit code is that of the first."""
+one process fails, the others end too; the exit code is that of the first, or 75 if one
+was killed and the others can resume."""
 
 _SECONDS_TO_FOLLOW = 30  # for the others to end by themselves, once one has failed
 _SECONDS_TO_STOP = 10  # after SIGTERM
+_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +82,13 @@ def _start(options: Options, index: int, address: str) -> subprocess.Popen[bytes
         stderr=subprocess.STDOUT,
         # Ctrl-C in a terminal goes to its whole group; here it is handed on, once.
         start_new_session=True,
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
     )
+
+
+def _end_with_parent() -> None:
+    """Asks Linux to send SIGTERM, which saves, when the launching process is killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _print_with_index(index: int, process: subprocess.Popen[bytes]) -> threading.Thread:
@@ -124,6 +133,8 @@ def _wait(processes: list[subprocess.Popen[bytes]]) -> int:
             _stop(processes)
         time.sleep(0.1)
     codes = [process.returncode for process in processes if process.returncode]
+    if EXIT_RESUME in codes and all(n == EXIT_RESUME or n < 0 for n in codes):
+        return EXIT_RESUME  # the others of one that was killed
     code = first or next(iter(codes), 0)
     return code if code >= 0 else 128 - code
 

@@ -79,9 +79,8 @@ def train_and_evaluate(
         history = stack.enter_context(manifest.History(directory))
         stack.callback(setattr, interruption, "has_state", False)
         checkpoints = stack.enter_context(_open_checkpoints(run, history))
-        with peers.here().together():
-            state = _newest_or_new_state(run, checkpoints)
-            run, state = setup.start_from_other(run, state, history)
+        state = _newest_or_new_state(run, checkpoints)
+        run, state = setup.start_from_other(run, state, history)
         step = int(state.step)
         result = checkpoints.newest_metrics
         ends_here = step == run.num_steps or run.ends_epoch(step)
@@ -94,10 +93,7 @@ def train_and_evaluate(
         run_summary.show(run, state)
         images = setup.placed_statistics(run)
         update = _compile_update(run, state, images)
-        source = run.train_source
-        agreement = Agreement(
-            interruption, source.skipped if source.skip_damaged else None
-        )
+        agreement = _agreement(run, interruption)
         with peers.here().together():
             epoch_end = EpochEnd(run, checkpoints, images, agreement, step)
             stack.callback(epoch_end.close)
@@ -165,6 +161,12 @@ def _newest_or_new_state(
         key = jax.random.fold_in(jax.random.key(run.config.seed), _INIT)
         state = train_step.create_train_state(run.config, run.mesh, key)
     return state
+
+
+def _agreement(run: setup.Run, interruption: Interruption) -> Agreement:
+    source = run.train_source
+    skipped = source.skipped if source.skip_damaged else None
+    return Agreement(interruption, skipped, run.config.run.checkpoint_minutes)
 
 
 def _compile_update(

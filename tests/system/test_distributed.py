@@ -227,6 +227,7 @@ def test_a_launcher_that_jax_does_not_recognise(clean):
         ("off", {"index": 1}, "need the address of process 0"),
         ("nowhere", {}, "auto, off or HOST:PORT"),
         ("host:port", {}, "auto, off or HOST:PORT"),
+        ("host:99999", {}, "auto, off or HOST:PORT"),
         ("host:1", {"index": 0}, "--run.num-processes, or JAX_NUM_PROCESSES"),
         ("host:1", {"count": 2}, "--run.process-index, or JAX_PROCESS_ID"),
     ],
@@ -241,6 +242,19 @@ def test_a_variable_that_is_no_number(clean):
     clean.setenv("JAX_NUM_PROCESSES", "two")
     with pytest.raises(UserError, match="now 'two'"):
         distributed.start(MeshConfig())
+
+
+def test_the_others_do_not_come():
+    """JAX would abort with the stack of its threads."""
+    sooner = SCRIPT.replace(
+        "compilation_cache.use()", "distributed._SECONDS_TO_MEET = 5"
+    )
+    for index in range(2):
+        environment = variables(index, free_port())
+        ((code, _, errors),) = in_processes([environment], script=sooner)
+        assert code == 1, errors
+        assert "did not find each other in 5 seconds" in errors
+        assert "stack" not in errors
 
 
 def test_an_index_that_does_not_fit():

@@ -137,6 +137,23 @@ def test_an_error_in_one_is_an_error_in_all(run):
         assert "cannot be written" in str(error)
 
 
+def test_differences_are_refused(run):
+    two = run(2)
+    same = two.each(lambda here: here.refuse_differences({"seed": 1}, "their options"))
+    assert same == [None, None]
+    first, own = two.each(lambda here: here.refuse_differences(here.index, "data"))
+    assert isinstance(own, UserError) and "process 1 and process 0 differ" in str(own)
+    assert isinstance(first, Elsewhere) and first.code == 2
+
+
+def test_processes_that_part_say_so(run):
+    """Calls that do not match: the first tells what each has said."""
+    two = run(2)
+    first, other = two.each(lambda here: here.share(1, kind=f"kind {here.index}"))
+    assert isinstance(first, Fault) and "kind 0, kind 1" in str(first)
+    assert isinstance(other, Elsewhere) and other.code == 1
+
+
 def test_the_same_error_is_told_once(run):
     three = run(3)
 

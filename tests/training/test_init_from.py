@@ -220,6 +220,6 @@ def test_processes_with_other_files_end_with_a_message(digits_dir, tmp_path):
         )
         processes.append(process)
     output = "".join(process.communicate(timeout=200)[0] for process in processes)
-    assert "--init-from: process 1 reads another net.safetensors" in output
+    assert "process 1 and process 0 differ in network in" in output
     assert [process.returncode for process in processes] == [2, 2], output
     assert "Traceback" not in output

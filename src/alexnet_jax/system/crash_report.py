@@ -55,7 +55,10 @@ def cause(directory: Path, died: str) -> str:
                 reason = first.removeprefix(_FIRST_WORDS)
                 return f"it crashed ({reason}); the stacks of its threads are in {path}"
             path.unlink()
-    return "it was stopped at once or killed, or the machine went down"
+    return (
+        "it was stopped at once or killed, has lost another process, or the machine "
+        "went down"
+    )
 
 
 def _path(directory: Path, process: int, host: str) -> Path:

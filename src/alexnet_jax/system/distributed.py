@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -42,6 +43,7 @@ _LAUNCHERS = (
     _Launcher("SLURM", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 )
 _SECONDS_TO_MEET = 300
+_LAST_PORT = 65535
 _ADDRESS_BYTES = 4096  # of the message by which the processes find process 0
 
 
@@ -87,7 +89,9 @@ def _initialize(given: dict[str, Any] | None) -> bool:
     try:
         with _meeting():
             jax.distributed.initialize(
-                **(given or {}), initialization_timeout=_SECONDS_TO_MEET
+                # Longer than ours: JAX would end with the stack of an abort.
+                **(given or {}),
+                initialization_timeout=2 * _SECONDS_TO_MEET,
             )
     except ValueError as error:
         if given is None and "coordinator_address" in str(error):
@@ -99,12 +103,28 @@ def _initialize(given: dict[str, Any] | None) -> bool:
 
 @contextlib.contextmanager
 def _meeting() -> Iterator[None]:
-    """Raises Fault if the processes do not find each other."""
+    """Raises Fault if the processes do not find each other; ends this one if that takes
+    too long."""
+    watch = threading.Timer(_SECONDS_TO_MEET, _give_up)
+    watch.daemon = True
+    watch.start()
     try:
         yield
     except (RuntimeError, OSError) as error:
         why = " ".join(str(error).split())
         raise Fault(f"the processes did not find each other: {why}") from error
+    finally:
+        watch.cancel()
+
+
+def _give_up() -> None:
+    text = (
+        f"error: the processes did not find each other in {_SECONDS_TO_MEET} seconds: "
+        "check the address of process 0, and that all of them have started.\n"
+    )
+    with contextlib.suppress(OSError):
+        os.write(2, text.encode())
+    os._exit(1)
 
 
 def _given(where: str, count: int | None, index: int | None) -> dict[str, Any] | None:
@@ -118,7 +138,7 @@ def _given(where: str, count: int | None, index: int | None) -> dict[str, Any] |
             )
         return None
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
+    if not host or not port.isdecimal() or int(port) > _LAST_PORT:
         raise UserError(f"distributed {address!r}: auto, off or HOST:PORT.")
     counts, indices = [COUNT], [INDEX]
     if launcher := _launcher():
@@ -185,7 +205,7 @@ def _join(timeout: float, given: dict[str, Any] | None) -> None:
     if count == 1:
         return
     if index == 0:
-        with socket.create_server(("", 0), backlog=count) as server:
+        with _server(count) as server:
             key = secrets.token_hex(16)
             _told_by_first(
                 {
@@ -204,6 +224,16 @@ def _join(timeout: float, given: dict[str, Any] | None) -> None:
         links = [peer_links.connect(index=index, **told)]
         streams.silence(sys.stdout)
     peers.join(Peers(index, count, links, timeout=timeout))
+
+
+def _server(count: int) -> socket.socket:
+    """Listens at a free port, by IPv6 too where there is any."""
+    if socket.has_dualstack_ipv6():
+        family = socket.AF_INET6
+        return socket.create_server(
+            ("", 0), family=family, backlog=count, dualstack_ipv6=True
+        )
+    return socket.create_server(("", 0), backlog=count)
 
 
 def _told_by_first(content: dict[str, Any]) -> dict[str, Any]:

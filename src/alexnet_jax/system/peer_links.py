@@ -105,7 +105,7 @@ def _greeting(link: Link, key: str) -> dict[str, Any] | None:
     _, greeting = link.receive() or ("", None)
     if not isinstance(greeting, dict):
         return None
-    knows = hmac.compare_digest(str(greeting.get("key")), key)
+    knows = hmac.compare_digest(str(greeting.get("key")).encode(), key.encode())
     return greeting if knows else None
 
 

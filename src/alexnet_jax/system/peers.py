@@ -8,6 +8,7 @@ no reason but SIGTERM. A sum on the devices would make them wait at each step.
 
 import contextlib
 import functools
+import json
 import os
 import queue
 import sys
@@ -15,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from alexnet_jax.errors import UserError
+from alexnet_jax.errors import Fault, UserError
 from alexnet_jax.system.interruption import EXIT_RESUME
 from alexnet_jax.system.peer_links import BEAT, END, LOST, SAID, SAY, Elsewhere, Link
 from alexnet_jax.system.streams import printable
@@ -117,8 +118,21 @@ class Peers:
             for link in self._links:
                 link.send(SAID, [kinds, said])
         if len(kinds) > 1:
-            raise Elsewhere(1, f"the processes have parted: {dict(said)}")
+            text = f"the processes have parted ({', '.join(kinds)}): {dict(said)}"
+            raise Fault(text) if self.is_first else Elsewhere(1, text)
         return dict(said)
+
+    def refuse_differences(self, own: Any, what: str) -> None:
+        """Raises UserError in one process, and Elsewhere in the others, unless all have
+        the same here, which JSON can hold."""
+        own = json.loads(json.dumps(own, default=str))
+        first = self.share(own, kind="compare")[0]
+        with self.together():
+            if own != first:
+                raise UserError(
+                    f"process {self.index} and process 0 differ in {what}: give all "
+                    "processes the same."
+                )
 
     def begin(self) -> None:
         """Forgets how the run before ended; a process may do one after the other."""

@@ -1,6 +1,7 @@
 """What the processes of a run agree on before each batch: whether all of them go on."""
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,17 +20,25 @@ class Agreement:
     """
 
     def __init__(
-        self, interruption: Interruption, skipped: Mapping[int, str] | None = None
+        self,
+        interruption: Interruption,
+        skipped: Mapping[int, str] | None = None,
+        save_minutes: float | None = None,
     ) -> None:
         """
         Args:
             skipped: the damaged examples that this process has left out so far. None
                 means that such an example is a fault.
+            save_minutes: time from one checkpoint to the next within an epoch. None
+                means that there are none.
         """
         self.damaged: set[int] = set()
         """Examples that were left out so far, in any process."""
+        self.save_is_due = False
+        """True after a batch if it is time to save, by the clock of process 0."""
         self._interruption = interruption
         self._skipped = skipped
+        self._save_minutes, self._saved_at = save_minutes, time.monotonic()
         self._fault: Exception | None = None
 
     def batches(self, batches: Iterator[Any]) -> Iterator[Any]:
@@ -51,8 +60,8 @@ class Agreement:
                 return
             except Exception as error:
                 self._fault = error
-            self._share_damaged()
             self._meet(self._request())
+            self._share_news()
             yield batch
 
     @contextlib.contextmanager
@@ -91,11 +100,23 @@ class Agreement:
             raise fault
         raise Elsewhere(*reason)
 
-    def _share_damaged(self) -> None:
-        if self._skipped is not None:
-            new = sorted(self._skipped.keys() - self.damaged)
-            for indices in peers.here().share(new or None, kind="damaged").values():
-                self.damaged.update(indices)
+    def saved(self) -> None:
+        """Tells that a checkpoint has been saved now."""
+        self._saved_at = time.monotonic()
+
+    def _share_news(self) -> None:
+        if self._skipped is None and self._save_minutes is None:
+            return
+        skipped = sorted((self._skipped or {}).keys() - self.damaged)
+        news = peers.here().share([skipped, self._is_due()], kind="news")
+        for indices, _ in news.values():
+            self.damaged.update(indices)
+        self.save_is_due = news[0][1]
+
+    def _is_due(self) -> bool:
+        if self._save_minutes is None:
+            return False
+        return time.monotonic() - self._saved_at > 60 * self._save_minutes
 
 
 def _reason_of(fault: Exception) -> Reason:

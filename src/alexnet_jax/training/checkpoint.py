@@ -8,7 +8,9 @@ checkpoint is reported, and the previous one is used.
 """
 
 import contextlib
+import errno
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 from orbax.checkpoint import v1 as ocp
 
 from alexnet_jax.errors import Fault
@@ -115,6 +118,16 @@ class Checkpoints:
             )
         self._under_way = self._background.submit(self._seal, step, written)
 
+    def refuse_full_disk(self, state: TrainState) -> None:
+        """Raises Fault if a state does not fit, in a run of several processes: Orbax
+        would let them wait ten minutes for the one whose write has failed."""
+        if peers.here().count == 1:
+            return
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state._asdict()))
+        with _explained(self.directory):
+            if shutil.disk_usage(self.directory).free < needed:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     def _move_away(self, step: int) -> None:
         folder = self.directory / str(step)
         place = checkpoint_files.replaced(self.directory)
@@ -142,13 +155,10 @@ class Checkpoints:
         is_lost = False
         while self.newest_step is not None:
             folder = self.directory / str(self.newest_step)
-            with peers.here().together():
-                loaded = checkpoint_reading.load(folder, abstract, run)
-            fault = loaded if isinstance(loaded, str) else None
-            faults = peers.here().share(fault, kind="checkpoint")
-            if not faults and isinstance(loaded, TrainState):
+            loaded = self._load(folder, abstract, run)
+            if isinstance(loaded, TrainState):
                 return loaded
-            self._set_aside(folder, next(iter(faults.values())))
+            self._set_aside(folder, loaded)
             is_lost = True
         if is_lost:
             raise checkpoint_files.Lost(
@@ -156,6 +166,24 @@ class Checkpoints:
                 f"damaged_checkpoints now. {checkpoint_files.REMEDY}"
             )
         return None
+
+    def _load(
+        self, folder: Path, abstract: TrainState, run: identity.Identity
+    ) -> TrainState | str:
+        """The state in a checkpoint, or why it cannot be read, in all processes.
+
+        They read its description together, and the arrays if that has no fault. Reading
+        the arrays waits for the others, so a fault there must end this process.
+        """
+        here = peers.here()
+        with here.together():
+            fault = checkpoint_reading.find_misfit(folder, abstract, run)
+        if faults := here.share(fault, kind="checkpoint"):
+            return next(iter(faults.values()))
+        loaded = checkpoint_reading.load(folder, abstract)
+        if isinstance(loaded, str) and here.count > 1:
+            raise Fault(f"the checkpoint {folder}: {loaded}")
+        return loaded
 
     def _set_aside(self, folder: Path, fault: str) -> None:
         def set_aside() -> None:

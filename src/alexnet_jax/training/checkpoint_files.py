@@ -12,13 +12,17 @@ import math
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import atomic_files, peers
 
 SEAL = "SHA256SUMS"
 """Checksums of all files of a folder, written last; for `sha256sum --check`."""
+
+T = TypeVar("T")
 
 REMEDY = "Restore one from a copy, or start over with --run.start-over."
 
@@ -154,6 +158,30 @@ def candidates(directory: Path, which: str) -> list[Path]:
                 evaluated[folder] = _metrics_of(folder)["top1_error"]
         return sorted(evaluated, key=lambda folder: evaluated[folder])
     return [folder for step, folder in folders.items() if str(step) == which]
+
+
+def first_intact(
+    directory: Path, which: str, read: Callable[[Path], T | str]
+) -> tuple[Path, T]:
+    """The preferred checkpoint that can be read, and its content.
+
+    Args:
+        which: "newest", "best" (lowest top-1 error) or a step.
+        read: returns the content, or why it cannot be read; then a warning follows.
+
+    Raises:
+        UserError: there is none.
+    """
+    folders = candidates(directory, which)
+    for folder, next_best in zip(folders, [*folders[1:], None], strict=False):
+        content = read(folder)
+        if not isinstance(content, str):
+            return folder, content
+        warn(folder, content, int(next_best.name) if next_best else None)
+    there = ", ".join(map(str, sorted(steps(directory)))) or "none"
+    raise UserError(
+        f"{directory} has no intact checkpoint {which!r}: there are {there}."
+    )
 
 
 def write_seal(folder: Path) -> None:

@@ -40,26 +40,41 @@ def short(error: Exception) -> str:
     return text if len(text) <= 400 else f"{text[:150]} ... {text[-200:]}"
 
 
-def load(
+def find_misfit(
     folder: Path, abstract: TrainState, run: identity.Identity | None = None
-) -> TrainState | str:
-    """The state in a checkpoint, sharded like `abstract`; or why it cannot be read.
+) -> str | None:
+    """Why the description of a checkpoint cannot be read; None if it can.
 
     Raises:
         UserError: it is of another run than `run`, or of another architecture.
     """
-    silence_late_transfers()
     try:
         metadata = _ocp.metadata(folder)
         if run is not None:
             saved = metadata.custom_metadata or {}
             identity.refuse_other(saved, run, f"the checkpoint {folder}")
         _refuse_other_architecture(folder, metadata.metadata, abstract)
-        return TrainState(**_ocp.load(folder, abstract._asdict()))
-    except (UserError, jax.errors.JaxRuntimeError):  # the latter: out of memory
+        return None
+    except UserError:
         raise
     except Exception as error:
-        return f"it cannot be loaded ({short(error)})"
+        return _unreadable(error)
+
+
+def load(folder: Path, abstract: TrainState) -> TrainState | str:
+    """The state in a checkpoint that fits, sharded like `abstract`; or why it cannot be
+    read. All processes of a run must call it."""
+    silence_late_transfers()
+    try:
+        return TrainState(**_ocp.load(folder, abstract._asdict()))
+    except jax.errors.JaxRuntimeError:  # out of memory
+        raise
+    except Exception as error:
+        return _unreadable(error)
+
+
+def _unreadable(error: Exception) -> str:
+    return f"it cannot be loaded ({short(error)})"
 
 
 def _refuse_other_architecture(folder: Path, tree: Any, abstract: TrainState) -> None:
@@ -101,15 +116,10 @@ def read_state(
         UserError: there is no such checkpoint, it is damaged, or it has a different
             architecture.
     """
-    candidates = checkpoint_files.candidates(directory, which)
-    for folder, next_best in zip(candidates, [*candidates[1:], None], strict=False):
-        fault = checkpoint_files.find_fault(folder)
-        loaded = fault or load(folder, abstract)
-        if isinstance(loaded, TrainState):
-            return int(folder.name), loaded
-        instead = int(next_best.name) if next_best else None
-        checkpoint_files.warn(folder, loaded, instead)
-    steps = ", ".join(map(str, sorted(checkpoint_files.steps(directory))))
-    raise UserError(
-        f"{directory} has no intact checkpoint {which!r}: there are {steps or 'none'}."
-    )
+
+    def read(folder: Path) -> TrainState | str:
+        fault = checkpoint_files.find_fault(folder) or find_misfit(folder, abstract)
+        return fault or load(folder, abstract)
+
+    folder, state = checkpoint_files.first_intact(directory, which, read)
+    return int(folder.name), state

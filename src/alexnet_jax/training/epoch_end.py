@@ -4,7 +4,6 @@ A run that stops early saves the state after its last step. A state saved before
 epoch was evaluated has no metrics; it is evaluated when the run resumes.
 """
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -39,7 +38,7 @@ class EpochEnd:
         self._run = run
         self._checkpoints = checkpoints
         self._agreement = agreement
-        self._saved_step, self._saved_at = first_step, time.monotonic()
+        self._saved_step = first_step
         self._evaluate = compile_evaluation(run, images, agreement)
         self._count = _compile_plateau(run)
         self._writer = _open_writer(run, checkpoints, first_step)
@@ -76,12 +75,8 @@ class EpochEnd:
         return state, result
 
     def save_if_due(self, state: TrainState, step: int) -> None:
-        """Saves within an epoch if it is time to, by the clock of process 0."""
-        minutes = self._run.config.run.checkpoint_minutes
-        if minutes is None:
-            return
-        due = time.monotonic() - self._saved_at > 60 * minutes
-        if peers.here().share(due or None, kind="save").get(0):
+        """Saves within an epoch if it is time to."""
+        if self._agreement.save_is_due:
             self.log.flush()
             self._save(state, step, None)
 
@@ -92,8 +87,10 @@ class EpochEnd:
             self._refuse_other_place(step)
             self._writer.sync()
             self._checkpoints.wait()
+            self._checkpoints.refuse_full_disk(state)
         self._checkpoints.save(state, step, self._run.identity, result)
-        self._saved_step, self._saved_at = step, time.monotonic()
+        self._saved_step = step
+        self._agreement.saved()
         self.log.restart_clock()
 
     def _refuse_other_place(self, step: int) -> None:

@@ -6,7 +6,6 @@ else must fit. The mean image and the colour shift are of the run's own training
 """
 
 import contextlib
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,19 +55,20 @@ def taken_over(
         UserError: it does not exist or fit, or differs between processes.
     """
     with _named(str(config.init_from)):
-        path = trained.locate(str(config.init_from))
-        _refuse_misfit(config, path)
-        network = saved_network.read(path, "newest", mesh)
+        with peers.here().together():
+            path = trained.locate(str(config.init_from))
+            _refuse_misfit(config, path)
+        checkpoint = saved_network.agreed(path, "newest")
+        network = saved_network.read(path, checkpoint, mesh)
     new = _new_layers(config, network, class_names)
     provenance = {
         "file": path.resolve().name,
-        "sha256": _checksum(path, network.step),
+        "sha256": saved_network.checksum(path, str(network.step)),
         "step": network.step,
         "new_layers": new,
         "differs": _differences(config, network.config),
         "origin": network.origin or record.provenance(path, network.step),
     }
-    _refuse_other_file(provenance)
     kept = {layer: arrays for layer, arrays in params.items() if layer in new}
     return network.params | kept, provenance
 
@@ -166,21 +166,3 @@ def _differences(config: Config, start: Config) -> list[str]:
 
 def _flat(config: Config) -> dict[str, Any]:
     return config_json.flatten(config_json.to_json(config))
-
-
-def _checksum(path: Path, step: int | None) -> str:
-    """Of a weights file, or of the list of checksums in a checkpoint of a run."""
-    if not saved_network.is_file(path):
-        path = path / "checkpoints" / str(step) / checkpoint_files.SEAL
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _refuse_other_file(provenance: Provenance) -> None:
-    here = peers.here()
-    first = here.share(provenance["sha256"], kind="init_from")[0]
-    if provenance["sha256"] != first:
-        raise UserError(
-            f"--init-from: process {here.index} reads another {provenance['file']} "
-            "than process 0: give all of them the same file."
-        )

@@ -1,5 +1,6 @@
 """Reads the network of a run directory or of a weights file."""
 
+import hashlib
 from pathlib import Path
 
 from jax.sharding import Mesh
@@ -8,7 +9,8 @@ from alexnet_jax import train_step, trained
 from alexnet_jax.config import Config
 from alexnet_jax.data import class_names, image_statistics
 from alexnet_jax.errors import UserError
-from alexnet_jax.training import checkpoint_reading, workdir
+from alexnet_jax.system import peers
+from alexnet_jax.training import checkpoint_files, checkpoint_reading, workdir
 from alexnet_jax.weights import network_file
 from alexnet_jax.weights.network import Network
 
@@ -38,6 +40,54 @@ def read_config(path: Path) -> Config:
     return (
         network_file.read_config(path) if is_file(path) else workdir.read_config(path)
     )
+
+
+def agreed(path: Path, checkpoint: str) -> str:
+    """The checkpoint that all processes of a run read; the first chooses it.
+
+    All must call this before `read`, which places the network on the devices: there
+    each waits for the others, whether they have it or not.
+
+    Raises:
+        UserError: it is missing, or another network in one of the processes.
+    """
+    here = peers.here()
+    if here.count == 1:
+        return checkpoint
+    chosen = here.by_first(lambda: _choose(path, checkpoint))
+    chosen = here.share(chosen, kind="checkpoint")[0]
+    with here.together():
+        own = checksum(path, chosen)
+    here.refuse_differences(own, f"network in {path}")
+    return chosen
+
+
+def _choose(path: Path, checkpoint: str) -> str:
+    """The step of the checkpoint that `read` would take; of a weights file as given."""
+    path = trained.locate(path)
+    if is_file(path):
+        return checkpoint
+    workdir.read_config(path)
+    folder, _ = checkpoint_files.first_intact(
+        path / "checkpoints", checkpoint, checkpoint_files.find_fault
+    )
+    return folder.name
+
+
+def checksum(path: Path, checkpoint: str) -> str:
+    """SHA-256 of a weights file, or of the list of checksums in a checkpoint.
+
+    Raises:
+        UserError: it is not there.
+    """
+    file = trained.locate(path)
+    if not is_file(file):
+        file = file / "checkpoints" / checkpoint / checkpoint_files.SEAL
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}).") from error
 
 
 def is_file(path: Path) -> bool:
