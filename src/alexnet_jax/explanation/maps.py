@@ -8,7 +8,7 @@ from alexnet_jax.config import CONV_LAYERS, DENSE_LAYERS
 from alexnet_jax.explanation import packing
 from alexnet_jax.explanation.subject import Subject
 
-_SIDE = 28  # pixels of a map in the page, at most
+_SIDE, _SIDE_OF_CROWDED = 28, 14  # pixels of a map in the page, at most
 _MAPS_OF_LARGE = 24  # per column, of a network that does not run in the page
 
 
@@ -44,7 +44,8 @@ def _of_layer(subject: Subject, activation: np.ndarray) -> dict[str, Any]:
     full = maps.shape[-1]
     flat = maps.reshape(*maps.shape[:2], -1)
     largest = np.stack(np.unravel_index(flat.argmax(-1), maps.shape[2:]), axis=-1)
-    shown = packing.shrunk(maps.reshape(-1, *maps.shape[2:]), _SIDE)
+    side = _SIDE_OF_CROWDED if subject.is_crowded else _SIDE
+    shown = packing.shrunk(maps.reshape(-1, *maps.shape[2:]), side)
     shown = shown.reshape(*maps.shape[:2], *shown.shape[1:])
     low = [min(0.0, float(one.min())) for one in shown]
     high = [float(one.max()) for one in shown]

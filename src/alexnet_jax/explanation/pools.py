@@ -14,7 +14,8 @@ _SIDE = 55  # pixels of a map, at most
 
 
 def collect(subject: Subject) -> dict[str, Any] | None:
-    """float32 `[images, maps, side, side]`; None if no layer has pooling."""
+    """Levels `[images, maps, side, side]` from `low` to `high`; None if no layer has
+    pooling."""
     config = subject.config.model
     for name in CONV_LAYERS:
         layer: ConvLayer = getattr(config, name)
@@ -29,11 +30,14 @@ def _of_layer(subject: Subject, name: str, layer: ConvLayer) -> dict[str, Any]:
     maps = np.moveaxis(subject.stages[f"{name}.{stage}"], -1, 1)[..., :_SIDE, :_SIDE]
     strength = maps.std(axis=(2, 3)).mean(axis=0)
     places = np.sort(np.argsort(-strength, kind="stable")[:_MAPS])
+    low, high = float(maps[:, places].min()), float(maps[:, places].max())
     return {
         "layer": name,
         "stage": stage,
         **dataclasses.asdict(layer.pool),
         "side": maps.shape[-1],
         "places": places.tolist(),
-        "values": packing.floats(maps[:, places]),
+        "low": low,
+        "high": high,
+        "levels": packing.levels(maps[:, places], low, high),
     }

@@ -46,6 +46,15 @@ class Subject:
         """True if the network runs in the page."""
         return is_small(self.model)
 
+    @property
+    def is_crowded(self) -> bool:
+        """True if the parameters leave little room in the page for all else."""
+        return self.is_small and _fills_page(self.model)
+
+
+def _fills_page(model: Model) -> bool:
+    return model.network.num_parameters > _PARAMETERS // 2
+
 
 def is_small(model: Model) -> bool:
     """True for a network of at most 1 million parameters, for small images."""
@@ -118,7 +127,7 @@ def _num_images(model: Model) -> int:
     """The number of images to choose from, so that the page stays under 6 MB."""
     if not is_small(model):
         return 4
-    return 8 if model.network.num_parameters <= _PARAMETERS // 2 else 2
+    return 2 if _fills_page(model) else 8
 
 
 def _of_different_classes(candidates: Shown, count: int) -> Shown:

@@ -8,7 +8,8 @@ const POOLS = [
 function startPart5() {
   const pool = content.pool;
   if (pool === null) return place("pooling-figure").append("This network has no pooling.");
-  const values = floatsOf(pool.values);
+  const step = (pool.high - pool.low) / 255;
+  const values = Float32Array.from(bytesOf(pool.levels), (level) => pool.low + level * step);
   const { side, places } = pool;
   let chosen = 0;
   let timer = null;
