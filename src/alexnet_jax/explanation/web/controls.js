@@ -59,7 +59,8 @@ function choice({ label, options, value, change, kind = "" }) {
     const at = options.findIndex((option) => option[0] === key);
     if (at >= 0) inputs[at].checked = true;
   };
-  return { node, set };
+  const clear = () => inputs.forEach((input) => (input.checked = false));
+  return { node, set, clear };
 }
 
 function toggle({ label, value, change }) {

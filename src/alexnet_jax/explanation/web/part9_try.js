@@ -15,8 +15,13 @@ function startPart9() {
     pixels = next;
     run();
   };
-  if (liveNetwork.drawing) place("try-inputs").append(drawingPad(liveNetwork.drawing, use));
-  place("try-inputs").append(imageInput(use), fileInput(use));
+  const chooser = imageInput(use);
+  const useOther = (next) => {
+    chooser.clear();
+    use(next);
+  };
+  if (liveNetwork.drawing) place("try-inputs").append(drawingPad(liveNetwork.drawing, useOther));
+  place("try-inputs").append(chooser.node, fileInput(useOther));
   place("try-toggles").append(
     toggle({
       ...{ label: "Response normalisation", value: true },
@@ -79,7 +84,7 @@ function imageInput(use) {
     ),
   ]);
   const change = (index) => use(images.of(index));
-  return choice({ label: "Choose an image", options, value: 0, change, kind: "images" }).node;
+  return choice({ label: "Choose an image", options, value: 0, change, kind: "images" });
 }
 
 /** A picture from a file; it stays on this machine. */
@@ -134,6 +139,7 @@ function drawingPad(stored, use) {
   const pen = { x: PAD / 2, y: PAD / 4, down: false };
   const cursor = element("span", { class: "pen", "aria-hidden": "true" });
   const said = spoken("The pen is up.");
+  said.classList.add("heard");
   function clear() {
     context.fillStyle = "#000";
     context.fillRect(0, 0, PAD, PAD);
