@@ -66,7 +66,7 @@ MISTAKES = [
     ("visualize curves --workdir {new}", "{new}"),
     ("explain --workdir {new}", "{new} does not exist"),
     ("explain --workdir {run} --checkpoint 7", "7"),
-    ("explain --workdir {run} --out {file}", "--out {file} is a file"),
+    ("explain --workdir {run} --out {file}", "--out {file} cannot be written"),
     ("explain --workdir cifar10", "Or name images"),
     ("explain --workdir {run} {file}", "{file}"),
 ]

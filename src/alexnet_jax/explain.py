@@ -3,6 +3,7 @@
 Writes a page that explains a trained network, in the order of the paper.
 """
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,10 @@ class Options:
 def run(options: Options) -> str:
     """Writes the page and returns a description."""
     config_checks.check_ranges(options)
-    _refuse_file(options.out)
+    is_run = (options.workdir / "config.json").exists()
+    beside = options.workdir if is_run else options.workdir.parent
+    folder = options.out or beside / "explain"
+    _check_writable(folder)
     from alexnet_jax.explanation import content, page, subject
     from alexnet_jax.inference import trained_model
 
@@ -68,18 +72,21 @@ def run(options: Options) -> str:
         seed=options.seed,
         num_workers=options.num_workers,
     )
-    is_run = (options.workdir / "config.json").exists()
-    beside = options.workdir if is_run else options.workdir.parent
-    folder = options.out or beside / "explain"
+    filled = content.collect(found)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
-    size = page.write(path, content.collect(found))
+    size = page.write(path, filled)
     return f"wrote {path}, {size / 1e6:.1f} MB: open it in a browser"
 
 
-def _refuse_file(out: Path | None) -> None:
-    if out is not None and out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file: name a folder.")
+def _check_writable(folder: Path) -> None:
+    """Raises UserError if the folder can be neither written to nor made."""
+    place = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise UserError(
+            f"--out {folder} cannot be written: {place} is not a folder that can be "
+            "written to."
+        )
 
 
 def main() -> int:

@@ -24,6 +24,7 @@ from alexnet_jax.data.source import open_source
 from alexnet_jax.explanation import live_network, subject
 from alexnet_jax.figures import shown_images
 
+FIGURE1_CURVE = [{"epoch": epoch, "top1_error": 1 / epoch} for epoch in (1, 2, 3)]
 WIDTHS = (360, 390, 768, 1280, 1600)
 SMALL_CONFIGS = {
     name: config
@@ -56,6 +57,11 @@ def large_page(digits_page, tmp_path_factory):
     content["classes"] = [f"{evil}{name}" for name in content["classes"]]
     content["images"]["titles"] = [evil] * content["images"]["count"]
     content["views"]["colors"] = None
+    runs = [
+        {"activation": name, "epochs": epochs, "curve": FIGURE1_CURVE}
+        for name, epochs in (("relu", 7), ("tanh", None))
+    ]
+    content["figure1"] = {"net": evil, "limit": 0.25, "runs": runs, "command": "python"}
     content["learned"] |= {"predictions": [], "mistakes": None, "neighbours": None}
     return pages.write(tmp_path_factory.mktemp("large") / "index.html", content)
 
@@ -298,6 +304,8 @@ def test_a_large_network_and_hostile_names(opened, large_page):
         assert page.locator("img").count() == 0
         assert page.title() == "<img src=x onerror=alert(1)>, explained"
         assert "<img src=x" in page.locator("#views-mean").inner_text()
+        assert "relu after 7 epochs" in page.locator("#activation-figure1").inner_text()
+        assert page.locator("#activation-figure1 path").count() == 2
 
 
 # Keyboard, screen readers, widths, paper.

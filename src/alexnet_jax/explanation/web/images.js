@@ -55,7 +55,12 @@ function centreCrop(index) {
 function withFrame(picture, [top, left, size]) {
   const frame = element("span", { class: "outline light", "aria-hidden": "true" });
   const share = (value) => `${(100 * value) / images.crop}%`;
-  const ends = { top: share(top), left: share(left), width: share(size), height: share(size) };
+  const ends = {
+    top: share(top),
+    left: share(left),
+    width: share(size),
+    height: share(size),
+  };
   Object.assign(frame.style, ends);
   return element("div", { class: "framed large clipped" }, picture, frame);
 }

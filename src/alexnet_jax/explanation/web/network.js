@@ -83,8 +83,7 @@ function normalizeOverMaps(x, { size, k, alpha, beta, maps }) {
       let squares = 0;
       const first = Math.max(0, map - reach);
       const last = Math.min(maps - 1, map - reach + size - 1);
-      for (let other = first; other <= last; other++)
-        squares += x.data[start + other] ** 2;
+      for (let other = first; other <= last; other++) squares += x.data[start + other] ** 2;
       y[start + map] = x.data[start + map] / (k + (alpha * squares) / size) ** beta;
     }
   return { data: y, shape: x.shape };

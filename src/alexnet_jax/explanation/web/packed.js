@@ -32,8 +32,13 @@ const grouped = (number) => Math.round(number).toLocaleString("en");
 
 /** 1234567 as 1.2 M. */
 function short(number) {
-  for (const [size, unit] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]])
-    if (number >= size) return `${(number / size).toPrecision(number / size < 99.5 ? 2 : 3)} ${unit}`;
+  for (const [size, unit] of [
+    [1e9, "G"],
+    [1e6, "M"],
+    [1e3, "k"],
+  ])
+    if (number >= size)
+      return `${(number / size).toPrecision(number / size < 99.5 ? 2 : 3)} ${unit}`;
   return String(number);
 }
 

@@ -3,10 +3,17 @@
 const FACTS = {
   dataset: content.dataset,
   parameters: grouped(content.parameters),
-  columns: content.columns === 2 ? "two columns" : `${content.columns} column${content.columns > 1 ? "s" : ""}`,
+  columns:
+    content.columns === 2
+      ? "two columns"
+      : `${content.columns} column${content.columns > 1 ? "s" : ""}`,
   classes: grouped(content.classes.length),
-  error: content.history?.result ? percent(content.history.result.top1_error, 2) : "not recorded",
-  epochs: content.history?.epochs ? String(Math.round(10 * content.history.epochs) / 10) : "unknown",
+  error: content.history?.result
+    ? percent(content.history.result.top1_error, 2)
+    : "not recorded",
+  epochs: content.history?.epochs
+    ? String(Math.round(10 * content.history.epochs) / 10)
+    : "unknown",
   exchanged: sizeOf(content.layers.reduce((sum, layer) => sum + (layer.bytes ?? 0), 0)),
   activation: content.activation === "relu" ? "ReLU" : "tanh",
 };

@@ -49,7 +49,10 @@ function figure2(choose) {
   content.layers.forEach((layer, i) => {
     const ys = i ? heights : middle;
     if (i) figure.append(...linesTo(boxes, i, i > 1 ? heights : middle, heights));
-    const group = svgElement("g", { class: "layer", onclick: () => i && choose(layer.name) });
+    const group = svgElement("g", {
+      class: "layer",
+      onclick: () => i && choose(layer.name),
+    });
     group.dataset.layer = layer.name;
     const text = (y, words, kind) =>
       svgElement("text", { x: boxes[i].x, y, "text-anchor": "middle", class: kind }, words);
@@ -91,7 +94,9 @@ const SEES = {
 };
 
 function seesText(layer) {
-  return content.columns === 1 && layer.sees !== "image" ? "sees all maps" : SEES[layer.sees];
+  return content.columns === 1 && layer.sees !== "image"
+    ? "sees all maps"
+    : SEES[layer.sees];
 }
 
 function describeNetwork() {
@@ -115,7 +120,12 @@ function layerFacts(layer) {
   ];
   if (layer.kernel) {
     const kernel = `${layer.kernel} × ${layer.kernel}, step ${layer.stride}`;
-    facts.splice(2, 0, ["Kernels", kernel], ["A unit sees", `${layer.field.size} × ${layer.field.size} pixels`]);
+    facts.splice(
+      2,
+      0,
+      ["Kernels", kernel],
+      ["A unit sees", `${layer.field.size} × ${layer.field.size} pixels`],
+    );
   }
   const rows = facts.flatMap(([term, fact]) => [
     element("dt", {}, term),
@@ -153,7 +163,8 @@ function mapSheets(name, { places, maps, side }, total, choose) {
     paintSheet(target, sheet, side, perRow, ramp(column));
     target.addEventListener("click", (event) => {
       const cell = ((side + 1) * target.clientWidth) / target.width;
-      const at = Math.floor(event.offsetY / cell) * perRow + Math.floor(event.offsetX / cell);
+      const at =
+        Math.floor(event.offsetY / cell) * perRow + Math.floor(event.offsetX / cell);
       if (at < own.length) choose(own[at]);
     });
     const title = element("h4", { class: `text-${column % 2}` }, `column ${column}`);
@@ -218,10 +229,16 @@ function startPart1() {
   });
   place("figure2").append(scrolling("Figure 2, the network", figure));
   if (content.columns === 1)
-    place("network-columns").textContent = "This network has one column: each layer sees all maps.";
+    place("network-columns").textContent =
+      "This network has one column: each layer sees all maps.";
   addPicker("network-images");
   const names = content.layers.slice(1).map(({ name }) => [name, name]);
-  const layers = choice({ label: "Layer", options: names, value: layer.name, change: choose });
+  const layers = choice({
+    label: "Layer",
+    options: names,
+    value: layer.name,
+    change: choose,
+  });
   const map = slider({
     ...{ label: "Map", low: 0, high: 1, value: 0 },
     format: (at) => mapText(layer, at),
@@ -243,7 +260,9 @@ function startPart1() {
     place("network-maps").replaceChildren(sheets.node);
     const total = layer.maps * content.columns;
     place("network-shown").textContent =
-      found.maps.length < total ? `Of ${total} maps the ${found.maps.length} most active are here.` : "";
+      found.maps.length < total
+        ? `Of ${total} maps the ${found.maps.length} most active are here.`
+        : "";
     map.limit(found.maps.length - 1);
   }
 

@@ -17,8 +17,22 @@ function activationChart(label, y, part) {
 
 function startPart2() {
   const charts = [
-    ["of", activationChart("ReLU and tanh", { label: "f(x)", low: -1, high: 3, ticks: [-1, 0, 1, 2, 3] }, "of")],
-    ["gradient", activationChart("Their gradients", { label: "f′(x)", low: 0, high: 1.2, ticks: [0, 0.5, 1] }, "gradient")],
+    [
+      "of",
+      activationChart(
+        "ReLU and tanh",
+        { label: "f(x)", low: -1, high: 3, ticks: [-1, 0, 1, 2, 3] },
+        "of",
+      ),
+    ],
+    [
+      "gradient",
+      activationChart(
+        "Their gradients",
+        { label: "f′(x)", low: 0, high: 1.2, ticks: [0, 0.5, 1] },
+        "gradient",
+      ),
+    ],
   ];
   const dots = charts.flatMap(([part, { chart, toX, toY }]) =>
     Object.entries(FUNCTIONS).map(([name, functions]) => {
@@ -73,7 +87,12 @@ function silentUnits() {
         ...columns.map((share, column) => {
           const bar = element("span", { class: `bar fill-${column % 2}` });
           bar.style.width = `${100 * share}%`;
-          return element("span", { class: "track" }, bar, element("span", {}, percent(share)));
+          return element(
+            "span",
+            { class: "track" },
+            bar,
+            element("span", {}, percent(share)),
+          );
         }),
       ),
     ),
@@ -83,7 +102,11 @@ function silentUnits() {
     {},
     element("ul", { class: "shares" }, ...rows),
     columnLegend(),
-    element("figcaption", {}, `Units of this network that are ${what}. Mean over ${count} images.`),
+    element(
+      "figcaption",
+      {},
+      `Units of this network that are ${what}. Mean over ${count} images.`,
+    ),
   );
 }
 

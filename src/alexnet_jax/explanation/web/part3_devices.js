@@ -39,7 +39,9 @@ function whereItRan() {
   const mesh = content.history?.mesh;
   if (!mesh || !content.history.devices) return "";
   // "cpu cpu" is a platform and a kind of device.
-  const named = content.history.devices.map((name) => [...new Set(name.split(" "))].join(" "));
+  const named = content.history.devices.map((name) =>
+    [...new Set(name.split(" "))].join(" "),
+  );
   const kinds = [...new Set(named)].join(", ");
   const used = (mesh.data ?? 1) * (mesh.column ?? 1);
   return ` This network was trained on ${used} device${used > 1 ? "s" : ""} (${kinds}).`;
@@ -53,10 +55,16 @@ function eventsOf(layers) {
     ...(exchanges(layer) ? [{ kind: "gather", layer }] : []),
     { kind: "forward", layer, products: layer.products },
   ]);
-  const backward = [...layers].reverse().flatMap((layer) => [
-    { kind: "backward", layer, products: layer.products * (layer.sees === "image" ? 1 : 2) },
-    ...(exchanges(layer) ? [{ kind: "scatter", layer }] : []),
-  ]);
+  const backward = [...layers]
+    .reverse()
+    .flatMap((layer) => [
+      {
+        kind: "backward",
+        layer,
+        products: layer.products * (layer.sees === "image" ? 1 : 2),
+      },
+      ...(exchanges(layer) ? [{ kind: "scatter", layer }] : []),
+    ]);
   return [...forward, ...backward];
 }
 
@@ -78,7 +86,8 @@ function tell({ kind, layer }, batch) {
 
 function timeline(events) {
   const total = events.reduce((sum, event) => sum + (event.products ?? 0), 0);
-  const widthOf = (event) => (event.products ? Math.max(9, (760 * event.products) / total) : 16);
+  const widthOf = (event) =>
+    event.products ? Math.max(9, (760 * event.products) / total) : 16;
   const lanes = Math.min(content.columns, 4);
   const height = lanes * LANE + 44;
   const nodes = [];

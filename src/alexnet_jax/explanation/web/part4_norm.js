@@ -50,7 +50,12 @@ function startPart4() {
     place("norm-note").textContent = normNote(norm);
   };
   const options = layers.map(({ layer }) => [layer, layer]);
-  const choose = choice({ label: "Layer", options, value: norm.layer, change: chooseLayer });
+  const choose = choice({
+    label: "Layer",
+    options,
+    value: norm.layer,
+    change: chooseLayer,
+  });
   place("norm-controls").append(
     ...(layers.length > 1 ? [choose.node] : []),
     element("div", { class: "dials" }, row.node, column.node, map.node),
@@ -82,7 +87,10 @@ function strongest(norm) {
 function pixelOfNorm(norm, row, column) {
   const { field } = layerNamed[norm.layer];
   const first = (i) => field.first + i * norm.step * field.step;
-  const target = framedCrop([first(row), first(column), field.size], "What these units see");
+  const target = framedCrop(
+    [first(row), first(column), field.size],
+    "What these units see",
+  );
   const words = `What the units of ${norm.layer} see here`;
   return element("figure", {}, target, element("figcaption", {}, words));
 }

@@ -9,14 +9,22 @@ function startPart5() {
   const pool = content.pool;
   if (pool === null) return place("pooling-figure").append("This network has no pooling.");
   const step = (pool.high - pool.low) / 255;
-  const values = Float32Array.from(bytesOf(pool.levels), (level) => pool.low + level * step);
+  const values = Float32Array.from(
+    bytesOf(pool.levels),
+    (level) => pool.low + level * step,
+  );
   const { side, places } = pool;
   let chosen = 0;
   let timer = null;
   addPicker("pooling-images");
   const options = places.map((map, at) => [at, String(map + 1)]);
   const label = `Map of ${pool.layer}`;
-  const maps = choice({ label, options, value: 0, change: (at) => ((chosen = at), show()) });
+  const maps = choice({
+    label,
+    options,
+    value: 0,
+    change: (at) => ((chosen = at), show()),
+  });
   const most = Math.max(...POOLS.map((one) => pooledSide(side, one)));
   const position = slider({
     ...{ label: "Window", low: 0, high: most ** 2 - 1, value: 0 },
@@ -42,7 +50,9 @@ function startPart5() {
     const at = [Math.floor(position.value() / most), position.value() % most];
     const panels = POOLS.map((one) => poolPanel(map, side, one, at, places[chosen]));
     place("pooling-figure").replaceChildren(...panels.map(({ node }) => node));
-    const maxima = panels.map(({ value, reach }) => `${value.toFixed(2)} of ${reach} pixels`);
+    const maxima = panels.map(
+      ({ value, reach }) => `${value.toFixed(2)} of ${reach} pixels`,
+    );
     said.textContent = `Largest in the window: ${maxima.join("; ")}.`;
   }
   place("pooling-controls").append(said);
@@ -65,7 +75,12 @@ function poolPanel(map, side, { name, window, stride }, [row, column], place) {
   const [r, c] = [Math.min(row, size - 1), Math.min(column, size - 1)];
   const high = Math.max(...map);
   const low = Math.min(0, ...map);
-  const colors = ramp(columnOf(content.layers.find((l) => l.name === content.pool.layer), place));
+  const colors = ramp(
+    columnOf(
+      content.layers.find((l) => l.name === content.pool.layer),
+      place,
+    ),
+  );
   const picture = (data, width, label, frame) => {
     const levels = levelsOf(data, low, high);
     const target = canvas(width, width, label, { class: "pixels" });

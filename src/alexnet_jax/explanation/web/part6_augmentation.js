@@ -49,14 +49,21 @@ function showCrops() {
 function startColors() {
   const { colors, std, color_shift: variant, divisor } = content.views;
   if (colors === null) {
-    place("views-colors").append("The dataset is not on this machine, so its colours are not known.");
+    place("views-colors").append(
+      "The dataset is not on this machine, so its colours are not known.",
+    );
     return;
   }
   const known = colors.stddev.map((deviation, i) => [deviation, colors.direction[i]]);
   const parts = known.filter(([deviation]) => deviation > 1e-3);
   const dials = parts.map(([deviation], i) =>
     slider({
-      ...{ label: `α${"₁₂₃"[i]} (s = ${deviation.toFixed(1)})`, low: -0.5, high: 0.5, step: 0.01 },
+      ...{
+        label: `α${"₁₂₃"[i]} (s = ${deviation.toFixed(1)})`,
+        low: -0.5,
+        high: 0.5,
+        step: 0.01,
+      },
       value: 0,
       format: (value) => Number(value).toFixed(2),
       change: show,
@@ -64,14 +71,21 @@ function startColors() {
   );
   const normal = () =>
     Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
-  const random = button("Draw at random", () => dials.forEach((dial) => dial.set(std * normal())));
+  const random = button("Draw at random", () =>
+    dials.forEach((dial) => dial.set(std * normal())),
+  );
   const none = button("No shift", () => dials.forEach((dial) => dial.set(0)));
   const before = element("div", {});
   const after = element("div", {});
   const framed = (node, words) =>
     element("figure", {}, node, element("figcaption", {}, words));
   place("views-colors").append(
-    element("div", { class: "pair shifted" }, framed(before, "as it is"), framed(after, "shifted")),
+    element(
+      "div",
+      { class: "pair shifted" },
+      framed(before, "as it is"),
+      framed(after, "shifted"),
+    ),
     element("div", { class: "dials" }, ...dials.map((dial) => dial.node)),
     element("div", { class: "buttons" }, random, none),
   );
@@ -94,7 +108,8 @@ function startColors() {
 
   function colorNote(name, { images: count }, shown) {
     const of = count ? `the first ${grouped(count)} training images` : "the training set";
-    const grey = shown === 1 ? " They are grey: one direction, brightness, has it all." : "";
+    const grey =
+      shown === 1 ? " They are grey: one direction, brightness, has it all." : "";
     const used = {
       none: " This network was trained without the shift.",
       paper: " As in the paper's text, a factor multiplies the variance.",
@@ -111,7 +126,9 @@ function showTenViews() {
   const views = offsets.map(([top, left], i) => {
     const [at] = best(ofViews[i], 1);
     const name = content.classes[at];
-    const where = ["upper left", "upper right", "lower left", "lower right", "centre"][i % 5];
+    const where = ["upper left", "upper right", "lower left", "lower right", "centre"][
+      i % 5
+    ];
     const words = `${where}${flips[i] ? ", mirrored" : ""}`;
     const kind = label < 0 ? "" : at === label ? "is-right" : "is-wrong";
     return element(

@@ -55,7 +55,8 @@ function startPart7() {
 
   function showLive(mask) {
     const view = viewOf(liveNetwork, images.of(images.chosen), images.size, images.crop);
-    const fc7 = (length) => Float32Array.from({ length }, () => (Math.random() < active ? gain : 0));
+    const fc7 = (length) =>
+      Float32Array.from({ length }, () => (Math.random() < active ? gain : 0));
     const masks = (layer, length) => (layer === "fc6" ? mask : fc7(length));
     const stages = forward(liveNetwork, view, { mask: masks });
     const [, ...rest] = place("dropout-live").children;

@@ -13,16 +13,26 @@ function startPart8() {
   if (mistakes) place("learned-mistakes").append(mistakeTable(mistakes));
 }
 
-const missing = () => element("p", { class: "missing" }, "The dataset is not on the machine that wrote this page.");
+const missing = () =>
+  element(
+    "p",
+    { class: "missing" },
+    "The dataset is not on the machine that wrote this page.",
+  );
 
 function kernelSheet(column, index) {
   const { side, count } = column;
   const pixels = bytesOf(column.pixels);
   const perRow = fullRows(count);
   const rows = Math.ceil(count / perRow);
-  const target = canvas(perRow * (side + 1) - 1, rows * (side + 1) - 1, kernelText(column, index), {
-    class: "pixels sheet",
-  });
+  const target = canvas(
+    perRow * (side + 1) - 1,
+    rows * (side + 1) - 1,
+    kernelText(column, index),
+    {
+      class: "pixels sheet",
+    },
+  );
   const none = cssColor("--panel");
   paint(target, (at) => {
     const [x, y] = [at % target.width, Math.floor(at / target.width)];
@@ -50,18 +60,26 @@ function kernelText({ count, colour, coloured }, index) {
 }
 
 function curvesOf(history) {
-  if (history === null) return [element("p", {}, "No record of the training came with this file.")];
+  if (history === null)
+    return [element("p", {}, "No record of the training came with this file.")];
   const { test, train, drops, result } = history;
   const points = (part) =>
-    part.epoch.map((epoch, i) => [epoch, part.top1_error[i] === null ? null : 100 * part.top1_error[i]]);
+    part.epoch.map((epoch, i) => [
+      epoch,
+      part.top1_error[i] === null ? null : 100 * part.top1_error[i],
+    ]);
   const lines = [{ kind: "test", points: points(test) }];
   if (train) lines.push({ kind: "train", points: points(train) });
-  const errors = lines.flatMap((line) => line.points.map(([, error]) => error)).filter((error) => error > 0);
+  const errors = lines
+    .flatMap((line) => line.points.map(([, error]) => error))
+    .filter((error) => error > 0);
   const epochs = lines.flatMap((line) => line.points.map(([epoch]) => epoch));
   if (!errors.length) return [element("p", {}, "The training has no evaluation yet.")];
   const last = Math.max(...epochs);
   const [low, high] = [0.8 * Math.min(...errors), 1.15 * Math.max(...errors)];
-  const ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100].filter((tick) => tick >= low && tick <= high);
+  const ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100].filter(
+    (tick) => tick >= low && tick <= high,
+  );
   const x = { label: "epoch", low: 0, high: last, ticks: roundTicks(0, last) };
   const y = { label: "top-1 error, %", low, high, ticks, log: true };
   const marks = drops.filter((epoch) => epoch <= last);
@@ -69,12 +87,21 @@ function curvesOf(history) {
   const entries = [["test", "evaluation"]];
   if (train) entries.push(["train", "training, with augmentation and dropout"]);
   if (marks.length) entries.push(["mark", "the learning rate drops"]);
-  return [element("figure", {}, chart, legend(...entries), element("figcaption", {}, endText(history, result)))];
+  return [
+    element(
+      "figure",
+      {},
+      chart,
+      legend(...entries),
+      element("figcaption", {}, endText(history, result)),
+    ),
+  ];
 }
 
 function endText(history, result) {
   if (!result) return history.command;
-  const five = result.top5_error == null ? "" : `, top-5 error ${percent(result.top5_error, 2)}`;
+  const five =
+    result.top5_error == null ? "" : `, top-5 error ${percent(result.top5_error, 2)}`;
   return (
     `At the end: top-1 error ${percent(result.top1_error, 2)}${five}, on ${grouped(result.examples)} ` +
     `images of ${content.dataset} ${history.split}, centre view. ${history.command}`
@@ -109,13 +136,22 @@ function neighbourRows(found) {
     element(
       "div",
       { class: "neighbours" },
-      element("figure", { class: "query" }, thumbnail(query, `Query: ${query.title}`), element("figcaption", {}, shorten(query.title, 12))),
+      element(
+        "figure",
+        { class: "query" },
+        thumbnail(query, `Query: ${query.title}`),
+        element("figcaption", {}, shorten(query.title, 12)),
+      ),
       ...query.nearest.map((one) =>
         element(
           "figure",
           { class: one.same === false ? "is-wrong" : "" },
           thumbnail(one, `Training image of the class ${one.title}`),
-          element("figcaption", {}, `${one.same === false ? "✗ " : ""}${shorten(one.title, 12)}`),
+          element(
+            "figcaption",
+            {},
+            `${one.same === false ? "✗ " : ""}${shorten(one.title, 12)}`,
+          ),
         ),
       ),
     ),
@@ -124,7 +160,10 @@ function neighbourRows(found) {
   const words =
     `Left an image, beside it the training images with the nearest ${found.layer}, nearest first, ` +
     `among ${among}${grouped(found.of)}. ✗: of another class.`;
-  return [scrolling("Nearest training images", ...rows), element("p", { class: "note" }, words)];
+  return [
+    scrolling("Nearest training images", ...rows),
+    element("p", { class: "note" }, words),
+  ];
 }
 
 function mistakeTable({ names, counts, images: count }) {

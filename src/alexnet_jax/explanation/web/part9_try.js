@@ -20,7 +20,8 @@ function startPart9() {
     chooser.clear();
     use(next);
   };
-  if (liveNetwork.drawing) place("try-inputs").append(drawingPad(liveNetwork.drawing, useOther));
+  if (liveNetwork.drawing)
+    place("try-inputs").append(drawingPad(liveNetwork.drawing, useOther));
   place("try-inputs").append(chooser.node, fileInput(useOther));
   place("try-toggles").append(
     toggle({
@@ -47,13 +48,19 @@ function showRun(pixels, toggles) {
   const { stages, probabilities } = predict(pixels, toggles);
   const time = Math.max(1, Math.round(performance.now() - began));
   const [at] = best(probabilities, 1);
-  place("try-seen").replaceChildren(pixelPicture(pixels, images.size, "The image that the network gets"));
+  place("try-seen").replaceChildren(
+    pixelPicture(pixels, images.size, "The image that the network gets"),
+  );
   place("try-answer").replaceChildren(
     probabilityBars(probabilities, -1, Math.min(10, probabilities.length)),
-    spoken(`${content.classes[at]}, ${percent(probabilities[at])}. Computed in ${time} ms.`),
+    spoken(
+      `${content.classes[at]}, ${percent(probabilities[at])}. Computed in ${time} ms.`,
+    ),
   );
   const shown = Object.keys(stages).filter((name) => name.endsWith(".activation"));
-  place("try-layers").replaceChildren(...shown.map((name) => stageFigure(name, stages[name])));
+  place("try-layers").replaceChildren(
+    ...shown.map((name) => stageFigure(name, stages[name])),
+  );
 }
 
 function stageFigure(name, { data, shape }) {
@@ -102,7 +109,11 @@ function fileInput(use) {
       said.textContent = "This file is not an image that the browser can read.";
     }
   }
-  const label = element("label", { for: id }, "Or a picture of yours (it stays here)");
+  const label = element(
+    "label",
+    { for: id },
+    "Or a picture of yours (it stays here; the browser scales it)",
+  );
   return element("div", { class: "file" }, label, input, said);
 }
 
@@ -116,7 +127,8 @@ function squareOf(picture, width, height, size) {
   context.drawImage(picture, left, top, side, side, 0, 0, size, size);
   const data = context.getImageData(0, 0, size, size).data;
   const pixels = new Uint8ClampedArray(3 * size ** 2);
-  for (let at = 0; at < pixels.length; at++) pixels[at] = data[4 * Math.floor(at / 3) + (at % 3)];
+  for (let at = 0; at < pixels.length; at++)
+    pixels[at] = data[4 * Math.floor(at / 3) + (at % 3)];
   return content.grey ? greyOf(pixels) : pixels;
 }
 
@@ -133,7 +145,8 @@ function drawingPad(stored, use) {
   const pad = canvas(PAD, PAD, null, {
     ...{ class: "pad", tabindex: "0", role: "application" },
     "aria-hidden": "false",
-    "aria-label": "Drawing pad. Arrow keys move the pen, space lowers and lifts it, Delete clears.",
+    "aria-label":
+      "Drawing pad. Arrow keys move the pen, space lowers and lifts it, Delete clears.",
   });
   const context = pad.getContext("2d", { willReadFrequently: true });
   const pen = { x: PAD / 2, y: PAD / 4, down: false };
@@ -146,7 +159,12 @@ function drawingPad(stored, use) {
     finish();
   }
   function line(x, y) {
-    Object.assign(context, { strokeStyle: "#fff", lineWidth: PAD / 6, lineCap: "round", lineJoin: "round" });
+    Object.assign(context, {
+      strokeStyle: "#fff",
+      lineWidth: PAD / 6,
+      lineCap: "round",
+      lineJoin: "round",
+    });
     context.beginPath();
     context.moveTo(pen.x, pen.y);
     context.lineTo(x, y);
@@ -173,7 +191,12 @@ function drawingPad(stored, use) {
     pen.down = false;
     finish();
   });
-  const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  const MOVES = {
+    ArrowLeft: [-1, 0],
+    ArrowRight: [1, 0],
+    ArrowUp: [0, -1],
+    ArrowDown: [0, 1],
+  };
   pad.addEventListener("keydown", (event) => {
     const move = MOVES[event.key];
     if (!move && event.key !== " " && event.key !== "Delete") return;
@@ -215,8 +238,15 @@ function drawingAsImage(rgba, stored, size) {
     small[row * stored + column] += rgba[4 * at];
     count[row * stored + column] += 1;
   }
-  const grey = enlarged(small.map((sum, at) => Math.round(sum / count[at])), stored, size);
-  return Uint8ClampedArray.from({ length: 3 * size ** 2 }, (_, at) => grey[Math.floor(at / 3)]);
+  const grey = enlarged(
+    small.map((sum, at) => Math.round(sum / count[at])),
+    stored,
+    size,
+  );
+  return Uint8ClampedArray.from(
+    { length: 3 * size ** 2 },
+    (_, at) => grey[Math.floor(at / 3)],
+  );
 }
 
 /** Cubic interpolation with a = -0.75, as OpenCV enlarges the images of a dataset. */
@@ -239,7 +269,8 @@ function enlarged(values, from, size) {
   return Float64Array.from({ length: size ** 2 }, (_, at) => {
     let sum = 0;
     for (const [row, down] of taps[Math.floor(at / size)])
-      for (const [column, across] of taps[at % size]) sum += down * across * values[row * from + column];
+      for (const [column, across] of taps[at % size])
+        sum += down * across * values[row * from + column];
     return sum;
   });
 }
