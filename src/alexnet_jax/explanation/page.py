@@ -18,7 +18,7 @@ from alexnet_jax.system import atomic_files
 WEB = Path(__file__).parent / "web"
 # In this order they are one script.
 SCRIPTS = (
-    *("network", "packed", "drawing", "controls", "images"),
+    *("network", "packed", "drawing", "controls", "images", "figure2"),
     *("part1_network", "part2_activation", "part3_devices", "part4_norm"),
     *("part5_pooling", "part6_augmentation", "part7_dropout", "part8_learned"),
     *("part9_try", "page"),

@@ -132,8 +132,8 @@ function probabilityBars(probabilities, right, count = 5) {
 const round = (value) => Math.round(100 * value) / 100;
 
 /** A chart of lines: each of {name, points, kind}. Axes are {label, low, high, ticks}. */
-function lineChart({ label, x, y, lines, marks = [], width = 560, height = 260 }) {
-  const [left, top, right, bottom] = [52, 12, 14, 40];
+function lineChart({ label, x, y, lines, marks = [], width = 440, height = 260 }) {
+  const [left, top, right, bottom] = [46, 30, 14, 40];
   const toX = (value) =>
     round(left + ((value - x.low) / (x.high - x.low || 1)) * (width - left - right));
   const log = (value) => (y.log ? Math.log(value) : value);
@@ -164,7 +164,7 @@ function lineChart({ label, x, y, lines, marks = [], width = 560, height = 260 }
   }
   const end = { "text-anchor": "end", class: "axis" };
   chart.append(text([width - right, height - 6], x.label, end));
-  chart.append(text([left + 5, top + 10], y.label, { class: "axis" }));
+  chart.append(text([4, 14], y.label, { class: "axis" }));
   for (const { points, kind } of lines) {
     const shown = points.filter((point) => point[1] !== null);
     const path = shown.map(([a, b], i) => `${i ? "L" : "M"}${toX(a)} ${toY(b)}`).join("");

@@ -55,16 +55,14 @@ function eventsOf(layers) {
     ...(exchanges(layer) ? [{ kind: "gather", layer }] : []),
     { kind: "forward", layer, products: layer.products },
   ]);
-  const backward = [...layers]
-    .reverse()
-    .flatMap((layer) => [
-      {
-        kind: "backward",
-        layer,
-        products: layer.products * (layer.sees === "image" ? 1 : 2),
-      },
-      ...(exchanges(layer) ? [{ kind: "scatter", layer }] : []),
-    ]);
+  const backward = [...layers].reverse().flatMap((layer) => [
+    {
+      kind: "backward",
+      layer,
+      products: layer.products * (layer.sees === "image" ? 1 : 2),
+    },
+    ...(exchanges(layer) ? [{ kind: "scatter", layer }] : []),
+  ]);
   return [...forward, ...backward];
 }
 
