@@ -226,7 +226,7 @@ def trained(digits_dir, tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("other", "told"),
-    [("copy", "has no intact|cannot be read"), ("missing", "no run|cannot be read")],
+    [("copy", "has no intact|cannot be read"), ("missing", "does not exist")],
 )
 def test_networks_that_differ(trained, tmp_path, other, told):
     """Each process would hold a column of another network, or wait for one that has
