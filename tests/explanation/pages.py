@@ -14,22 +14,18 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def browser_path():
-    """Chromium, from PATH or as the environment says; skips the test without one."""
+    """Chromium, as the environment names it or from PATH; None without one."""
     named = os.environ.get("ALEXNET_JAX_TEST_CHROMIUM")
-    found = named or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip("no Chromium on PATH: apt-get install chromium")
-    return found
+    return named or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @contextlib.contextmanager
 def browser():
     sync_api = pytest.importorskip("playwright.sync_api")
-    path = browser_path()
     with sync_api.sync_playwright() as playwright:
         # Root in a container has no sandbox; the pages are ours.
         started = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox"]
+            executable_path=browser_path(), args=["--no-sandbox"]
         )
         yield started
         started.close()

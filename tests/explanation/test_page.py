@@ -24,6 +24,11 @@ from alexnet_jax.data.source import open_source
 from alexnet_jax.explanation import live_network, subject
 from alexnet_jax.figures import shown_images
 
+pytest.importorskip("playwright.sync_api")
+pytestmark = pytest.mark.skipif(
+    pages.browser_path() is None,
+    reason="no Chromium on PATH: apt-get install chromium",
+)
 FIGURE1_CURVE = [{"epoch": epoch, "top1_error": 1 / epoch} for epoch in (1, 2, 3)]
 WIDTHS = (360, 390, 768, 1280, 1600)
 SMALL_CONFIGS = {
@@ -41,7 +46,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def digits_page(browser, digits_run, digits_dir, tmp_path_factory):
-    """The page of the run; after the browser, so that without one nothing is made."""
+    """The page of the run."""
     out = tmp_path_factory.mktemp("explain")
     explain.run(explain.Options(workdir=digits_run, data_dir=digits_dir, out=out))
     return out / explain.FILE
