@@ -58,7 +58,7 @@ function mapSheets(name, { places, maps, side }, total, choose) {
         Math.floor(event.offsetY / cell) * perRow + Math.floor(event.offsetX / cell);
       if (at < own.length) choose(own[at]);
     });
-    const title = element("h4", { class: `text-${column % 2}` }, `column ${column}`);
+    const title = element("p", { class: `subhead text-${column % 2}` }, `column ${column}`);
     const outline = element("span", { class: "outline", "aria-hidden": "true" });
     const mark = (chosen) => {
       const at = own.indexOf(chosen);

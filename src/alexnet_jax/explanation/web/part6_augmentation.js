@@ -152,9 +152,9 @@ function showTenViews() {
     ? ""
     : "This network saw no mirror images in training, so the mirrored views say little.";
   place("views-mean").replaceChildren(
-    element("h4", {}, "Average of the ten"),
+    element("p", { class: "subhead" }, "Average of the ten"),
     probabilityBars(mean, label),
-    element("h4", {}, "The centre alone"),
+    element("p", { class: "subhead" }, "The centre alone"),
     probabilityBars(ofViews[4], label),
   );
 }

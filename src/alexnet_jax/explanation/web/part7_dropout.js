@@ -67,7 +67,9 @@ function startPart7() {
 
   const label = () => content.images.label[images.chosen];
   if (liveNetwork)
-    place("dropout-live").append(element("h4", {}, "What the network says with this mask"));
+    place("dropout-live").append(
+      element("p", { class: "subhead" }, "What the network says with this mask"),
+    );
   place("dropout-controls").append(
     button("A new mask", () => add(1)),
     button("100 more", () => add(100)),
@@ -90,7 +92,7 @@ function startPart7() {
     rows.push({ name: "at test", value: test[images.chosen][at], mark: "right" });
     const name = shorten(content.classes[at]);
     place("dropout-passes").replaceChildren(
-      element("h4", {}, `Probability of “${name}”, masks in fc6 and fc7`),
+      element("p", { class: "subhead" }, `Probability of “${name}”, masks in fc6 and fc7`),
       barList(rows, `Probability of ${name} in passes with masks`),
     );
   }

@@ -170,7 +170,7 @@ function mistakeTable({ names, counts, images: count }) {
   const most = Math.max(1, ...counts.flatMap((row, i) => row.filter((_, j) => j !== i)));
   const rows = names.map((name, i) => [shorten(name, 12), ...counts[i].map(String)]);
   const title = `Answers (across) by class (down), ${count} images of the evaluation split`;
-  const node = table(title, ["", ...names.map((name) => shorten(name, 8))], rows);
+  const node = table(title, ["class", ...names.map((name) => shorten(name, 8))], rows);
   node.classList.add("mistakes");
   node.querySelectorAll("tbody tr").forEach((row, i) =>
     row.querySelectorAll("td").forEach((cell, j) => {
