@@ -110,6 +110,17 @@ MISTAKES = {
     "sees": (["--model.fc6.sees", "image"], "only conv1 sees the image"),
     "conv1 sees": (["--model.conv1.sees", "own"], "--model.conv1.sees own"),
     "layer": (["--optimizer.layer-rates", "conv9", "1", "0"], "names 'conv9'"),
+    "multiplier": (["--optimizer.layer-multipliers", "cnov1:0"], "(meant conv1?)"),
+    "no factor": (["--optimizer.layer-multipliers", "fc8"], "write LAYER:FACTOR"),
+    "two factors": (
+        ["--optimizer.layer-multipliers", "fc8:1", "fc8:2"],
+        "fc8:2: fc8 has another factor",
+    ),
+    "factor and rate": (
+        ["--optimizer.layer-multipliers", "fc8:1"]
+        + ["--optimizer.layer-rates", "fc8", "0", "1"],
+        "--optimizer.layer-rates, which no factor changes",
+    ),
     "zero": (["--batch-size", "0"], "--batch-size 0 must be greater than 0"),
     "rate": (
         ["--model.dropout-rate", "1"],

@@ -117,6 +117,36 @@ def test_a_frozen_layer_stays_to_the_bit():
     assert not np.array_equal(history[6]["fc8"]["kernel"], history[7]["fc8"]["kernel"])
 
 
+def test_multipliers_scale_the_schedule_of_a_layer():
+    """Kernel and bias alike, at every drop; 0 freezes; other layers are unchanged."""
+    plain = OptimizerConfig(schedule="epochs", drop_epochs=(3,))
+    scaled = dataclasses.replace(plain, layer_multipliers=("conv1:0.5",))
+    for epoch, kernel, bias in ((0, 0.01, 0.02), (5, 0.001, 0.002)):
+        rates = optimizer.learning_rates(
+            jnp.float32(epoch), jnp.int32(0), num_epochs=8, settings=scaled
+        )
+        tree = optimizer.rate_tree(PARAMS, *rates, jnp.float32(epoch), scaled)
+        found = [
+            tree[layer][kind] for layer in tree for kind in sorted(tree[layer])[::-1]
+        ]
+        expected = [
+            factor * rate
+            for layer in tree
+            for factor in [0.5 if layer == "conv1" else 1]
+            for rate in (kernel, bias)
+        ]
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    frozen = dataclasses.replace(plain, layer_multipliers=("conv1:0", "fc8:1"))
+    with_plain = apply_steps(plain, 6, epoch_of=lambda step: step)
+    history = apply_steps(frozen, 6, epoch_of=lambda step: step)
+    np.testing.assert_array_equal(
+        history[5]["conv1"]["kernel"], history[0]["conv1"]["kernel"]
+    )
+    np.testing.assert_array_equal(
+        history[5]["fc8"]["kernel"], with_plain[5]["fc8"]["kernel"]
+    )
+
+
 @pytest.mark.parametrize(
     "epoch, expected",
     [

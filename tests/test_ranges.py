@@ -207,6 +207,8 @@ IMPOSSIBLE = {
         "--optimizer.levels-factor 0",
         "--optimizer.bias-levels-factor -10",
         "--optimizer.layer-rates conv1 2 -1",
+        "--optimizer.layer-multipliers conv1:-1",
+        "--optimizer.layer-multipliers conv1:nan",
         "--augment.color-shift-std -0.1",
         "--augment.color-shift-divisor 0",
         "--augment.color-shift-until -1",

@@ -218,6 +218,9 @@ class OptimizerConfig:
     layer_rates: tuple[tuple[str, NonNegative[float], NonNegative[float]], ...] = ()
     """(layer, epoch, rate): the rate of the layer's kernel and bias from that epoch on;
     0 freezes the layer. The last entry that has begun applies."""
+    layer_multipliers: tuple[str, ...] = ()
+    """LAYER:FACTOR, such as conv1:0 fc8:10: factors on the rates that the schedule
+    gives a layer; 0 freezes it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ network, which are arithmetic on its configuration.
 """
 
 import dataclasses
+import difflib
 import types
 import typing
 from collections.abc import Iterator
@@ -19,10 +20,11 @@ from alexnet_jax.config import (
     ConvLayer,
     DenseLayer,
     ModelConfig,
+    OptimizerConfig,
     Pool,
 )
 from alexnet_jax.errors import UserError
-from alexnet_jax.ranges import Range
+from alexnet_jax.ranges import NonNegative, Range
 
 _MAX_CHARS = 60  # of a value in a message
 
@@ -74,11 +76,50 @@ def check_config(config: Config) -> None:
                 f"--model.{name}.stride or --model.{name}.pool.window smaller."
             )
     for layer, _, _ in config.optimizer.layer_rates:
-        if layer not in CONV_LAYERS + DENSE_LAYERS:
+        _check_layer(layer, "--optimizer.layer-rates")
+    layer_multipliers(config.optimizer)
+
+
+def layer_multipliers(settings: OptimizerConfig) -> dict[str, float]:
+    """The factors on the learning rates, by layer.
+
+    Raises:
+        UserError: one names no layer or has no factor, or a layer has two rules.
+    """
+    option = "--optimizer.layer-multipliers"
+    factors: dict[str, float] = {}
+    for text in settings.layer_multipliers:
+        layer, _, factor = text.partition(":")
+        _check_layer(layer, option)
+        if layer in factors or layer in {name for name, _, _ in settings.layer_rates}:
             raise UserError(
-                f"--optimizer.layer-rates names {layer!r}: the layers are "
-                f"{', '.join(CONV_LAYERS + DENSE_LAYERS)}."
+                f"{option} {text}: {layer} has another factor, or a rate by "
+                "--optimizer.layer-rates, which no factor changes. Keep one of them."
             )
+        try:
+            factors[layer] = float(factor)
+        except ValueError:
+            raise UserError(
+                f"{option} {text}: write LAYER:FACTOR, for example {layer}:0.1."
+            ) from None
+        _check_number(factors[layer], NonNegative[float], f"{option} {text}")
+    return factors
+
+
+def _check_layer(layer: str, option: str) -> None:
+    names = CONV_LAYERS + DENSE_LAYERS
+    if layer not in names:
+        near = difflib.get_close_matches(layer, names, n=1)
+        hint = f" (meant {near[0]}?)" if near else ""
+        raise UserError(
+            f"{option} names {layer!r}{hint}: the layers are {', '.join(names)}."
+        )
+
+
+def _check_number(value: float, kind: Any, typed: str) -> None:
+    for number, allowed in _numbers(value, kind):
+        if not _is_within(number, allowed):
+            raise UserError(f"{typed} must be {_described(allowed)}.")
 
 
 def check_ranges(options: Any, prefix: str = "--") -> None:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from alexnet_jax import config_checks
 from alexnet_jax.config import OptimizerConfig
 
 Params = dict[str, dict[str, Any]]
@@ -112,10 +113,14 @@ def rate_tree(
     epoch: jax.Array,
     settings: OptimizerConfig,
 ) -> Params:
-    """The rate of each parameter: by kind, unless `layer_rates` overrides it."""
+    """The rate of each parameter: by kind, times the factor of `layer_multipliers`,
+    unless `layer_rates` overrides it."""
+    factors = config_checks.layer_multipliers(settings)
 
     def rate(layer: str, kind: str) -> jax.Array:
         value = kernel_rate if kind == "kernel" else bias_rate
+        if layer in factors:
+            value = value * jnp.float32(factors[layer])
         for name, since, layer_rate in settings.layer_rates:
             if name == layer:
                 value = jnp.where(epoch >= since, jnp.float32(layer_rate), value)
