@@ -284,6 +284,9 @@ class Config:
     """Passes over the training set."""
     seed: Seed = 0
     """Seed of initial values, image order, augmentation and dropout."""
+    init_from: str | None = None
+    """Starts from the parameters of this weights file, run directory or network of the
+    package, layer by layer; fc8 is new where the classes are others."""
     data: DataConfig
     augment: AugmentConfig
     optimizer: OptimizerConfig

@@ -121,10 +121,11 @@ def _workdir(options: Options) -> Path:
 
 
 def _listing(path: Path) -> str:
-    from alexnet_jax.inference import activations, trained_model
+    from alexnet_jax.inference import activations
+    from alexnet_jax.training import saved_network
     from alexnet_jax.weights import network_file
 
-    config = trained_model.read_config(path)
+    config = saved_network.read_config(path)
     shapes = activations.shapes(config, network_file.last_layer(path))
     other: dict[str, list[str]] = {stage: [] for stage in shapes}
     layers = {activations.layer_of(stage) for stage in shapes}

@@ -81,6 +81,7 @@ def train_and_evaluate(
         checkpoints = stack.enter_context(_open_checkpoints(run, history))
         with peers.here().together():
             state = _newest_or_new_state(run, checkpoints)
+            run, state = setup.start_from_other(run, state, history)
         step = int(state.step)
         result = checkpoints.newest_metrics
         ends_here = step == run.num_steps or run.ends_epoch(step)

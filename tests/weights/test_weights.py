@@ -13,8 +13,7 @@ import alexnet_jax
 from alexnet_jax import evaluate, features, predict, presets, visualize
 from alexnet_jax.config import MeshConfig
 from alexnet_jax.errors import UserError
-from alexnet_jax.inference import trained_model
-from alexnet_jax.training import workdir
+from alexnet_jax.training import saved_network, workdir
 from alexnet_jax.weights import network_file, parameter_shapes
 
 
@@ -300,4 +299,4 @@ def test_configs_of_all_presets_fit_their_parameters():
 
 
 def test_run_directories_still_load(digits_run):
-    assert trained_model.read_config(digits_run) == workdir.read_config(digits_run)
+    assert saved_network.read_config(digits_run) == workdir.read_config(digits_run)

@@ -17,14 +17,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from alexnet_jax import columns, train_step, trained
-from alexnet_jax.config import Config, MeshConfig
-from alexnet_jax.data import (
-    class_names,
-    image_statistics,
-    picture_lists,
-    user_images,
-)
+from alexnet_jax import columns, trained
+from alexnet_jax.config import MeshConfig
+from alexnet_jax.data import class_names, picture_lists, user_images
 from alexnet_jax.data.picture_lists import Picture
 from alexnet_jax.data.source import Source
 from alexnet_jax.errors import UserError
@@ -32,8 +27,7 @@ from alexnet_jax.inference import activations, batched, predictions
 from alexnet_jax.inference.batched import Part
 from alexnet_jax.inference.predictions import Predictions as Predictions
 from alexnet_jax.system.streams import printable
-from alexnet_jax.training import checkpoint_reading, workdir
-from alexnet_jax.weights import network_file
+from alexnet_jax.training import saved_network
 from alexnet_jax.weights.network import Network
 
 
@@ -228,61 +222,10 @@ def load(
         UserError: the run, checkpoint or file does not exist.
     """
     path, name = trained.locate(path), str(path)
-    config = read_config(path)
+    config = saved_network.read_config(path)
     grid = columns.make_mesh(
         mesh or MeshConfig(), config.model.num_columns, jax.devices()
     )
     with jax.set_mesh(grid):
-        read = _of_file if _is_file(path) else _of_run
-        network = read(path, checkpoint, grid)
+        network = saved_network.read(path, checkpoint, grid)
     return Model(dataclasses.replace(network, name=name), grid)
-
-
-def read_config(path: Path) -> Config:
-    """Reads the configuration of a network.
-
-    Args:
-        path: see `load`.
-
-    Raises:
-        UserError: the configuration is missing or damaged.
-    """
-    path = trained.locate(path)
-    return (
-        network_file.read_config(path) if _is_file(path) else workdir.read_config(path)
-    )
-
-
-def _is_file(path: Path) -> bool:
-    if path.is_file() and path.suffix != network_file.SUFFIX:
-        raise UserError(
-            f"{path} is neither a run directory nor a weights file "
-            f"({network_file.SUFFIX}): make one with python -m alexnet_jax.convert "
-            f"{path} {path.stem}{network_file.SUFFIX}"
-        )
-    return path.suffix == network_file.SUFFIX and not path.is_dir()
-
-
-def _of_run(directory: Path, which: str, mesh: Mesh) -> Network:
-    config = workdir.read_config(directory)
-    abstract = train_step.abstract_train_state(config, mesh)
-    step, state = checkpoint_reading.read_state(
-        directory / "checkpoints", abstract, which
-    )
-    statistics = image_statistics.load(directory / image_statistics.FILE)
-    return Network(
-        name=str(directory),
-        config=config,
-        step=step,
-        params=state.params,
-        mean_image=statistics.mean_image,
-        class_names=class_names.read(directory),
-    ).on_devices(mesh)
-
-
-def _of_file(path: Path, which: str, mesh: Mesh) -> Network:
-    if which != "newest":
-        raise UserError(
-            f"--checkpoint {which}: {path} holds one network; omit the option."
-        )
-    return network_file.read(path).on_devices(mesh)

@@ -1,8 +1,9 @@
 """The history of a run: `manifest.json`, a list of its starts, oldest first.
 
-Each start has command, commit, versions, machine, devices and mesh; the step it began
-from, the last step it saved, and how it ended (null if it was killed). Nothing is ever
-removed. From the saved steps a later start knows that checkpoints are missing.
+Each start has command, commit, versions, machine, devices and mesh; the network whose
+parameters the run began with (null if its own); the step it began from, the last step
+it saved, and how it ended (null if it was killed). Nothing is ever removed. From the
+saved steps a later start knows that checkpoints are missing.
 """
 
 import contextlib
@@ -46,13 +47,23 @@ class History:
         """Forgets what was saved: the files have been set aside on purpose."""
         self.saved_step = 0
 
+    @property
+    def init_from(self) -> dict[str, Any] | None:
+        """What the run has started from; see `training.init_from`."""
+        return init_from(self._starts)
+
     def begin(
-        self, devices: Iterable[Any], mesh: dict[str, int], first_step: int
+        self,
+        devices: Iterable[Any],
+        mesh: dict[str, int],
+        first_step: int,
+        init_from: dict[str, Any] | None = None,
     ) -> None:
         """Appends a start that continues after `first_step` steps.
 
         Args:
             devices: those of JAX.
+            init_from: see `training.init_from`.
         """
         start = {
             "started": _now(),
@@ -63,6 +74,7 @@ class History:
             "mesh": mesh,
             "first_step": first_step,
             "starts_over": first_step == 0,
+            "init_from": init_from,
             "saved_step": first_step,
             "ended": None,
             "outcome": None,
@@ -99,6 +111,12 @@ def read(directory: Path) -> list[dict[str, Any]]:
     if not isinstance(starts, list) or not all(isinstance(s, dict) for s in starts):
         raise UserError(f"{path} is not a list of starts: move it away.")
     return starts
+
+
+def init_from(starts: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The network that a run has started from, by its last start that names one."""
+    named = [start["init_from"] for start in starts if start.get("init_from")]
+    return named[-1] if named else None
 
 
 def _last_saved(starts: list[dict[str, Any]]) -> int:

@@ -84,6 +84,11 @@ def provenance(directory: Path, step: int | None) -> dict[str, str]:
         "command": command(config),
         "data": f"{config.data.name}, split {config.data.train_split}",
     }
+    start = manifest.init_from(manifest.read(directory))
+    if start:
+        origin["start"] = start_in_words(start)
+        of_it = start["origin"].items()
+        origin["origin of the start"] = "; ".join(f"{k}: {v}" for k, v in of_it)
     for record in metrics_writer.read_records(directory):
         if record["kind"] == "eval" and record["step"] == step:
             origin["result"] = (
@@ -100,6 +105,13 @@ def provenance(directory: Path, step: int | None) -> dict[str, str]:
             f"{where['python']}"
         )
     return origin
+
+
+def start_in_words(start: dict[str, Any]) -> str:
+    """What a run has started from, in words; see `init_from.Provenance`."""
+    new = [f"{name} is new ({why})" for name, why in start["new_layers"].items()]
+    named = f"{start['file']}, sha256 {start['sha256'][:16]}"
+    return "; ".join([named, *new, *start["differs"]])
 
 
 def check_writable(path: Path) -> None:
@@ -172,6 +184,8 @@ def nearest_preset(config: Config) -> tuple[str, dict[str, Any]]:
 def _without_place(config: Config) -> dict[str, Any]:
     fields = config_json.flatten(config_json.to_json(config))
     fields.pop("data.data_dir")
+    if fields["init_from"]:
+        fields["init_from"] = Path(fields["init_from"]).name
     return {name: v for name, v in fields.items() if not name.startswith("run.")}
 
 

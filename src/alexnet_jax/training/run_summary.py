@@ -37,6 +37,7 @@ def lines(run: Run, state: TrainState) -> dict[str, str]:
             f"{count:,} parameters, {columns}, crops of {crop}x{crop}, "
             f"{model.precision}"
         ),
+        **_start(run),
         "devices": _devices(run, state),
         "training": (
             f"{config.num_epochs:g} epoch{'s' * (config.num_epochs != 1)} = "
@@ -58,6 +59,11 @@ def preset(config: Config) -> str:
     if len(texts) > _SHOWN:
         texts[_SHOWN:] = [f"and {len(texts) - _SHOWN} more"]
     return ", ".join([name, *texts])
+
+
+def _start(run: Run) -> dict[str, str]:
+    start = run.identity.get("init_from")
+    return {"start": record.start_in_words(start)} if start else {}
 
 
 def _dataset(run: Run) -> str:

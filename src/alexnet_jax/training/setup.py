@@ -15,7 +15,8 @@ from alexnet_jax.data.source import Source, open_source
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import lock, peers
 from alexnet_jax.system.lock import Lock, NoLock
-from alexnet_jax.training import manifest, workdir
+from alexnet_jax.train_step import TrainState
+from alexnet_jax.training import init_from, manifest, workdir
 from alexnet_jax.training.identity import Identity, identity_of
 
 
@@ -61,6 +62,7 @@ def set_up(config: Config, directory: Path) -> Run:
     mesh = columns.make_mesh(config.run.mesh, config.model.num_columns, jax.devices())
     config_checks.check_batch(config, mesh.shape["data"])
     dataset_fit.check(config)
+    init_from.check(config, directory)
     train_source = open_source(config.data, config.data.train_split)
     eval_source = open_source(config.data, config.data.eval_split)
     identity = identity_of(config, train_source, eval_source)
@@ -86,6 +88,21 @@ def refuse_differences(run: Run) -> None:
         )
 
 
+def start_from_other(
+    run: Run, state: TrainState, history: manifest.History
+) -> tuple[Run, TrainState]:
+    """Takes over the parameters of `--init-from`, unless the state has made steps: then
+    it has them. The identity of the run, which checkpoints hold, tells of the start."""
+    if run.config.init_from is None:
+        return run, state
+    start = history.init_from
+    if int(state.step) == 0:
+        names = run.train_source.class_names
+        params, start = init_from.taken_over(run.config, state.params, names, run.mesh)
+        state = state._replace(params=params)
+    return run._replace(identity=run.identity | {"init_from": start}), state
+
+
 def begin(run: Run, history: manifest.History, first_step: int) -> None:
     """Writes what a run directory says of its run. A run that is complete writes
     nothing, whatever its options say now."""
@@ -94,7 +111,8 @@ def begin(run: Run, history: manifest.History, first_step: int) -> None:
     workdir.write_config(run.directory, run.config)
     if run.train_source.class_names:
         class_names.write(run.directory, run.train_source.class_names)
-    history.begin(run.mesh.devices.flat, dict(run.mesh.shape), first_step)
+    start = run.identity.get("init_from")
+    history.begin(run.mesh.devices.flat, dict(run.mesh.shape), first_step, start)
 
 
 def placed_statistics(run: Run) -> augment.ImageStatistics:

@@ -10,6 +10,8 @@ from alexnet_jax.weights.network import Network, describe_input
 _TITLES = {
     "command": "Trained by",
     "data": "Training data",
+    "start": "Started from",
+    "origin of the start": "Origin of the start",
     "result": "Error",
     "machine": "Machine",
     "remark": "Remark",
