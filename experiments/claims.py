@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from experiments import records
+from experiments import fine_tuning, records
 from experiments.records import Record
 
 EPOCHS = 15
@@ -157,6 +157,29 @@ def _gains(known: list[Record]) -> list[float]:
     return [before - after for before, after in zip(one, ten, strict=True)]
 
 
+def _fine_tuning() -> Claim:
+    return Claim(
+        name="fine-tuning",
+        text="digits after one epoch, from the network of CIFAR-10 against initial "
+        "values: change of the test error",
+        unit="points",
+        low=-math.inf,
+        high=0,
+        trainings=tuple(
+            Training(
+                claim=fine_tuning.CLAIM,
+                seed=seed,
+                command=("experiments.fine_tuning", "--seed", str(seed), *_WORKDIR),
+                epochs=5,
+                minutes=1.5,
+            )
+            for seed in range(5)
+        ),
+        measure=fine_tuning.changes,
+        importance=2,
+    )
+
+
 def _figure1() -> Claim:
     return Claim(
         name="figure1",
@@ -259,6 +282,7 @@ def _training(run: str, seed: int) -> Training:
 CLAIMS = (
     _digits(),
     _views(),
+    _fine_tuning(),
     _figure1(),
     _net("80sec", 26, 1.5, epochs=10, seeds=3),
     _net("19pct", 19, 1, epochs=140, seeds=1),

@@ -4,16 +4,16 @@ Writes the tables of docs/results.md from the records, a list of the claims that
 some, and the table of results in README.md.
 """
 
-import statistics
 from pathlib import Path
 
-from experiments import marked_part, plan, records
+from experiments import fine_tuning, marked_part, plan, records
 from experiments.claims import CLAIMS, Claim
 from experiments.marked_part import Table
 from experiments.plan import Experiment
 from experiments.records import Record
 from experiments.report import signed, spread
 from experiments.results import Row, RunResult, change
+from experiments.run_cells import RUN_HEAD, hardware, measured, median, run_cells
 
 README = Path(__file__).parents[1] / "README.md"
 PAGE = README.parent / "docs" / "results.md"
@@ -50,6 +50,11 @@ def sections(known: list[Record]) -> str:
                 _view_rows([r for r in known if r["command"].startswith(_VIEWS)])
             )
         ],
+        "Fine-tuning": [
+            marked_part.table(
+                _start_rows([r for r in known if r["claim"] == fine_tuning.CLAIM])
+            )
+        ],
         "Figure 1: ReLU against tanh": [
             _figure(record) for record in known if record["claim"] == "figure1"
         ],
@@ -76,38 +81,8 @@ def _groups(known: list[Record]) -> dict[str, list[Record]]:
     return {r["claim"]: records.of_claim(known, r["claim"]) for r in known}
 
 
-_RUN_HEAD = ("n", "epochs", "minutes per run", "hardware")
-
-
-def _run_cells(runs: list[Record]) -> tuple[str, ...]:
-    """How many runs, how long and on what."""
-    return (
-        str(len(runs)),
-        f"{runs[0]['epochs']:.0f}",
-        _median([r["minutes"] for r in runs if r["minutes"] is not None]),
-        "; ".join(sorted({_hardware(record) for record in runs})),
-    )
-
-
-def _hardware(record: Record) -> str:
-    jax = (record.get("versions") or {}).get("jax")
-    return f"{record.get('cores')} cores, {record.get('processor')}, jax {jax}"
-
-
-def _median(values: list[float]) -> str:
-    return f"{statistics.median(values):.1f}" if values else ""
-
-
-def measured(values: list[float]) -> str:
-    """Mean ± standard deviation, and the range, of several values; or the one."""
-    if len(values) < 2:
-        return "".join(f"{value:.2f}" for value in values)
-    mean, deviation = statistics.mean(values), statistics.stdev(values)
-    return f"{mean:.2f} ± {deviation:.2f} ({min(values):.2f} to {max(values):.2f})"
-
-
 def _main_rows(known: list[Record]) -> Table:
-    head = ("network", "command", "test error, %", "images", *_RUN_HEAD)
+    head = ("network", "command", "test error, %", "images", *RUN_HEAD)
     rows: Table = [head]
     main = [r for r in known if r["command"].startswith(_MAIN) and "variant" not in r]
     for claim, runs in _groups(main).items():
@@ -117,7 +92,7 @@ def _main_rows(known: list[Record]) -> Table:
                 f"`{_without_seed(runs[0]['command'])} --workdir runs/`",
                 measured([100 * r["result"]["top1_error"] for r in runs]),
                 f"{runs[0]['result']['examples']:,}",
-                *_run_cells(runs),
+                *run_cells(runs),
             )
         )
     return rows
@@ -131,7 +106,7 @@ def _without_seed(command: str) -> str:
 def _net_rows(known: list[Record]) -> Table:
     views = ("1", "9", "10")
     ours = (f"ours, {count} views, %" for count in views[1:])
-    rows: Table = [("net", "authors, %", "ours, centre view, %", *ours, *_RUN_HEAD)]
+    rows: Table = [("net", "authors, %", "ours, centre view, %", *ours, *RUN_HEAD)]
     authors = {claim.name: claim.authors for claim in CLAIMS}
     for claim, runs in _groups(known).items():
         errors = [_by_views(runs, count) for count in views]
@@ -140,7 +115,7 @@ def _net_rows(known: list[Record]) -> Table:
                 f"`{claim}`",
                 authors.get(claim, ""),
                 *map(measured, errors),
-                *_run_cells(runs),
+                *run_cells(runs),
             )
         )
     return rows
@@ -153,13 +128,27 @@ def _by_views(runs: list[Record], views: str) -> list[float]:
 
 def _view_rows(known: list[Record]) -> Table:
     head = ("network", "centre view, %", "ten views, %", "gain, points")
-    rows: Table = [(*head, "gain, paper, points", *_RUN_HEAD)]
+    rows: Table = [(*head, "gain, paper, points", *RUN_HEAD)]
     for runs in _groups(known).values():
         one, ten = (_by_views(runs, views) for views in ("1", "10"))
         gains = [before - after for before, after in zip(one, ten, strict=True)]
         cells = (measured(values) for values in (one, ten, gains))
         network = f"`{runs[0]['trained_by']}`"
-        rows.append((network, *cells, "1.50", *_run_cells(runs)))
+        rows.append((network, *cells, "1.50", *run_cells(runs)))
+    return rows
+
+
+def _start_rows(known: list[Record]) -> Table:
+    """The errors with the start and without, after one epoch and at the end."""
+    head = ("digits, from", "error after one epoch, %", "error at the end, %")
+    rows: Table = [(*head, *RUN_HEAD)]
+    for start, name in (("initial values", "scratch"), ("network `cifar10`", "start")):
+        errors = [
+            [100 * r["curves"][name][place]["top1_error"] for r in known]
+            for place in (0, -1)
+        ]
+        if known:
+            rows.append((start, *map(measured, errors), *run_cells(known)))
     return rows
 
 
@@ -195,7 +184,7 @@ def _ratio(record: Record) -> str:
     return (
         f"Epochs of tanh over those of ReLU: {found}; the paper reports six. "
         f"`{record['net']}`, n = {len(record['seeds'])}, "
-        f"{_median([record['minutes'] or 0])} minutes in all, {_hardware(record)}; "
+        f"{median([record['minutes'] or 0])} minutes in all, {hardware(record)}; "
         f"`{record['command']}`."
     )
 
@@ -233,12 +222,12 @@ def _question(
         "change, authors' logs, points",
         "change, ours, points",
         "test error, ours, %",
-        *_RUN_HEAD,
+        *RUN_HEAD,
     )
     table: Table = [head]
     for variant, row in rows.items():
         cells = _change_cells(row, rows[experiment.baseline])
-        table.append((*cells, *_run_cells(runs[variant])))
+        table.append((*cells, *run_cells(runs[variant])))
     first = next(iter(runs.values()))[0]
     title = f"### {experiment.question} `{first['preset']}`"
     return f"{title}\n\n{marked_part.table(table)}"

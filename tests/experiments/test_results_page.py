@@ -4,9 +4,10 @@ import copy
 import json
 import re
 
+import numpy as np
 import pytest
 
-from experiments import claims, marked_part, plan, records, results_page
+from experiments import claims, fine_tuning, marked_part, plan, records, results_page
 from experiments.report import signed
 
 DIGITS = next(record for record in records.kept() if record["claim"] == "digits")
@@ -126,6 +127,30 @@ def test_figure1():
     assert "| relu | 0.004 | 0 | 31.00 |  |" in page
     assert "| relu | 0.004 | 0 |  | 5.83 |" in page
     assert "over those of ReLU: 7.1;" in page
+
+
+def test_fine_tuning():
+    """Both runs of each seed, after one epoch and at the end."""
+
+    def tuned(seed, scratch, start):
+        curves = {
+            name: [{"epoch": e, "top1_error": error} for e, error in enumerate(errors)]
+            for name, errors in (("scratch", scratch), ("start", start))
+        }
+        return like(
+            claim=fine_tuning.CLAIM,
+            command="python -m experiments.fine_tuning",
+            seed=seed,
+            error=start[0],
+            scratch={"top1_error": scratch[0]},
+            curves=curves,
+        )
+
+    known = [tuned(0, (0.8, 0.2), (0.5, 0.1)), tuned(1, (0.7, 0.2), (0.5, 0.1))]
+    page = results_page.sections(known)
+    assert "| initial values | 75.00 ± 7.07 (70.00 to 80.00) | 20.00 ± 0.00" in page
+    assert "| network `cifar10` | 50.00 ± 0.00 (50.00 to 50.00) | 10.00" in page
+    np.testing.assert_allclose(fine_tuning.changes(known), [-30, -20])
 
 
 def test_what_is_missing_and_its_cost():
