@@ -53,7 +53,7 @@ OWNERS = {
     "array_record": {"preparation.write_dataset"},
     "cv2": {"data.decoding"},
     "simplejpeg": {"data.decoding"},
-    "PIL": {"data.decoding", "data.user_images", "data.digits"},
+    "PIL": {"data.decoding", "data.picture_reading", "data.digits"},
     "sklearn": {"data.digits", "inference.linear_probe"},
     "h5py": {"inference.feature_files"},
     "safetensors": {"weights.safetensors_file"},

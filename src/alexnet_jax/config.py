@@ -134,6 +134,10 @@ class DataConfig:
 
     name: str
     """Any tfds dataset with features 'image' and 'label'."""
+    folder: str | None = None
+    """Images in class folders instead: PATH/CLASS, or CLASS in PATH/train, PATH/val."""
+    held_out: Fraction = 0.1
+    """Fraction of each class to evaluate on, if the folder has no val/ or test/."""
     train_split: str = "train"
     """The split to train on, or a tfds expression for one."""
     eval_split: str = "test"

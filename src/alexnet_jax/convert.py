@@ -115,7 +115,7 @@ def _read(source: Path, hints: "Hints") -> "Network":
     model = trained_model.load(source, checkpoint=hints.checkpoint, mesh=mesh)
     network = model.network.on_host()
     # The file is for others: where this machine keeps its data does not matter.
-    data = dataclasses.replace(network.config.data, data_dir=None)
+    data = dataclasses.replace(network.config.data, data_dir=None, folder=None)
     config = dataclasses.replace(network.config, data=data, run=RunConfig())
     network = dataclasses.replace(
         network, config=config, origin=record.provenance(source, network.step)

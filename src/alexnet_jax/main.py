@@ -5,6 +5,7 @@ Trains a preset, with any field of its configuration changed.
 
 import argparse
 import contextlib
+import dataclasses
 import io
 import re
 import shlex
@@ -130,6 +131,7 @@ def _without_repetition(text: str) -> str:
 def run(options: Options, interruption: Interruption) -> str:
     """Trains, and returns a summary of the outcome."""
     from alexnet_jax import train
+    from alexnet_jax.data import class_folders
     from alexnet_jax.system import compilation_cache, distributed, peers
     from alexnet_jax.training import record
 
@@ -142,6 +144,9 @@ def run(options: Options, interruption: Interruption) -> str:
         index=settings.process_index,
         timeout=settings.peer_timeout,
     )
+    if options.config.data.folder is not None:
+        config = class_folders.completed(options.config)
+        options = dataclasses.replace(options, config=config)
     kept = options.record if peers.here().is_first else None
     if kept is not None:
         record.check_writable(kept)

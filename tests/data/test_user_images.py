@@ -1,5 +1,5 @@
-"""user_images.py against Pillow: orientation, transparency, 16 bits, arrays; and what
-is handed in as an image and is none."""
+"""user_images.py and picture_reading.py against Pillow: orientation, transparency, 16
+bits, arrays; and what is handed in as an image and is none."""
 
 import io
 import os
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 from stand_ins import encoded, picture
 
-from alexnet_jax.data import decoding, user_images
+from alexnet_jax.data import decoding, picture_reading, user_images
 from alexnet_jax.errors import UserError
 
 PIXELS = picture(0, height=40, width=60)
@@ -18,7 +18,7 @@ PIXELS = picture(0, height=40, width=60)
 
 def read(one, size=24):
     out = np.zeros((size, size, 3), np.uint8)
-    user_images.read_into(one, out)
+    picture_reading.read_into(one, out)
     return out
 
 
@@ -38,7 +38,7 @@ def test_a_file_is_read_as_a_dataset_is(tmp_path):
 def test_squashing(tmp_path, form):
     one = PIXELS if form == "array" else saved(tmp_path, encoded(PIXELS, form))
     found = np.zeros((20, 20, 3), np.uint8)
-    user_images.read_into(one, found, squash=True)
+    picture_reading.read_into(one, found, squash=True)
     decoded = PIXELS if form == "array" else decoding.decode(one.read_bytes())
     np.testing.assert_array_equal(found, decoding.fit(decoded, 20, squash=True))
     assert np.abs(found.astype(int) - decoding.fit(decoded, 20)).max() > 5
@@ -151,11 +151,11 @@ def test_a_crop_is_neither_scaled_nor_cropped(tmp_path):
     pixels = picture(0, height=24, width=24)
     content = encoded(pixels)
     found = np.zeros((24, 24, 3), np.uint8)
-    user_images.read_into(saved(tmp_path, content), found, exact=True)
+    picture_reading.read_into(saved(tmp_path, content), found, exact=True)
     np.testing.assert_array_equal(found, decoding.decode(content))
     png = saved(tmp_path, encoded(pixels, "PNG"), "one.png")
     for one in (png, pixels, Image.fromarray(pixels)):
-        user_images.read_into(one, found, exact=True)
+        picture_reading.read_into(one, found, exact=True)
         np.testing.assert_array_equal(found, pixels)
 
 
@@ -174,9 +174,9 @@ def test_another_size_than_the_crop_is_refused(tmp_path, form):
     size = "24 x 25" if form == "turned" else "25 x 24"
     out = np.zeros((24, 24, 3), np.uint8)
     with pytest.raises(ValueError, match=f"{size} pixels, .* crop is 24 x 24"):
-        user_images.read_into(one, out, exact=True)
+        picture_reading.read_into(one, out, exact=True)
     with pytest.raises(ValueError, match="48 x 48 pixels, .* crop is 24 x 24"):
-        user_images.read_into(picture(0, 48, 48), out, exact=True)
+        picture_reading.read_into(picture(0, 48, 48), out, exact=True)
 
 
 # --- no images -----------------------------------------------------------------------

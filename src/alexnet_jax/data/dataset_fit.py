@@ -1,12 +1,45 @@
 """How a configuration fits a dataset, and the options that make it fit."""
 
 import shlex
-from typing import Any
+from typing import Any, NamedTuple
 
 from alexnet_jax.config import Config
-from alexnet_jax.data import digits, tfds_records
+from alexnet_jax.data import class_folders, digits, tfds_records
 from alexnet_jax.errors import UserError
 from alexnet_jax.system.streams import printable
+
+
+class Facts(NamedTuple):
+    """What a configuration has to fit."""
+
+    splits: dict[str, int]
+    """The number of examples of each."""
+    num_classes: int | None
+    side: int | None
+    """Pixels per side, if all images are squares of one size."""
+
+
+def of_dataset(info: Any, label: str) -> Facts:
+    """The facts of a prepared dataset."""
+    splits = {name: split.num_examples for name, split in info.splits.items()}
+    classes = info.features[label].num_classes
+    return Facts(splits, classes, info.features["image"].shape[0])
+
+
+def _facts(config: Config) -> Facts:
+    data = config.data
+    if data.folder is not None:
+        if data.stored == "raw":
+            raise UserError(f"--data.stored raw: {data.folder} has no raw pixels.")
+        tree = class_folders.for_training(data)
+        splits = {name: len(files) for name, files in tree.splits.items()}
+        return Facts(splits, len(tree.class_names), None)
+    data_dir = tfds_records.directory_of(data.data_dir)
+    if data.name == "digits":
+        digits.prepare(data_dir)
+    info = tfds_records.find_builder(data.name, data_dir).info
+    tfds_records.check_features(info, data.label)
+    return of_dataset(info, data.label)
 
 
 def check(config: Config) -> None:
@@ -15,45 +48,41 @@ def check(config: Config) -> None:
 
     Images of another size are scaled, so that only raw pixels need the same size.
     """
-    data_dir = tfds_records.directory_of(config.data.data_dir)
-    if config.data.name == "digits":
-        digits.prepare(data_dir)
-    info = tfds_records.find_builder(config.data.name, data_dir).info
-    tfds_records.check_features(info, config.data.label)
-    if problems := _problems(config, info):
+    facts = _facts(config)
+    if problems := _problems(config, facts):
         text = f"dataset {config.data.name} does not fit: {'; '.join(problems)}"
-        options = shlex.join(fitting_options(config, info))
+        options = shlex.join(fitting_options(config, facts))
         raise UserError(printable(f"{text}. Options that fit: {options}"))
 
 
-def fitting_options(config: Config, info: Any) -> list[str]:
+def fitting_options(config: Config, facts: Facts) -> list[str]:
     """The options of training that adapt a configuration to a dataset, in pairs."""
     return [
         word
-        for option, value, wanted in _differences(config, info)
+        for option, value, wanted in _differences(config, facts)
         if value != wanted
         for word in (option, str(wanted))
     ]
 
 
-def _problems(config: Config, info: Any) -> list[str]:
+def _problems(config: Config, facts: Facts) -> list[str]:
     problems = []
     for split in (config.data.train_split, config.data.eval_split):
-        if not _exists(split, info):
+        if not _exists(split, facts):
             problems.append(
-                f"it has no split {split!r}, its splits are {', '.join(info.splits)}"
+                f"it has no split {split!r}, its splits are {', '.join(facts.splits)}"
             )
-    size = _num_examples(config, info)
+    size = _num_examples(config, facts)
     if size is not None and config.batch_size > size:
         problems.append(
             f"a batch of {config.batch_size} is larger than the {size} images of "
             f"{config.data.train_split!r}"
         )
-    classes = info.features[config.data.label].num_classes
+    classes = facts.num_classes
     if classes is not None and classes > config.model.num_classes:
         outputs = config.model.num_classes
         problems.append(f"it has {classes} classes and the network {outputs}")
-    if (side := _raw_side(config, info)) != config.data.image_size:
+    if (side := _raw_side(config, facts)) != config.data.image_size:
         problems.append(
             f"its raw pixels are {side} x {side}, not --data.image-size "
             f"{config.data.image_size}"
@@ -61,16 +90,16 @@ def _problems(config: Config, info: Any) -> list[str]:
     return problems
 
 
-def _differences(config: Config, info: Any) -> list[tuple[str, Any, Any]]:
+def _differences(config: Config, facts: Facts) -> list[tuple[str, Any, Any]]:
     """Option, value and fitting value."""
-    train_split, eval_split = _fitting_splits(config, info)
-    classes = info.features[config.data.label].num_classes
-    side = _raw_side(config, info)
+    train_split, eval_split = _fitting_splits(config, facts)
+    classes = facts.num_classes
+    side = _raw_side(config, facts)
     crop = config.augment.crop_size
     outputs = config.model.num_classes
     batch = config.batch_size
     return [
-        ("--batch-size", batch, _fitting_batch(config, info)),
+        ("--batch-size", batch, _fitting_batch(config, facts)),
         ("--data.train-split", config.data.train_split, train_split),
         ("--data.eval-split", config.data.eval_split, eval_split),
         ("--model.fc8.features", outputs, classes or outputs),
@@ -79,44 +108,44 @@ def _differences(config: Config, info: Any) -> list[tuple[str, Any, Any]]:
     ]
 
 
-def _num_examples(config: Config, info: Any) -> int | None:
+def _num_examples(config: Config, facts: Facts) -> int | None:
     """Size of the training split; None if there is no such split."""
     split = config.data.train_split
-    return info.splits[split].num_examples if _exists(split, info) else None
+    return facts.splits[split] if _exists(split, facts) else None
 
 
-def _fitting_batch(config: Config, info: Any) -> int:
+def _fitting_batch(config: Config, facts: Facts) -> int:
     """The batch size, or the largest power of two that the training split can fill."""
-    size = _num_examples(config, info)
+    size = _num_examples(config, facts)
     if size is None or config.batch_size <= size:
         return config.batch_size
     return 2 ** (max(size, 1).bit_length() - 1)
 
 
-def _exists(split: str, info: Any) -> bool:
+def _exists(split: str, facts: Facts) -> bool:
     """True if the dataset has the splits of an expression, "train[:10%]+test"."""
     names = {part.split("[")[0].strip() for part in split.split("+")}
-    return names <= {*info.splits, "all"}
+    return names <= {*facts.splits, "all"}
 
 
-def _fitting_splits(config: Config, info: Any) -> tuple[str, str]:
+def _fitting_splits(config: Config, facts: Facts) -> tuple[str, str]:
     """Those of the configuration where they exist; a training set that stands alone is
     divided, since `prepare` and tfds have shuffled it."""
     train_split, eval_split = config.data.train_split, config.data.eval_split
-    if not _exists(train_split, info):
-        train_split = "train" if "train" in info.splits else next(iter(info.splits))
-    if _exists(eval_split, info):
+    if not _exists(train_split, facts):
+        train_split = "train" if "train" in facts.splits else next(iter(facts.splits))
+    if _exists(eval_split, facts):
         return train_split, eval_split
     for name in ("validation", "test"):
-        if name in info.splits:
+        if name in facts.splits:
             return train_split, name
     return f"{train_split}[:90%]", f"{train_split}[90%:]"
 
 
-def _raw_side(config: Config, info: Any) -> int:
+def _raw_side(config: Config, facts: Facts) -> int:
     """The image size that the configuration must have: that of raw pixels, or its own,
     since all other images are scaled."""
-    side = info.features["image"].shape[0]
+    side = facts.side
     if config.data.stored == "raw" and side is not None:
         return side
     return config.data.image_size

@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 
 from alexnet_jax.config import DataConfig
-from alexnet_jax.data import decoding, digits, raw_pixels, tfds_records
+from alexnet_jax.data import (
+    class_folders,
+    decoding,
+    digits,
+    picture_reading,
+    raw_pixels,
+    tfds_records,
+)
 from alexnet_jax.errors import DamagedRecord, UserError
 from alexnet_jax.system import threads
 
@@ -137,6 +144,8 @@ def open_source(data: DataConfig, split: str) -> Source:
         UserError: the dataset, split or feature does not exist, or the format has no
             random access; the message lists what exists.
     """
+    if data.folder is not None:
+        return _of_folder(data, split)
     data_dir = tfds_records.directory_of(data.data_dir)
     if data.name == "digits":
         digits.prepare(data_dir)
@@ -153,6 +162,37 @@ def open_source(data: DataConfig, split: str) -> Source:
         directory=Path(builder.data_path),
         records=records,
         fetch=_choose_fetch(records, builder, split, data),
+        skip_damaged=data.damaged == "skip",
+    )
+
+
+def _of_folder(data: DataConfig, split: str) -> Source:
+    """A split of class folders. Images are read as those of users, since cameras turn
+    them by EXIF."""
+    tree = class_folders.for_training(data)
+    if split not in tree.splits:
+        raise UserError(
+            f"{class_folders.OPTION} {data.folder} has no split {split!r}: its splits "
+            f"are {', '.join(tree.splits)}."
+        )
+    files = tree.splits[split]
+    folder = Path(str(data.folder)).expanduser()
+
+    def fetch(index: int, out: np.ndarray) -> int:
+        path, label = files[index]
+        picture_reading.read_into(path, out, squash=data.squash)
+        return label
+
+    return Source(
+        name=data.name,
+        split=split,
+        num_examples=len(files),
+        class_names=tree.class_names,
+        image_size=data.image_size,
+        fingerprint=f"folder {split} {len(files)} at {data.image_size}",
+        directory=folder,
+        records=class_folders.Records(files, folder),
+        fetch=_kept(fetch, len(files), data),
         skip_damaged=data.damaged == "skip",
     )
 
@@ -176,7 +216,12 @@ def _choose_fetch(
                     f"alexnet_jax.prepare --raw, or use --data.stored records."
                 ) from error
     fetch = _from_records(records, data.label, data.squash)
-    shape = len(records), data.image_size, data.image_size, 3
+    return _kept(fetch, len(records), data)
+
+
+def _kept(fetch: Fetch, num_examples: int, data: DataConfig) -> Fetch:
+    """The same, from memory if `--data.stored` asks for it or they are few."""
+    shape = num_examples, data.image_size, data.image_size, 3
     small = math.prod(shape) <= _MEMORY_LIMIT
     if data.stored == "memory" or (data.stored == "auto" and small):
         return _remembered(fetch, shape)

@@ -44,11 +44,14 @@ def open_set(
     size = member.config.data.image_size
     if spec.is_crop:
         size = member.config.augment.crop_size
+    data = member.config.data
     settings = DataConfig(
         name=spec.dataset,
-        data_dir=data_dir or member.config.data.data_dir,
+        folder=data.folder if spec.dataset == data.name else None,
+        held_out=data.held_out,
+        data_dir=data_dir or data.data_dir,
         image_size=size,
-        squash=member.config.data.squash,
+        squash=data.squash,
         label=spec.label,
         damaged=damaged,  # type: ignore[arg-type]
     )

@@ -16,7 +16,8 @@ def training(name: str, data_dir: str | None) -> str | None:
     """
     place = tfds_records.directory_of(data_dir)
     info = tfds_records.find_builder(name, place).info
-    side = info.features["image"].shape[0]
+    facts = dataset_fit.of_dataset(info, "label")
+    side = facts.side
     presets = [p for p, config in PRESETS.items() if config.data.name == name]
     presets += [p for p, config in PRESETS.items() if config.data.image_size == side]
     if not presets:
@@ -27,5 +28,5 @@ def training(name: str, data_dir: str | None) -> str | None:
         words += ["--data.name", name]
     if data_dir is not None:
         words += ["--data.data-dir", data_dir]
-    words += dataset_fit.fitting_options(PRESETS[preset], info)
+    words += dataset_fit.fitting_options(PRESETS[preset], facts)
     return shlex.join([*words, "--workdir", f"runs/{name}"])

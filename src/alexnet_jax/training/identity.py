@@ -73,7 +73,7 @@ def _fields_that_matter(config: dict[str, Any]) -> dict[str, Any]:
     fields = config_json.flatten(config)
     if fields.get("optimizer.schedule") not in ("cosine", "levels"):
         fields.pop("num_epochs", None)
-    for how in ("data_dir", "stored", "damaged"):
+    for how in ("data_dir", "folder", "stored", "damaged"):
         fields.pop(f"data.{how}", None)
     return {name: v for name, v in fields.items() if not name.startswith("run.")}
 

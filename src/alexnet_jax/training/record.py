@@ -184,6 +184,8 @@ def nearest_preset(config: Config) -> tuple[str, dict[str, Any]]:
 def _without_place(config: Config) -> dict[str, Any]:
     fields = config_json.flatten(config_json.to_json(config))
     fields.pop("data.data_dir")
+    if fields["data.folder"]:
+        fields["data.folder"] = Path(fields["data.folder"]).name
     if fields["init_from"]:
         fields["init_from"] = Path(fields["init_from"]).name
     return {name: v for name, v in fields.items() if not name.startswith("run.")}
