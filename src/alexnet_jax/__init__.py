@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from alexnet_jax.inference.feature_extraction import (
         extract_features as extract_features,
     )
+    from alexnet_jax.inference.lpips import lpips as lpips
+    from alexnet_jax.inference.lpips import lpips_heads as lpips_heads
     from alexnet_jax.inference.predictions import Predictions as Predictions
     from alexnet_jax.inference.trained_model import Model as Model
     from alexnet_jax.inference.trained_model import load as load
@@ -25,8 +27,17 @@ _HOMES = {
     "Model": "inference.trained_model",
     "Predictions": "inference.predictions",
     "extract_features": "inference.feature_extraction",
+    "lpips": "inference.lpips",
+    "lpips_heads": "inference.lpips",
 }
-__all__ = ["Model", "Predictions", "extract_features", "load"]
+__all__ = [
+    "Model",
+    "Predictions",
+    "extract_features",
+    "load",
+    "lpips",
+    "lpips_heads",
+]
 
 
 def __getattr__(name: str) -> Any:
