@@ -78,7 +78,9 @@ def images_of(preset: str, config: Config, options: argparse.Namespace) -> np.nd
     images = np.empty((IMAGES, size, size, 3), np.uint8)
     if preset not in trained.NAMES:
         for image, content in zip(images, _photographs(options.photos), strict=True):
-            decoding.read_into(content, image, squash=config.data.squash)
+            decoding.read_into(
+                content, image, squash=config.data.squash, bilinear=config.data.bilinear
+            )
         return images
     with tempfile.TemporaryDirectory() as folder:
         data_dir = folder if preset == "digits" else str(options.data_dir)

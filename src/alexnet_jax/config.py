@@ -148,6 +148,8 @@ class DataConfig:
     """Side of the square images; others are scaled by the shorter side and cropped."""
     squash: bool = False
     """True scales the whole image to the square instead, as for Caffe's networks."""
+    bilinear: bool = False
+    """True scales by Pillow's bilinear filter, before the crop, as torchvision does."""
     label: str = "label"
     """The feature that holds the class."""
     stored: Literal["auto", "records", "raw", "memory"] = "auto"

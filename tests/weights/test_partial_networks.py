@@ -225,6 +225,36 @@ def test_back_to_torchvision(tmp_path):
         np.testing.assert_array_equal(found[name], array)
 
 
+def test_without_fc6_the_convolutions_are_converted(tmp_path):
+    """fc7 and fc8 are left out, which the origin says; features work, prediction does
+    not."""
+    arrays = convolutions("torchvision_alexnet")
+    state = state_dict(arrays)
+    state["classifier.4.weight"] = np.zeros((4096, 4096), np.float32)
+    state["classifier.4.bias"] = np.zeros(4096, np.float32)
+    state["classifier.6.weight"] = np.zeros((10, 4096), np.float32)
+    state["classifier.6.bias"] = np.zeros(10, np.float32)
+    source, dest = tmp_path / "no_fc6.safetensors", tmp_path / "convs.safetensors"
+    save_file(state, source)
+    text = convert.run(convert.Options(source=source, dest=dest))
+    assert "left_out: fc7, fc8: there is no fc6" in text
+    assert (
+        "| Left out | fc7, fc8: there is no fc6 |"
+        in (tmp_path / "convs.md").read_text()
+    )
+    network = network_file.read(dest)
+    assert set(network.params) == set(CONVOLUTIONS)
+    model = alexnet_jax.load(dest)
+    image = np.zeros((256, 256, 3), np.uint8)
+    assert model.features(image, "conv5")["conv5"].shape == (1, 13, 13, 256)
+    with pytest.raises(UserError, match="has no fc6, fc7, fc8: it gives features"):
+        model.predict(image)
+    del state["features.6.weight"], state["features.6.bias"]  # another gap
+    save_file(state, source)
+    with pytest.raises(UserError, match="features.6.weight .* is missing"):
+        convert.run(convert.Options(source=source, dest=tmp_path / "b.safetensors"))
+
+
 def test_a_gap_in_the_file_of_others(tmp_path):
     arrays = convolutions("torchvision_alexnet")
     del arrays["conv3"]

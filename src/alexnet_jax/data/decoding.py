@@ -65,7 +65,9 @@ def check_bytes(size: int) -> None:
         raise ValueError(f"{size:,} bytes are more than {MAX_BYTES:,}, the limit")
 
 
-def read_into(encoded: bytes, out: np.ndarray, *, squash: bool = False) -> None:
+def read_into(
+    encoded: bytes, out: np.ndarray, *, squash: bool = False, bilinear: bool = False
+) -> None:
     """Writes `fit(decode(encoded))` to `out`, uint8 `[size, size, 3]`.
 
     A JPEG that already has this size is decoded in place. Other JPEGs, unless very
@@ -73,7 +75,7 @@ def read_into(encoded: bytes, out: np.ndarray, *, squash: bool = False) -> None:
     quarter of the time.
     """
     pixels = decode(encoded, _memory_for(encoded, out))
-    fit(pixels, out.shape[0], out, squash=squash)
+    fit(pixels, out.shape[0], out, squash=squash, bilinear=bilinear)
 
 
 _SCRATCH = 4_000_000  # pixels; nearly all images of ImageNet have fewer
@@ -234,6 +236,7 @@ def fit(
     out: np.ndarray | None = None,
     *,
     squash: bool = False,
+    bilinear: bool = False,
 ) -> np.ndarray:
     """The centre square of an image, scaled to size x size.
 
@@ -246,12 +249,19 @@ def fit(
         out: uint8 `[size, size, 3]` that receives the result as well.
         squash: scales the whole image, whatever its proportions (Caffe's ImageNet
             tutorial), instead of its centre square.
+        bilinear: scales by Pillow's bilinear filter, which covers all pixels when it
+            shrinks, and takes the centre afterwards, with the roundings of torchvision.
 
     Returns:
         uint8 `[size, size, 3]`; a view of the image if no scaling is needed.
     """
     height, width = image.shape[:2]
     side = min(height, width)
+    if bilinear and (height, width) != (size, size):
+        fitted = _by_pillow(image, size, squash)
+        if out is not None:
+            out[...] = fitted
+        return fitted
     top, left = (height - side) // 2, (width - side) // 2
     square = image if squash else image[top : top + side, left : left + side]
     if square.shape[:2] == (size, size):
@@ -260,3 +270,14 @@ def fit(
         return square
     filter = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
     return cv2.resize(square, (size, size), dst=out, interpolation=filter)
+
+
+def _by_pillow(image: np.ndarray, size: int, squash: bool) -> np.ndarray:
+    height, width = image.shape[:2]
+    side = min(height, width)
+    if squash:
+        side = height = width = size
+    height, width = (int(size * length / side) for length in (height, width))
+    scaled = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    top, left = round((height - size) / 2), round((width - size) / 2)
+    return np.asarray(scaled)[top : top + size, left : left + size]

@@ -19,7 +19,12 @@ _MIRRORED = (2, 4, 5, 7)
 
 
 def read_into(
-    picture: Picture, out: np.ndarray, *, squash: bool = False, exact: bool = False
+    picture: Picture,
+    out: np.ndarray,
+    *,
+    squash: bool = False,
+    bilinear: bool = False,
+    exact: bool = False,
 ) -> None:
     """Writes the scaled centre square of a picture to `out`, uint8 `[size, size, 3]`.
 
@@ -31,6 +36,7 @@ def read_into(
             `[height, width]`; or a Pillow image.
         squash: scales the whole picture, whatever its proportions, instead of its
             centre square.
+        bilinear: scales as torchvision does; see `decoding.fit`.
         exact: refuses a picture that is not size x size, so that none is scaled.
 
     Raises:
@@ -39,12 +45,12 @@ def read_into(
         OSError: the file cannot be read.
     """
     if isinstance(picture, str | Path):
-        _read_file_into(Path(picture), out, squash, exact)
+        _read_file_into(Path(picture), out, squash, bilinear, exact)
         return
     pixels = _pixels(picture)
     if exact:
         check_crop(pixels.shape[0], pixels.shape[1], len(out))
-    out[...] = decoding.fit(pixels, out.shape[0], squash=squash)
+    out[...] = decoding.fit(pixels, out.shape[0], squash=squash, bilinear=bilinear)
 
 
 def check_crop(height: int, width: int, size: int) -> None:
@@ -55,17 +61,19 @@ def check_crop(height: int, width: int, size: int) -> None:
         )
 
 
-def _read_file_into(path: Path, out: np.ndarray, squash: bool, exact: bool) -> None:
+def _read_file_into(
+    path: Path, out: np.ndarray, squash: bool, bilinear: bool, exact: bool
+) -> None:
     encoded = decoding.read_file(path)
     orientation, transparent = _header(encoded)
     if transparent:
         with decoding.opened(encoded) as image:
-            read_into(image, out, squash=squash, exact=exact)
+            read_into(image, out, squash=squash, bilinear=bilinear, exact=exact)
     elif orientation == 1 and not exact:
-        decoding.read_into(encoded, out, squash=squash)
+        decoding.read_into(encoded, out, squash=squash, bilinear=bilinear)
     else:
         pixels = upright(decoding.decode(encoded), orientation)
-        read_into(pixels, out, squash=squash, exact=exact)
+        read_into(pixels, out, squash=squash, bilinear=bilinear, exact=exact)
 
 
 def _header(encoded: bytes) -> tuple[int, bool]:

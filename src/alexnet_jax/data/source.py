@@ -180,7 +180,7 @@ def _of_folder(data: DataConfig, split: str) -> Source:
 
     def fetch(index: int, out: np.ndarray) -> int:
         path, label = files[index]
-        picture_reading.read_into(path, out, squash=data.squash)
+        picture_reading.read_into(path, out, squash=data.squash, bilinear=data.bilinear)
         return label
 
     return Source(
@@ -215,7 +215,7 @@ def _choose_fetch(
                     f"--data.stored raw: {error}. Write it with python -m "
                     f"alexnet_jax.prepare --raw, or use --data.stored records."
                 ) from error
-    fetch = _from_records(records, data.label, data.squash)
+    fetch = _from_records(records, data)
     return _kept(fetch, len(records), data)
 
 
@@ -228,14 +228,16 @@ def _kept(fetch: Fetch, num_examples: int, data: DataConfig) -> Fetch:
     return fetch
 
 
-def _from_records(records: Sequence[dict[str, Any]], label: str, squash: bool) -> Fetch:
+def _from_records(records: Sequence[dict[str, Any]], data: DataConfig) -> Fetch:
+    squash, bilinear = data.squash, data.bilinear
+
     def fetch(index: int, out: np.ndarray) -> int:
         record = records[index]
-        if not record["image"] or record[label] is None:
+        if not record["image"] or record[data.label] is None:
             # ArrayRecord returns empty records from a truncated file.
             raise ValueError("the record is empty")
-        decoding.read_into(record["image"], out, squash=squash)
-        return record[label]
+        decoding.read_into(record["image"], out, squash=squash, bilinear=bilinear)
+        return record[data.label]
 
     return fetch
 

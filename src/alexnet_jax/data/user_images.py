@@ -41,8 +41,14 @@ def open_inputs(
     """
     if dataset is None and split is None:
         pictures = picture_lists.find(arguments)
-        size, squash = input_size(config, crops), config.data.squash
-        return open_pictures(pictures, size, labels, squash=squash, exact=crops)
+        return open_pictures(
+            pictures,
+            input_size(config, crops),
+            labels,
+            squash=config.data.squash,
+            bilinear=config.data.bilinear,
+            exact=crops,
+        )
     if arguments:
         raise UserError("give images or a dataset (--dataset, --split), not both.")
     settings = dataclasses.replace(
@@ -80,19 +86,22 @@ def open_pictures(
     labels: Sequence[str] | None = None,
     *,
     squash: bool = False,
+    bilinear: bool = False,
     exact: bool = False,
 ) -> Source:
     """A source of pictures, uint8 `[size, size, 3]`, RGB 0-255.
 
     Args:
-        pictures, squash, exact: see `picture_reading.read_into`.
+        pictures, squash, bilinear, exact: see `picture_reading.read_into`.
         labels: the class of each. None means that all labels are -1.
     """
     class_names = sorted(set(labels)) if labels else None
     label_of = {name: label for label, name in enumerate(class_names or [])}
 
     def fetch(index: int, out: np.ndarray) -> int:
-        picture_reading.read_into(pictures[index], out, squash=squash, exact=exact)
+        picture_reading.read_into(
+            pictures[index], out, squash=squash, bilinear=bilinear, exact=exact
+        )
         return label_of[labels[index]] if labels else -1
 
     return Source(

@@ -52,6 +52,7 @@ def open_set(
         data_dir=data_dir or data.data_dir,
         image_size=size,
         squash=data.squash,
+        bilinear=data.bilinear,
         label=spec.label,
         damaged=damaged,  # type: ignore[arg-type]
     )

@@ -188,6 +188,7 @@ class Model:
             pictures,
             user_images.input_size(config, crops),
             squash=config.data.squash,
+            bilinear=config.data.bilinear,
             exact=crops,
         )
         parts = self.each_batch(function, source, batch_size=batch_size, **static)

@@ -64,7 +64,12 @@ TORCHVISION_ALEXNET = Config(
         fc8=DenseLayer(features=1000, kernel_std=_std(4096)),
         dropout="inverted",
     ),
-    data=DataConfig(name="imagenet2012_256", eval_split="validation", image_size=256),
+    data=DataConfig(
+        name="imagenet2012_256",
+        eval_split="validation",
+        image_size=256,
+        bilinear=True,  # [T] models/alexnet.py, ImageClassification, resize_size 256
+    ),
     augment=AugmentConfig(
         crop_size=224,
         pixel_scale=tuple(1 / (255 * std) for std in TORCHVISION_STD),  # type: ignore

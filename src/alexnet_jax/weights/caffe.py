@@ -80,6 +80,7 @@ def of_arrays(
             "channel_order": "BGR",
             "layout": layout,
             "mean": mean.name if mean else "Caffe's, per channel",
+            **layouts.left_out(arrays, _NAMES),
         },
     )
 

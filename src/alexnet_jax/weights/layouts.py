@@ -70,16 +70,21 @@ def to_params(
 
     Args:
         arrays: "name.weight" and "name.bias" of each layer, in `layout`. The last
-            layers may be missing.
+            layers may be missing; without fc6, fc7 and fc8 are left out.
         names: our layer -> the layer's name in the file.
         bgr: True if the network expects BGR images, as Caffe's do.
 
     Raises:
         UserError: names all arrays that do not fit, with both shapes.
     """
-    stored = {name: array.shape for name, array in arrays.items()}
-    known = {name.rpartition(".")[0] for name in arrays}
-    layers = [layer for layer in LAYERS if names[layer] in known]
+    layers = _stored_layers(arrays, names)
+    useless = tuple(f"{names[layer]}." for layer in _after_fc6(layers))
+    stored = {
+        name: array.shape
+        for name, array in arrays.items()
+        if not name.startswith(useless)
+    }
+    layers = [layer for layer in layers if layer not in _after_fc6(layers)]
     shapes = parameter_shapes.of_stored(parameter_shapes.shapes(config), layers)
     parameter_shapes.check(path, stored, _expected(shapes, layout, names))
     params = {}
@@ -93,6 +98,30 @@ def to_params(
             kernel = kernel[:, :, ::-1]
         params[layer] = {"kernel": np.ascontiguousarray(kernel), "bias": bias}
     return params
+
+
+def _stored_layers(
+    arrays: Mapping[str, np.ndarray], names: Mapping[str, str]
+) -> list[str]:
+    """Our names of the layers of which a file has any array."""
+    known = {name.rpartition(".")[0] for name in arrays}
+    return [layer for layer in LAYERS if names[layer] in known]
+
+
+def _after_fc6(layers: list[str]) -> list[str]:
+    """fc7 and fc8, if the file has all convolutions but no fc6: their inputs are lost,
+    while the convolutions still give features."""
+    if "fc6" in layers or not set(CONV_LAYERS) <= set(layers):
+        return []
+    return [layer for layer in layers if layer > "fc6"]
+
+
+def left_out(
+    arrays: Mapping[str, np.ndarray], names: Mapping[str, str]
+) -> dict[str, str]:
+    """What `to_params` has left out, for `Network.origin`."""
+    layers = _after_fc6(_stored_layers(arrays, names))
+    return {"left_out": f"{', '.join(layers)}: there is no fc6"} if layers else {}
 
 
 def _to_kernel(

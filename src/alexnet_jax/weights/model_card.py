@@ -10,6 +10,7 @@ from alexnet_jax.weights.network import Network, describe_input
 _TITLES = {
     "command": "Trained by",
     "data": "Training data",
+    "left_out": "Left out",
     "start": "Started from",
     "origin of the start": "Origin of the start",
     "result": "Error",

@@ -82,6 +82,8 @@ def describe_input(network: Network) -> str:
     data, augment = network.config.data, network.config.augment
     side = f"{data.image_size}x{data.image_size}"
     scaled = "all of it" if data.squash else "shorter side, then the centre"
+    if data.bilinear:
+        scaled += ", by Pillow's bilinear filter"
     pixels = network.mean_image.reshape(-1, 3)
     mean = "the centre of mean_image"
     if (pixels == pixels[:1]).all():

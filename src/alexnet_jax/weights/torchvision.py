@@ -62,15 +62,23 @@ def to_weights(
             "channel_order": "RGB",
             "layout": "channels_first",
             "mean": "torchvision's, per channel",
+            **layouts.left_out(arrays, NAMES),
         },
     )
     expected = texts.get(_INPUT, describe_input(network))
-    if expected != describe_input(network):
+    if expected not in (describe_input(network), describe_input(_of_before(network))):
         raise UserError(
             f"{path} holds a network whose preprocessing differs from torchvision's "
             f"({expected}), and does not hold its mean image: convert the original."
         )
     return network
+
+
+def _of_before(network: Network) -> Network:
+    """As an older version wrote it, which had no bilinear filter."""
+    data = dataclasses.replace(network.config.data, bilinear=False)
+    config = dataclasses.replace(network.config, data=data)
+    return dataclasses.replace(network, config=config)
 
 
 def mean_image(config: Config) -> np.ndarray:
