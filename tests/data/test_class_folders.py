@@ -147,6 +147,8 @@ def test_mistakes(tmp_path):
             "left for validation with --data.held-out 0",
         ),
         (["--data.folder", folder, "--data.stored", "raw"], "has no raw pixels"),
+        (["--data.folder", folder, "--data.train-split", "dev"], "no split 'dev'"),
+        (["--data.folder", folder, "--data.train-split", "train[:3]"], "no split"),
     ):
         chosen = main.parse(["--workdir", str(tmp_path / "run"), *options]).config
         if not message:

@@ -6,7 +6,7 @@ counts as an image, except for those whose name starts with a dot.
 
 import dataclasses
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ _SPLITS = {
     "validation": "validation",
     "test": "test",
 }
+_TO_EVALUATE = ("validation", "test")
 
 Labelled = tuple[Path, int]
 """A file and the number of its class."""
@@ -35,6 +36,15 @@ class Tree(NamedTuple):
     parts: dict[str, Path]
     """The folder of each split."""
     splits: dict[str, list[Labelled]]
+
+    def files(self, split: str) -> list[Labelled]:
+        """Raises UserError if there is no such split; expressions are for datasets."""
+        if split not in self.splits:
+            raise UserError(
+                f"{OPTION} has no split {split!r}: its splits are "
+                f"{', '.join(self.splits)}."
+            )
+        return self.splits[split]
 
 
 class Records(Sequence[dict[str, Any]]):
@@ -161,19 +171,14 @@ def _digest(file: Labelled) -> bytes:
 
 
 def completed(config: Config) -> Config:
-    """The configuration with the name and the splits of `--data.folder`: those that it
-    names if the tree has them, else train and validation, or test."""
+    """The configuration with the name of `--data.folder`, and with the one of
+    validation and test that the tree has, if the wanted one is not there."""
     splits = for_training(config.data).splits
     folder = Path(str(config.data.folder)).expanduser().resolve()
+    wanted = config.data.eval_split
+    if wanted in _TO_EVALUATE and wanted not in splits:
+        wanted = next((name for name in _TO_EVALUATE if name in splits), wanted)
     data = dataclasses.replace(
-        config.data,
-        name=folder.name,
-        folder=str(folder),
-        train_split=_first((config.data.train_split, "train"), splits),
-        eval_split=_first((config.data.eval_split, "validation", "test"), splits),
+        config.data, name=folder.name, folder=str(folder), eval_split=wanted
     )
     return dataclasses.replace(config, data=data)
-
-
-def _first(wanted: tuple[str, ...], splits: Collection[str]) -> str:
-    return next((name for name in wanted if name in splits), wanted[0])

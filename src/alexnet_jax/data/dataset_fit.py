@@ -1,6 +1,7 @@
 """How a configuration fits a dataset, and the options that make it fit."""
 
 import shlex
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from alexnet_jax.config import Config
@@ -12,8 +13,9 @@ from alexnet_jax.system.streams import printable
 class Facts(NamedTuple):
     """What a configuration has to fit."""
 
-    splits: dict[str, int]
-    """The number of examples of each."""
+    splits: Collection[str]
+    num_examples: Callable[[str], int]
+    """Of a split, or of an expression for one."""
     num_classes: int | None
     side: int | None
     """Pixels per side, if all images are squares of one size."""
@@ -21,9 +23,12 @@ class Facts(NamedTuple):
 
 def of_dataset(info: Any, label: str) -> Facts:
     """The facts of a prepared dataset."""
-    splits = {name: split.num_examples for name, split in info.splits.items()}
-    classes = info.features[label].num_classes
-    return Facts(splits, classes, info.features["image"].shape[0])
+    return Facts(
+        splits=tuple(info.splits),
+        num_examples=lambda split: info.splits[split].num_examples,
+        num_classes=info.features[label].num_classes,
+        side=info.features["image"].shape[0],
+    )
 
 
 def _facts(config: Config) -> Facts:
@@ -32,8 +37,8 @@ def _facts(config: Config) -> Facts:
         if data.stored == "raw":
             raise UserError(f"--data.stored raw: {data.folder} has no raw pixels.")
         tree = class_folders.for_training(data)
-        splits = {name: len(files) for name, files in tree.splits.items()}
-        return Facts(splits, len(tree.class_names), None)
+        classes = len(tree.class_names)
+        return Facts(tree.splits, lambda name: len(tree.files(name)), classes, None)
     data_dir = tfds_records.directory_of(data.data_dir)
     if data.name == "digits":
         digits.prepare(data_dir)
@@ -111,7 +116,7 @@ def _differences(config: Config, facts: Facts) -> list[tuple[str, Any, Any]]:
 def _num_examples(config: Config, facts: Facts) -> int | None:
     """Size of the training split; None if there is no such split."""
     split = config.data.train_split
-    return facts.splits[split] if _exists(split, facts) else None
+    return facts.num_examples(split) if _exists(split, facts) else None
 
 
 def _fitting_batch(config: Config, facts: Facts) -> int:

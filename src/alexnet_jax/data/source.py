@@ -170,12 +170,7 @@ def _of_folder(data: DataConfig, split: str) -> Source:
     """A split of class folders. Images are read as those of users, since cameras turn
     them by EXIF."""
     tree = class_folders.for_training(data)
-    if split not in tree.splits:
-        raise UserError(
-            f"{class_folders.OPTION} {data.folder} has no split {split!r}: its splits "
-            f"are {', '.join(tree.splits)}."
-        )
-    files = tree.splits[split]
+    files = tree.files(split)
     folder = Path(str(data.folder)).expanduser()
 
     def fetch(index: int, out: np.ndarray) -> int:
