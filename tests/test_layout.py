@@ -60,6 +60,7 @@ OWNERS = {
     "tensorflow": set(),
     "torch": {"weights.torch_file"},
     "onnx": {"weights.onnx_file"},
+    "huggingface_hub": {"weights.hub"},
     "matplotlib": {"figures.drawing"},
 }
 

@@ -28,7 +28,8 @@ SOURCE is a run directory, or a file: .caffemodel (Caffe's AlexNet or CaffeNet),
 .safetensors or .npz. DEST ends in .safetensors or .npz (the whole network; predict,
 features, evaluate and visualize read the former), or .pth (torchvision's state_dict);
 or, for use elsewhere, in .onnx, .py (a PyTorch module, with --torch-module) or
-.jaxexport (a program for CPUs, GPUs and TPUs).
+.jaxexport (a program for CPUs, GPUs and TPUs). hf://OWNER/NAME is a repository of the
+Hugging Face hub.
 
 Converts channel order, layouts and the order of fc6's inputs. Arrays that do not fit
 the network are named with both shapes. Pickles are never loaded. A model card is
@@ -54,6 +55,8 @@ class Options:
     """Of a run directory: newest, best (lowest error in training), or a step."""
     remark: str | None = None
     """A sentence for the model card and the file, on the data for example."""
+    data_licence: str | None = None
+    """The licence of the training data as its owners give it, for the same."""
     torchvision: tyro.conf.FlagCreatePairsOff[bool] = False
     """Writes a .safetensors file with torchvision's names and layout."""
     torch_module: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -64,20 +67,13 @@ class Options:
 
 def run(options: Options) -> str:
     """Converts, and returns a description of the network."""
-    from alexnet_jax.weights import any_format, model_card, torch_module
+    from alexnet_jax.weights import any_format, hub, model_card, torch_module
 
+    if hub.is_address(options.dest):
+        return _push(options)
     write = any_format.writer(options.dest, _form(options))
     card = model_card.beside(options.dest)
-    hints = any_format.Hints(
-        preset=options.preset,
-        mean=options.mean,
-        class_names=options.class_names,
-        checkpoint=options.checkpoint,
-    )
-    network = _read(options.source, hints)
-    if options.remark:
-        origin = network.origin | {"remark": options.remark}
-        network = dataclasses.replace(network, origin=origin)
+    network = _network(options)
     write(options.dest, network)
     model_card.write(card, options.dest, network)
     size = options.dest.stat().st_size / 1e6
@@ -88,6 +84,31 @@ def run(options: Options) -> str:
         f"{_describe(network)}\nwrote {options.dest}, {size:,.1f} MB{weights}, and its "
         f"model card {card}"
     )
+
+
+def _push(options: Options) -> str:
+    from alexnet_jax.weights import hub
+
+    if _form(options) != "ours":
+        raise UserError(f"{options.dest} holds our own format: omit its options.")
+    hub.import_hub(options.dest)
+    network = _network(options)
+    return f"{_describe(network)}\nuploaded: {hub.push(network, options.dest)}"
+
+
+def _network(options: Options) -> "Network":
+    from alexnet_jax.weights import any_format
+
+    hints = any_format.Hints(
+        preset=options.preset,
+        mean=options.mean,
+        class_names=options.class_names,
+        checkpoint=options.checkpoint,
+    )
+    network = _read(options.source, hints)
+    given = {"remark": options.remark, "data_licence": options.data_licence}
+    origin = network.origin | {name: text for name, text in given.items() if text}
+    return dataclasses.replace(network, origin=origin)
 
 
 def _form(options: Options) -> "Form":

@@ -1,5 +1,6 @@
 """Exported programs against alexnet_jax. Skipped without flatbuffers."""
 
+import json
 import subprocess
 import sys
 
@@ -19,7 +20,7 @@ from any_network import (
 import alexnet_jax
 from alexnet_jax import augment, convert
 from alexnet_jax.errors import UserError
-from alexnet_jax.weights import exported
+from alexnet_jax.weights import exported, network_file
 
 pytest.importorskip("flatbuffers", reason="flatbuffers is not installed")
 
@@ -43,6 +44,15 @@ def test_stages(name):
         found = program.call(view[:batch])
         assert list(sorted(found)) == sorted(expected)
         assert_same(found, {stage: array[:batch] for stage, array in expected.items()})
+
+
+def test_metadata():
+    """That of our file, in the name of the program."""
+    network = random_network(CONFIGS["digits"])
+    program = loaded(exported.serialized(network))
+    _, text = network_file.to_arrays(network)
+    assert program.fun_name == text
+    assert json.loads(program.fun_name)["config"]["model"]["num_columns"] == 2
 
 
 @pytest.mark.parametrize("name", ["digits", "torchvision_alexnet"])

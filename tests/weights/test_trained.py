@@ -38,7 +38,7 @@ def test_card_and_record_are_those_of_the_weights(name):
     weights, card, record = files(name)
     assert weights.stat().st_size < LARGEST[name]
     network = network_file.read(weights)
-    assert card.read_text() == model_card.text(weights.name, network)
+    assert card.read_text() == model_card.text(weights, network)
     told = json.loads(record.read_text())
     assert told["steps"] == network.step and told["command"] in card.read_text()
     assert f"top-1 error {told['result']['top1_error']:.2%}" in network.origin["result"]

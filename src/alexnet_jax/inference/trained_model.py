@@ -213,8 +213,9 @@ def load(
     """Loads a trained network onto the devices of this machine.
 
     Args:
-        path: a run directory, a weights file (.safetensors, from `convert`), or the
-            name of a network that comes with the package: "digits", "cifar10".
+        path: a run directory, a weights file (.safetensors, from `convert`), the name
+            of a network that comes with the package ("digits", "cifar10"), or one on
+            the Hugging Face hub, "hf://owner/name".
         checkpoint: "newest", "best" (lowest error in training's evaluations) or a step.
         mesh: how the devices are used. None gives each column a device of its own if
             the number of columns divides that of devices.

@@ -18,7 +18,7 @@ from alexnet_jax.config import CONV_LAYERS, DENSE_LAYERS, Config
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import peers
 from alexnet_jax.training import checkpoint_files, record, saved_network
-from alexnet_jax.weights import network_file, parameter_shapes
+from alexnet_jax.weights import hub, network_file, parameter_shapes
 from alexnet_jax.weights.network import Network
 
 Provenance = dict[str, Any]
@@ -61,7 +61,7 @@ def taken_over(
         network = saved_network.read(path, "newest", mesh)
     new = _new_layers(config, network, class_names)
     provenance = {
-        "file": path.resolve().name,
+        "file": _name(str(config.init_from), path),
         "sha256": _checksum(path, network.step),
         "step": network.step,
         "new_layers": new,
@@ -166,6 +166,13 @@ def _differences(config: Config, start: Config) -> list[str]:
 
 def _flat(config: Config) -> dict[str, Any]:
     return config_json.flatten(config_json.to_json(config))
+
+
+def _name(given: str, path: Path) -> str:
+    """The name of a file or run without its place; an address of the hub as it is."""
+    if hub.is_address(given):
+        return given
+    return path.name if saved_network.is_file(path) else path.resolve().name
 
 
 def _checksum(path: Path, step: int | None) -> str:

@@ -16,6 +16,7 @@ from alexnet_jax.presets import PRESETS
 from alexnet_jax.system import atomic_files
 from alexnet_jax.system.progress import error_text
 from alexnet_jax.training import manifest, metrics_writer, workdir
+from alexnet_jax.weights import hub
 
 _POINTS = 100  # of the curve, at most
 _ERRORS = ("loss", "top1_error", "top5_error", "examples")
@@ -187,7 +188,9 @@ def _without_place(config: Config) -> dict[str, Any]:
     if fields["data.folder"]:
         fields["data.folder"] = Path(fields["data.folder"]).name
     if fields["init_from"]:
-        fields["init_from"] = Path(fields["init_from"]).name
+        is_address = hub.is_address(fields["init_from"])
+        name = fields["init_from"] if is_address else Path(fields["init_from"]).name
+        fields["init_from"] = name
     return {name: v for name, v in fields.items() if not name.startswith("run.")}
 
 

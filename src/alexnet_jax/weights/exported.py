@@ -3,10 +3,12 @@
 One function for a batch of any size on CPUs, NVIDIA GPUs and TPUs, with its weights. It
 takes float32 views `[batch, crop, crop, 3]`, or with the input's preprocessing uint8
 images `[batch, size, size, 3]`, both RGB, and returns all stages by name, as
-`model.stages` does. Under `jax.jit` unused stages cost nothing. The file is a snapshot:
-JAX reads it for about half a year, then it has to be written again.
+`model.stages` does. Under `jax.jit` unused stages cost nothing. The program's name,
+`fun_name`, is the metadata of our weights file as JSON. The file is a snapshot: JAX
+reads it for about half a year, then it has to be written again.
 """
 
+import dataclasses
 import importlib.util
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from jax import export
 from alexnet_jax import augment, model
 from alexnet_jax.errors import UserError
 from alexnet_jax.system import atomic_files
+from alexnet_jax.weights import network_file
 from alexnet_jax.weights.network import Network
 
 SUFFIX = ".jaxexport"
@@ -56,4 +59,6 @@ def serialized(network: Network, *, with_input: bool = False) -> bytes:
         return model.stages(config.model, network.params, view, last=network.last)
 
     program = export.export(jax.jit(stages), platforms=PLATFORMS)
-    return bytes(program(jax.ShapeDtypeStruct(shape, dtype)).serialize())
+    exported = program(jax.ShapeDtypeStruct(shape, dtype))
+    _, metadata = network_file.to_arrays(network)
+    return bytes(dataclasses.replace(exported, fun_name=metadata).serialize())
