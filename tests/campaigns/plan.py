@@ -7,6 +7,7 @@ from tests.campaigns import (
     checkpoints,
     faults,
     fuzz,
+    given_networks,
     kills,
     other_commands,
     points,
@@ -44,6 +45,7 @@ CAMPAIGNS = {
     "images": (fuzz.pictures, 500),
     "archives": (fuzz.archives, 500),
     "weight_files": (fuzz.weight_files, 1000),
+    "given_networks": (given_networks.given_networks, 1000),
     "busy": (busy.busy, 30),
     "soak": (soak.memory, 20),  # minutes
 }

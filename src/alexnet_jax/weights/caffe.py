@@ -73,7 +73,7 @@ def of_arrays(
         name=str(path),
         config=config,
         params=layouts.to_params(path, arrays, config, layout, _NAMES, bgr=True),
-        mean_image=_mean_image(mean, config),
+        mean_image=read_mean_image(mean, config),
         origin={
             "format": form,
             "network": preset,
@@ -193,7 +193,7 @@ def _wanted(model: ModelConfig) -> dict[str, dict[str, float]]:
     return settings
 
 
-def _mean_image(path: Path | None, config: Config) -> np.ndarray:
+def read_mean_image(path: Path | None, config: Config) -> np.ndarray:
     """float32 `[size, size, 3]`, RGB, from Caffe's mean image or a mean colour."""
     size = config.data.image_size
     if path is None:
@@ -220,6 +220,9 @@ def _read_mean(path: Path) -> np.ndarray:
     if path.suffix != ".npy":
         return caffemodel.read_mean(path)
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
+        stored = np.load(path, allow_pickle=False)
+    except Exception as error:  # damaged bytes lead numpy to exceptions of many kinds
         raise UserError(f"--mean {path} cannot be read ({error}).") from error
+    if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "fiu":
+        raise UserError(f"--mean {path} holds no array of numbers: give an .npy.")
+    return stored

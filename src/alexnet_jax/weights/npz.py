@@ -7,7 +7,6 @@ which can run code, are never loaded.
 
 import re
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -49,16 +48,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             arrays = {name: archive[name] for name in archive.files}
     except UserError:
         raise
-    except (
-        EOFError,
-        KeyError,
-        MemoryError,
-        OSError,
-        RuntimeError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except Exception as error:  # of numpy, zipfile, zlib and Python's tokenizer
         raise UserError(_reason(path, error)) from error
     return arrays, {TEXT: str(arrays.pop(TEXT))} if TEXT in arrays else {}
 
