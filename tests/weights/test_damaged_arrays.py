@@ -1,4 +1,4 @@
-"""Damaged NumPy files that lead to unusual errors, as the campaign of networks found."""
+"""Damaged NumPy files that lead to unusual errors, found by a campaign."""
 
 import io
 import zipfile
