@@ -132,12 +132,13 @@ def of_onnx(path: Path, network: Network) -> Run:
 
     def run(images: np.ndarray) -> Stages:
         arrays = session.run(names, {"image": images})
-        return _channels_last(dict(zip(names, arrays, strict=True)))
+        return channels_last(dict(zip(names, arrays, strict=True)))
 
     return run
 
 
-def _channels_last(arrays: Stages) -> Stages:
+def channels_last(arrays: Stages) -> Stages:
+    """From NCHW."""
     return {
         name: array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
         for name, array in arrays.items()
@@ -147,27 +148,38 @@ def _channels_last(arrays: Stages) -> Stages:
 def of_torch_module(path: Path, network: Network) -> Run:
     import torch
 
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    written = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(written)
-    module = written.AlexNet.load()
-    found: Stages = {}
-    for one in operations.of_network(network):
-        if one.stage != "factor":
-            submodule = module.get_submodule(torch_source.module_name(one))
-            submodule.register_forward_hook(
-                lambda _, inputs, output, name=one.name: found.update(
-                    {name: output.numpy()}
-                )
-            )
+    module = imported(path).AlexNet.load()
+    found = hooked(module, network)
 
     def run(images: np.ndarray) -> Stages:
         with torch.no_grad():
             module(module.preprocess(torch.from_numpy(images)))
-        return _channels_last(found)
+        return channels_last(found)
 
     return run
+
+
+def imported(path: Path) -> Any:
+    """A file of Python as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def hooked(module: Any, network: Network) -> Stages:
+    """What hooks on the modules see, by the names of our stages; each pass fills it."""
+    found: Stages = {}
+
+    def keep(name: str) -> Callable[[Any, Any, Any], None]:
+        return lambda _, inputs, output: found.update({name: output.numpy()})
+
+    for one in operations.of_network(network):
+        if one.stage != "factor":
+            submodule = module.get_submodule(torch_source.module_name(one))
+            submodule.register_forward_hook(keep(one.name))
+    return found
 
 
 def of_exported(path: Path, network: Network) -> Run:

@@ -127,11 +127,3 @@ def assert_same(found, expected, limit=1e-5):
         assert found[name].shape == array.shape, name
         difference = np.abs(found[name] - array).max()
         assert difference <= limit * np.abs(array).max(), name
-
-
-def channels_last(arrays):
-    """From NCHW."""
-    return {
-        name: array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
-        for name, array in arrays.items()
-    }

@@ -10,7 +10,6 @@ from any_network import (
     CONFIGS,
     DIGITS,
     assert_same,
-    channels_last,
     random_images,
     random_network,
     random_views,
@@ -22,6 +21,7 @@ import alexnet_jax
 from alexnet_jax import augment, convert, model
 from alexnet_jax.errors import UserError
 from alexnet_jax.weights import onnx_file
+from benchmarks import parity
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="it is not installed")
@@ -43,7 +43,7 @@ def run(running, array):
     (start,) = running.get_inputs()
     names = [one.name for one in running.get_outputs()]
     found = running.run(names, {start.name: array})
-    return channels_last(dict(zip(names, found, strict=True)))
+    return parity.channels_last(dict(zip(names, found, strict=True)))
 
 
 @pytest.mark.parametrize("name", CONFIGS)

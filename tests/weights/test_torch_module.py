@@ -10,7 +10,6 @@ from any_network import (
     CONFIGS,
     DIGITS,
     assert_same,
-    channels_last,
     random_images,
     random_network,
     random_views,
@@ -20,7 +19,8 @@ from any_network import (
 import alexnet_jax
 from alexnet_jax import augment, convert
 from alexnet_jax.errors import UserError
-from alexnet_jax.weights import operations, torch_module, torch_source
+from alexnet_jax.weights import torch_module
+from benchmarks import parity
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -29,36 +29,17 @@ def written(network, folder):
     """The module of a network, imported and with its weights."""
     path = folder / "twin.py"
     torch_module.write(path, network)
-    return imported(path).AlexNet.load()
-
-
-def imported(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return parity.imported(path).AlexNet.load()
 
 
 def hooked(model, network, view):
-    """What hooks on the modules see, by the names of our stages."""
-    modules = dict(model.named_modules())
-    found = {}
-
-    def keep(name):
-        return lambda module, inputs, output: found.update({name: output.numpy()})
-
-    hooks = [
-        modules[torch_source.module_name(one)].register_forward_hook(keep(one.name))
-        for one in operations.of_network(network)
-        if one.stage != "factor"
-    ]
+    """What hooks on the modules see, by the names of our stages, and the output."""
+    found = parity.hooked(model, network)
     with torch.no_grad():
         output = model(torch.from_numpy(view.transpose(0, 3, 1, 2).copy())).numpy()
-    for hook in hooks:
-        hook.remove()
     units = {name: array for name, array in found.items() if name.startswith("fc")}
     found |= {name: array.reshape(len(view), -1) for name, array in units.items()}
-    return channels_last(found), output
+    return parity.channels_last(found), output
 
 
 @pytest.mark.parametrize("name", CONFIGS)
