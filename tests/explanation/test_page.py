@@ -313,6 +313,24 @@ def test_a_large_network_and_hostile_names(opened, large_page):
         assert page.locator("#activation-figure1 path").count() == 2
 
 
+@pytest.mark.parametrize("errors", [[0.0], [0.9], [0.9, 0.0], [1.0, 0.5, 0.001]])
+def test_errors_of_any_size_are_drawn(opened, digits_page, tmp_path, errors):
+    """Also none at all, which a logarithmic axis lacks, and one point without a line."""
+    content = copy.deepcopy(pages.content_of(digits_page))
+    part = {"epoch": list(range(1, len(errors) + 1)), "top1_error": errors}
+    content["history"] |= {"test": part, "train": None}
+    path = pages.write(tmp_path / "index.html", content)
+    with opened(path) as page:
+        page.locator("#learned-curves").scroll_into_view_if_needed()
+        page.wait_for_selector("#learned-curves svg")
+        ticks = page.locator("#learned-curves svg .grid").count()
+        assert ticks >= 2
+        points = page.locator("#learned-curves svg circle").count()
+        assert points == (len(errors) == 1)
+        box = page.locator("#learned-curves svg path.line").bounding_box()
+        assert len(errors) == 1 or 0 <= box["height"] < 300
+
+
 # Keyboard, screen readers, widths, paper.
 
 CHANGES = """() => {

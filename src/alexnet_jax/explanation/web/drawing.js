@@ -169,6 +169,10 @@ function lineChart({ label, x, y, lines, marks = [], width = 440, height = 260 }
     const shown = points.filter((point) => point[1] !== null);
     const path = shown.map(([a, b], i) => `${i ? "L" : "M"}${toX(a)} ${toY(b)}`).join("");
     chart.append(svgElement("path", { d: path, class: `line ${kind}` }));
+    if (shown.length === 1) {
+      const [cx, cy] = [toX(shown[0][0]), toY(shown[0][1])]; // no line through one point
+      chart.append(svgElement("circle", { cx, cy, r: 3.5, class: `line ${kind}` }));
+    }
   }
   return { chart, toX, toY };
 }

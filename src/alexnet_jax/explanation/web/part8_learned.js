@@ -59,6 +59,9 @@ function kernelText({ count, colour, coloured }, index) {
   return `${name}${count} kernels, ${share}`;
 }
 
+// Percent; a logarithm has no zero, so an error of 0 is drawn at the first.
+const ERROR_TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100];
+
 function curvesOf(history) {
   if (history === null)
     return [element("p", {}, "No record of the training came with this file.")];
@@ -66,20 +69,22 @@ function curvesOf(history) {
   const points = (part) =>
     part.epoch.map((epoch, i) => [
       epoch,
-      part.top1_error[i] === null ? null : 100 * part.top1_error[i],
+      part.top1_error[i] === null
+        ? null
+        : Math.max(ERROR_TICKS[0], 100 * part.top1_error[i]),
     ]);
   const lines = [{ kind: "test", points: points(test) }];
   if (train) lines.push({ kind: "train", points: points(train) });
   const errors = lines
     .flatMap((line) => line.points.map(([, error]) => error))
-    .filter((error) => error > 0);
+    .filter((error) => error !== null);
   const epochs = lines.flatMap((line) => line.points.map(([epoch]) => epoch));
   if (!errors.length) return [element("p", {}, "The training has no evaluation yet.")];
   const last = Math.max(...epochs);
-  const [low, high] = [0.8 * Math.min(...errors), 1.15 * Math.max(...errors)];
-  const ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100].filter(
-    (tick) => tick >= low && tick <= high,
-  );
+  const lowest = Math.min(...errors);
+  const low = ERROR_TICKS.findLast((tick) => tick < lowest) ?? 0.8 * ERROR_TICKS[0];
+  const high = ERROR_TICKS.find((tick) => tick > Math.max(...errors)) ?? 100;
+  const ticks = ERROR_TICKS.filter((tick) => tick >= low && tick <= high);
   const x = { label: "epoch", low: 0, high: last, ticks: roundTicks(0, last) };
   const y = { label: "top-1 error, %", low, high, ticks, log: true };
   const marks = drops.filter((epoch) => epoch <= last);
