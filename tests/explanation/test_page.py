@@ -315,7 +315,7 @@ def test_a_large_network_and_hostile_names(opened, large_page):
 
 @pytest.mark.parametrize("errors", [[0.0], [0.9], [0.9, 0.0], [1.0, 0.5, 0.001]])
 def test_errors_of_any_size_are_drawn(opened, digits_page, tmp_path, errors):
-    """Also none at all, which a logarithmic axis lacks, and one point without a line."""
+    """Also none, which a logarithmic axis lacks, and one point without a line."""
     content = copy.deepcopy(pages.content_of(digits_page))
     part = {"epoch": list(range(1, len(errors) + 1)), "top1_error": errors}
     content["history"] |= {"test": part, "train": None}
