@@ -8,13 +8,14 @@ network.
 import re
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alexnet_jax.errors import UserError
-from alexnet_jax.weights import model_card, network_file
-from alexnet_jax.weights.network import Network
 
-FILE = f"model{network_file.SUFFIX}"
+if TYPE_CHECKING:  # imports JAX, which commands do after their options
+    from alexnet_jax.weights.network import Network
+
+FILE = "model.safetensors"
 CARD = "README.md"
 
 # A path turns hf://a into hf:/a. A revision is a branch, a tag or a commit.
@@ -46,7 +47,7 @@ def download(address: str | Path) -> Path:
     return Path(file)
 
 
-def push(network: Network, address: str | Path) -> str:
+def push(network: "Network", address: str | Path) -> str:
     """Uploads a network with its model card; creates the repository if needed.
 
     Returns:
@@ -55,6 +56,8 @@ def push(network: Network, address: str | Path) -> str:
     Raises:
         UserError: the hub cannot be reached or refuses, for example without a token.
     """
+    from alexnet_jax.weights import model_card, network_file
+
     name, revision = _parsed(address)
     hub = import_hub(address)
     with tempfile.TemporaryDirectory() as folder:
