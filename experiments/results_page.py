@@ -175,7 +175,8 @@ def _figure(record: Record) -> str:
                 "" if reached is None else f"{reached:.2f}",
             )
         )
-    return f"{marked_part.table(rows)}\n\n{_ratio(record)}"
+    figure = "![Training error by epoch, ReLU and tanh](results/figure1.png)"
+    return f"{marked_part.table(rows)}\n\n{_ratio(record)}\n\n{figure}"
 
 
 def _ratio(record: Record) -> str:
