@@ -309,7 +309,10 @@ def test_a_large_network_and_hostile_names(opened, large_page):
         assert page.locator("img").count() == 0
         assert page.title() == "<img src=x onerror=alert(1)>, explained"
         assert "<img src=x" in page.locator("#views-mean").inner_text()
-        assert "relu after 7 epochs" in page.locator("#activation-figure1").inner_text()
+        assert (
+            "with ReLU after 7.0 epochs"
+            in page.locator("#activation-figure1").inner_text()
+        )
         assert page.locator("#activation-figure1 path").count() == 2
 
 

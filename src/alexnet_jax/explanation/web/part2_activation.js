@@ -139,7 +139,10 @@ function figure1() {
   const { chart } = lineChart({ label: "Training error of ReLU and tanh", x, y, lines });
   const times = record.runs
     .filter((run) => run.epochs !== null)
-    .map((run) => `${run.activation} after ${run.epochs} epochs`);
+    .map(({ activation, epochs }) => {
+      const name = activation === "relu" ? "ReLU" : activation;
+      return `with ${name} after ${epochs.toFixed(1)} epochs`;
+    });
   const limit = percent(record.limit, 0);
   return element(
     "figure",
@@ -150,7 +153,7 @@ function figure1() {
       "figcaption",
       {},
       `Figure 1 repeated: ${record.net} on CIFAR-10 reaches ${limit} training error ` +
-        `${times.join(", ")}. Record: ${record.command}`,
+        `${times.join(", ")} (one run each). Command: ${record.command}`,
     ),
   );
 }
