@@ -98,9 +98,7 @@ def _train(config: Config, directory: Path, interruption: Interruption | None) -
     from alexnet_jax import train
 
     here = peers.here()
-    failed = here.share(here.by_first(lambda: _failure(directory)), kind="failed").get(
-        0
-    )
+    failed = here.found_by_first(lambda: _failure(directory))
     if failed is not None:
         print(f"  skipped, it diverged: {failed}")
         return False

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
@@ -78,6 +79,12 @@ def refuse_other_names(arguments: list[str], instead: Mapping[str, str]) -> None
         if argument.startswith("--") and name in instead:
             print(f"error: no --{name} here: use {instead[name]}", file=sys.stderr)
             sys.exit(MISTAKE)
+
+
+def results_folder(out: Path | None, workdir: Path, name: str) -> Path:
+    """--out, or else the folder `name` in a run directory or beside a weights file."""
+    is_run = (workdir / "config.json").exists()
+    return out or (workdir if is_run else workdir.parent) / name
 
 
 def run(

@@ -54,9 +54,7 @@ class Options:
 def run(options: Options) -> str:
     """Writes the page and returns a description."""
     config_checks.check_ranges(options)
-    is_run = (options.workdir / "config.json").exists()
-    beside = options.workdir if is_run else options.workdir.parent
-    folder = options.out or beside / "explain"
+    folder = command.results_folder(options.out, options.workdir, "explain")
     _check_writable(folder)
     from alexnet_jax.explanation import content, page, subject
     from alexnet_jax.inference import trained_model

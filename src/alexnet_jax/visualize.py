@@ -87,9 +87,7 @@ def run(options: Options) -> str:
         figure, text = curves.draw(curves.collect(options.workdir)), ""
     else:
         figure, text = _of_network(options)
-    is_run = (options.workdir / "config.json").exists()
-    beside = options.workdir if is_run else options.workdir.parent
-    folder = options.out or beside / "figures"
+    folder = command.results_folder(options.out, options.workdir, "figures")
     files = drawing.save(figure, folder, options.figure)
     return "\n".join([*filter(None, [text]), *(f"wrote {file}" for file in files)])
 

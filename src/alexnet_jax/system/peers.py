@@ -201,6 +201,14 @@ class Peers:
                 result = work()
         return result
 
+    def found_by_first(self, work: Callable[[], Any]) -> Any:
+        """What process 0 finds, in all processes; anything that JSON can hold.
+
+        Raises:
+            Elsewhere: it failed there.
+        """
+        return self.share(self.by_first(work), kind="found").get(0)
+
     def stop_all(self, error: Exception) -> bool:
         """Makes an error of this process, outside `together`, the end of all. They hear
         of it where they share next; False if they wait elsewhere and do not come."""

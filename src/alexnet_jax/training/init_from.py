@@ -24,8 +24,6 @@ Provenance = dict[str, Any]
 """JSON: "file", "sha256", "step", "origin"; "new_layers" with the reasons; "differs",
 what else is not as there."""
 
-Shapes = dict[str, dict[str, tuple[int, ...]]]
-
 # Besides the shapes, what the parameters expect of the input.
 _INPUT = "augment.pixel_scale"
 # Of the network: how it is initialised and computed, not what it is.

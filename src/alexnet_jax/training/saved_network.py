@@ -54,8 +54,7 @@ def agreed(path: Path, checkpoint: str) -> str:
     here = peers.here()
     if here.count == 1:
         return checkpoint
-    chosen = here.by_first(lambda: _choose(path, checkpoint))
-    chosen = here.share(chosen, kind="checkpoint")[0]
+    chosen = here.found_by_first(lambda: _choose(path, checkpoint))
     with here.together():
         own = checksum(path, chosen)
     here.refuse_differences(own, f"network in {path}")
