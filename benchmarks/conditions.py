@@ -36,7 +36,7 @@ def conditions(script: str) -> dict[str, Any]:
         "date": datetime.date.today().isoformat(),
         "command": " ".join(["python", f"benchmarks/{script}", *arguments]),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "hardware": f"{os.cpu_count()} cores, {provenance.processor()}",
+        "hardware": provenance.machine_in_words(provenance.machine()),
         "versions": {"python": platform.python_version()} | installed(_PACKAGES),
     }
 

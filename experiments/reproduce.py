@@ -17,7 +17,7 @@ from pathlib import Path
 from alexnet_jax import command, config_checks
 from alexnet_jax.errors import UserError
 from alexnet_jax.ranges import Positive
-from alexnet_jax.system import atomic_files, provenance
+from alexnet_jax.system import atomic_files, provenance, threads
 from alexnet_jax.training import record
 from experiments import records, report_card
 from experiments.claims import CLAIMS, Claim, Training
@@ -87,7 +87,7 @@ def _known(options: Options) -> list[Record]:
 
 def costs(out: Path) -> list[Record]:
     """The records that were made on a machine like this one."""
-    here = provenance.processor(), os.cpu_count()
+    here = provenance.processor(), threads.usable_cores()
     found = records.read(out / "records") + records.kept()
     return [r for r in found if (r.get("processor"), r.get("cores")) == here]
 

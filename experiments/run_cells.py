@@ -2,6 +2,7 @@
 
 import statistics
 
+from alexnet_jax.system import provenance
 from experiments.records import Record
 
 RUN_HEAD = ("n", "epochs", "minutes per run", "hardware")
@@ -19,7 +20,7 @@ def run_cells(runs: list[Record]) -> tuple[str, ...]:
 
 def hardware(record: Record) -> str:
     jax = (record.get("versions") or {}).get("jax")
-    return f"{record.get('cores')} cores, {record.get('processor')}, jax {jax}"
+    return f"{provenance.machine_in_words(record)}, jax {jax}"
 
 
 def median(values: list[float]) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from alexnet_jax import main
 from alexnet_jax.errors import UserError
-from alexnet_jax.system import provenance
+from alexnet_jax.system import provenance, threads
 from alexnet_jax.training import record
 from experiments import (
     claims,
@@ -103,7 +103,7 @@ def test_costs_are_learned():
 
 
 def test_costs_of_other_machines_do_not_count(tmp_path):
-    here = {"processor": provenance.processor(), "cores": reproduce.os.cpu_count()}
+    here = {"processor": provenance.processor(), "cores": threads.usable_cores()}
     for name, place in (("a", here), ("b", here | {"cores": 4096})):
         record.write(tmp_path / "records", done(name, 0, **place))
     assert "a" in [r["claim"] for r in reproduce.costs(tmp_path)]

@@ -16,6 +16,8 @@ from typing import Any
 
 import jax
 
+from alexnet_jax.system import threads
+
 # JAX's warning about an entry: the program, then the error.
 _FAILURE = r"Error (reading|writing) persistent compilation cache entry for '(.*?)': "
 
@@ -63,10 +65,8 @@ def _machine() -> str:
     except OSError:
         lines = []
     facts = [line for line in lines if line.split(":")[0].strip() in _PROCESSOR]
-    threads = os.cpu_count()
-    if hasattr(os, "sched_getaffinity"):
-        threads = len(os.sched_getaffinity(0))
-    facts += [platform.machine(), os.environ.get("NPROC", ""), str(threads)]
+    cores = str(threads.usable_cores())
+    facts += [platform.machine(), os.environ.get("NPROC", ""), cores]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 

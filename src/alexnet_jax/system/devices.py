@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import functools
-import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +11,7 @@ import jax
 
 from alexnet_jax.config import Config, MeshConfig
 from alexnet_jax.errors import Fault
+from alexnet_jax.system import threads
 
 # Parameters of mallopt (malloc.h of the GNU C library).
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
@@ -25,13 +25,13 @@ _OWN_CONVOLUTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYP
 
 def request_cpu_devices(mesh: MeshConfig, *, several: bool = False) -> None:
     """Splits the CPU into virtual devices, so that the two columns run on separate
-    devices without an accelerator too. The default is two devices, or one on one core.
-    Of several processes each has one.
+    devices without an accelerator too. The default is two devices, or one where only
+    one core is usable. Of several processes each has one.
 
     Call this before JAX is first used: devices can't be added later. Accelerators are
     not affected.
     """
-    default = 1 if several else min(2, os.cpu_count() or 1)
+    default = 1 if several else min(2, threads.usable_cores())
     wanted = mesh.cpu_devices or default
     jax.config.update("jax_num_cpu_devices", wanted)
     keep_freed_memory()

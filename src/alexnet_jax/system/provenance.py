@@ -2,11 +2,13 @@
 
 import functools
 import importlib.metadata
-import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from alexnet_jax.system import threads
 
 _PACKAGES = (
     "jax",
@@ -31,8 +33,14 @@ def machine() -> dict[str, Any]:
     return {
         "host": platform.node(),
         "processor": processor(),
-        "cores": os.cpu_count(),
+        "cores": threads.usable_cores(),
     }
+
+
+def machine_in_words(machine: Mapping[str, Any]) -> str:
+    """The processor and its usable cores, of what `machine` returned."""
+    cores = machine.get("cores")
+    return f"{cores} core{'s' * (cores != 1)}, {machine.get('processor')}"
 
 
 def processor() -> str:

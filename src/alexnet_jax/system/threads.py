@@ -7,9 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on: SLURM, containers and taskset give a process
+    some of the machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def count(num_workers: int | None) -> int:
-    """The number of threads; None means one per core."""
-    return num_workers or os.cpu_count() or 1
+    """The number of threads; None means one per usable core."""
+    return num_workers or usable_cores()
 
 
 def in_order(

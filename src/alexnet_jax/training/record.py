@@ -15,6 +15,7 @@ from alexnet_jax.errors import UserError
 from alexnet_jax.presets import PRESETS
 from alexnet_jax.system import atomic_files
 from alexnet_jax.system.progress import error_text
+from alexnet_jax.system.provenance import machine_in_words
 from alexnet_jax.training import manifest, metrics_writer, workdir
 from alexnet_jax.weights import hub
 
@@ -102,8 +103,7 @@ def provenance(directory: Path, step: int | None) -> dict[str, str]:
         jax = (where["versions"] or {}).get("jax")
         origin["commit"] = str(where["commit"])
         origin["machine"] = (
-            f"{where['processor']}, {where['cores']} cores, jax {jax}, Python "
-            f"{where['python']}"
+            f"{machine_in_words(where)}, jax {jax}, Python {where['python']}"
         )
     return origin
 
