@@ -163,7 +163,9 @@ def pipeline(job: Job) -> dict[str, Any]:
 
     config = dataclasses.replace(job.config, data=data)
     forms = ("memory",) if job.smoke else ("records", "raw")
-    return {"forms": busy_pipeline.measure(config, forms, job.effort.pipeline)}
+    return {
+        "forms": busy_pipeline.measure(config, ONE_DEVICE, forms, job.effort.pipeline)
+    }
 
 
 def dataset_folder(job: Job) -> Path:

@@ -1,13 +1,23 @@
-"""Images per second of the input pipeline, alone and while the device trains."""
+"""Images per second of the input pipeline, alone and while the device trains.
 
+python -m benchmarks.busy_pipeline --data-dir DATA_DIR [--devices 2] [--json FILE]
+
+Trains `alexnet2012` on a dataset of `prepare`, and says which share of the time it
+waits for images.
+"""
+
+import argparse
 import contextlib
 import dataclasses
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 import steps
+from conditions import conditions
 from input_pipeline import rate
 
 from alexnet_jax import columns
@@ -15,10 +25,12 @@ from alexnet_jax.config import Config, MeshConfig
 from alexnet_jax.data import loader
 from alexnet_jax.data.source import open_source
 from alexnet_jax.errors import UserError
+from alexnet_jax.presets import PRESETS
+from alexnet_jax.system import devices
 
 
 def measure(
-    config: Config, forms: tuple[str, ...], seconds: float
+    config: Config, mesh: MeshConfig, forms: tuple[str, ...], seconds: float
 ) -> dict[str, dict[str, Any]]:
     """For each stored form of the pixels: images/s of the pipeline alone and of
     training on it, and the share of that time spent waiting for images.
@@ -29,7 +41,7 @@ def measure(
         seconds: of each measurement.
     """
     with contextlib.ExitStack() as stack:
-        grid, inputs = steps.placed(config, MeshConfig(data=1, column=1), stack)
+        grid, inputs = steps.placed(config, mesh, stack)
         train = trainer(config, grid, inputs)
         results = {}
         for form in forms:
@@ -97,3 +109,28 @@ def of_training(
         train(batch)
         done += batch_size
     return done / taken, waited / taken
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data-dir", type=Path, required=True, help="of `prepare`")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--devices", type=int, default=2, help="virtual, on CPU")
+    parser.add_argument("--forms", nargs="+", default=["records"])
+    parser.add_argument("--seconds", type=float, default=60, help="per measurement")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
+    arguments = parser.parse_args()
+    mesh = MeshConfig(data=1, cpu_devices=arguments.devices)
+    devices.request_cpu_devices(mesh)
+    base = PRESETS["alexnet2012"]
+    data = dataclasses.replace(base.data, data_dir=str(arguments.data_dir))
+    config = dataclasses.replace(base, data=data, batch_size=arguments.batch_size)
+    result = measure(config, mesh, tuple(arguments.forms), arguments.seconds)
+    print(json.dumps(result, indent=1))
+    if arguments.json:
+        facts = conditions("busy_pipeline.py") | {"forms": result}
+        arguments.json.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
