@@ -25,8 +25,8 @@ RANKS = (
     ("errors", "ranges"),
     ("config",),
     ("config_checks", "config_json", "presets", "system"),
-    ("columns", "bias", "response_norm", "pooling", "layers", "augment", "optimizer")
-    + ("metrics", "model"),
+    ("columns", "bias", "convolution", "response_norm", "pooling", "layers", "augment")
+    + ("optimizer", "metrics", "model"),
     ("data",),
     ("preparation", "train_step"),
     ("weights", "trained"),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from alexnet_jax import pooling, response_norm
 from alexnet_jax.config import Pool
+from alexnet_jax.convolution import convolution
 from experiments.cuda_convnet.layers import average_pool, local
 from experiments.cuda_convnet.nets import (
     Activation,
@@ -48,13 +49,7 @@ def apply(
     """Applies one layer to `[batch, height, width, channels]`, in a compact module."""
     match layer:
         case Conv():
-            x = nn.Conv(
-                layer.features,
-                (5, 5),
-                padding=2,
-                kernel_init=nn.initializers.normal(layer.std),
-                name=layer.name,
-            )(x)
+            x = Convolution(layer.features, layer.std, name=layer.name)(x)
             return activation(x) if layer.activate else x
         case Local():
             x = LocallyConnected(layer.features, layer.std, name=layer.name)(x)
@@ -95,6 +90,20 @@ def normalize(norm: CrossMapNorm | SameMapNorm, x: jax.Array) -> jax.Array:
         beta=0.75,
         alpha_divided_by_n=True,
     )
+
+
+class Convolution(nn.Module):
+    """Kernels of 5x5 pixels, with the gradients of the package's own layers."""
+
+    features: int
+    std: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (5, 5, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.normal(self.std), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return convolution(x, kernel, 1, (2, 2)) + bias[None, None, None]
 
 
 class LocallyConnected(nn.Module):

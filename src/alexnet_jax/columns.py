@@ -18,6 +18,7 @@ from jax.sharding import PartitionSpec as P
 
 from alexnet_jax.bias import plus_bias
 from alexnet_jax.config import MeshConfig, Sees
+from alexnet_jax.convolution import convolution as convolve
 from alexnet_jax.errors import UserError
 from alexnet_jax.system.devices import platform
 
@@ -229,14 +230,7 @@ def convolution(
     """
 
     def operation(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return jax.lax.conv_general_dilated(
-            x,
-            kernel,
-            (stride, stride),
-            [padding, padding],
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            feature_group_count=x.shape[-1] // kernel.shape[-2],
-        )
+        return convolve(x, kernel, stride, padding)
 
     # On accelerators slices would be copies. On CPU XLA's grouped convolution is
     # several times slower than they are.

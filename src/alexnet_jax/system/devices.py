@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +22,9 @@ _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 # library gets products only. (benchmarks/compare_torch.py --untuned measures without
 # this and without the malloc parameters above.)
 _OWN_CONVOLUTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT"}
+
+# With this in XLA_FLAGS newer versions leave convolutions to oneDNN: docs/speed.md.
+_ONEDNN = "--xla_cpu_experimental_onednn_custom_call=true"
 
 
 def request_cpu_devices(mesh: MeshConfig, *, several: bool = False) -> None:
@@ -99,6 +103,11 @@ def compiler_options(*, deterministic: bool = False) -> dict[str, bool | str] | 
     if platform() == "cpu" and _own_convolutions_are_known():
         options |= _OWN_CONVOLUTIONS
     return options or None
+
+
+def has_onednn() -> bool:
+    """True where the user asks for oneDNN's convolutions."""
+    return platform() == "cpu" and _ONEDNN in os.environ.get("XLA_FLAGS", "").split()
 
 
 @functools.cache

@@ -1,0 +1,73 @@
+"""A convolution, whose kernel gradient XLA computes itself on CPU."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from alexnet_jax.system import devices
+
+Padding = tuple[int, int]
+"""Pixels before and after, along one axis."""
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def convolution(
+    x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
+) -> jax.Array:
+    """y[i, j] = sum of kernel[a, b] x[stride i + a, stride j + b] over the window.
+
+    Args:
+        x: `[batch, height, width, channels]`, of the kernel's dtype.
+        kernel: `[height, width, channels seen, features]`. Where it sees a part of the
+            channels, so many groups of features see one part each.
+        padding: along both axes, with 0.
+    """
+    return _convolution(x, kernel, stride, (padding, padding))
+
+
+def _convolution(
+    x: jax.Array, kernel: jax.Array, stride: int, padding: tuple[Padding, Padding]
+) -> jax.Array:
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1] // kernel.shape[-2],
+    )
+
+
+def _forward(
+    x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return convolution(x, kernel, stride, padding), (x, kernel)
+
+
+def _backward(
+    stride: int,
+    padding: Padding,
+    kept: tuple[jax.Array, jax.Array],
+    gradient: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """The transposes of the convolution, which is linear in x and in the kernel."""
+    x, kernel = kept
+    paddings = (padding, padding)
+
+    def of(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return _convolution(x, kernel, stride, paddings)
+
+    (of_x,) = jax.linear_transpose(lambda x: of(x, kernel), x)(gradient)
+    if devices.has_onednn():
+        # oneDNN takes twice as long for these gradients as XLA's own code; it is faster
+        # for the others. Convolutions with negative padding are not left to it.
+        low, high = padding
+        rows = (low, high + 1)
+        x = jax.lax.optimization_barrier(jnp.pad(x, ((0, 0), rows, (0, 0), (0, 0))))
+        paddings = ((0, -1), padding)
+    (of_kernel,) = jax.linear_transpose(lambda kernel: of(x, kernel), kernel)(gradient)
+    return of_x, of_kernel
+
+
+convolution.defvjp(_forward, _backward)
