@@ -13,6 +13,8 @@ from pathlib import Path
 import jax
 import pytest
 
+from alexnet_jax.system import devices
+
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     # The first process makes the folder; workers of pytest-xdist inherit its name.
     programs = tempfile.mkdtemp(prefix="alexnet_jax-tests-")
@@ -28,12 +30,13 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 @pytest.fixture(params=["cpu", "cuda", "tpu"])
 def computed_as_on(request, monkeypatch) -> str:
-    """A platform whose forms of `jax.lax.platform_dependent` are taken here too."""
+    """A platform whose forms are taken here too."""
 
     def form_of_platform(*arrays, default=None, **forms):
         return forms.get(request.param, default)(*arrays)
 
     monkeypatch.setattr(jax.lax, "platform_dependent", form_of_platform)
+    monkeypatch.setattr(devices, "platform", lambda: request.param)
     return request.param
 
 

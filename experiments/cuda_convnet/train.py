@@ -8,10 +8,10 @@ complete. For Figure 1 of the paper, run it with each activation at its best rat
     ... --net 19pct --activation tanh --learning-rate 0.0003 --weight-cost-scale 0
         --crop none --constant-rate --num-epochs 100 --until-train-error 0.25
 
-On CPU two environment variables make a step up to three times as fast (jaxlib 0.10.2,
-Linux): convolutions then use all cores, and memory comes in huge pages.
+On CPU two environment variables make a step faster (docs/speed.md): convolutions by
+oneDNN, from JAX 0.12 on, and memory in huge pages, on Linux.
 
-    XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type=
+    XLA_FLAGS=--xla_cpu_experimental_onednn_custom_call=true
     GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python -m experiments.cuda_convnet.train ...
 """
 
