@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alexnet_jax.convolution import convolution
+from alexnet_jax.convolution import convolve
 from alexnet_jax.system import devices
 
 # Height of the image, channels, channels seen, features, window, stride, padding.
@@ -51,7 +51,7 @@ def single(*arrays):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_definition(shape):
     x, kernel = arrays(shape)
-    y = convolution(*single(x, kernel), *shape[-2:])
+    y = convolve(*single(x, kernel), *shape[-2:])
     np.testing.assert_allclose(y, by_definition(x, kernel, *shape[-2:]), atol=1e-4)
 
 
@@ -63,7 +63,7 @@ def test_the_gradients(shape, has_onednn, monkeypatch):
     jax.clear_caches()
     x, kernel = arrays(shape)
     dx, dkernel = x[::-1, ::-1], kernel[::-1]
-    y, gradients = jax.vjp(lambda *a: convolution(*a, *shape[-2:]), *single(x, kernel))
+    y, gradients = jax.vjp(lambda *a: convolve(*a, *shape[-2:]), *single(x, kernel))
     weights = np.random.default_rng(1).normal(size=y.shape)
     of_x, of_kernel = gradients(*single(weights))
     for found, expected in (
@@ -76,11 +76,11 @@ def test_the_gradients(shape, has_onednn, monkeypatch):
 
 IN_ONE_PROCESS = """
 import jax, jax.numpy as jnp
-from alexnet_jax.convolution import convolution
+from alexnet_jax.convolution import convolve
 from alexnet_jax.system import devices
 x, kernel = jnp.ones((8, 16, 16, 8)), jnp.ones((5, 5, 8, 8))
 def loss(x, kernel):
-    return convolution(x, kernel, 1, (2, 2)).sum()
+    return convolve(x, kernel, 1, (2, 2)).sum()
 for function in (loss, jax.grad(loss, 0), jax.grad(loss, 1)):
     program = jax.jit(function, compiler_options=devices.compiler_options())
     text = program.lower(x, kernel).compile().as_text()

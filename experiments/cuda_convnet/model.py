@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from alexnet_jax import pooling, response_norm
 from alexnet_jax.bias import plus_bias
 from alexnet_jax.config import Pool
-from alexnet_jax.convolution import convolution
+from alexnet_jax.convolution import convolve
 from alexnet_jax.system import devices
 from experiments.cuda_convnet.layers import average_pool, local
 from experiments.cuda_convnet.nets import (
@@ -105,7 +105,7 @@ class Convolution(nn.Module):
         shape = (5, 5, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.normal(self.std), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        y = convolution(x, kernel, 1, (2, 2))
+        y = convolve(x, kernel, 1, (2, 2))
         # XLA's own programs are slower here with plus_bias than with the plain sum: on
         # two cores a step of 80sec took 91 ms instead of 79.
         return (

@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 
 from alexnet_jax.bias import plus_bias
 from alexnet_jax.config import MeshConfig, Sees
-from alexnet_jax.convolution import convolution as convolve
+from alexnet_jax.convolution import convolve
 from alexnet_jax.errors import UserError
 from alexnet_jax.system.devices import platform
 

@@ -12,7 +12,7 @@ Padding = tuple[int, int]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def convolution(
+def convolve(
     x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
 ) -> jax.Array:
     """y[i, j] = sum of kernel[a, b] x[stride i + a, stride j + b] over the window.
@@ -42,7 +42,7 @@ def _convolution(
 def _forward(
     x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return convolution(x, kernel, stride, padding), (x, kernel)
+    return convolve(x, kernel, stride, padding), (x, kernel)
 
 
 def _backward(
@@ -70,4 +70,4 @@ def _backward(
     return of_x, of_kernel
 
 
-convolution.defvjp(_forward, _backward)
+convolve.defvjp(_forward, _backward)
