@@ -193,6 +193,7 @@ def test_each_start_is_recorded(config, run):
     assert [start["outcome"] for start in both] == ["complete", "complete"]
     for name in ("commit", "versions", "host", "processor", "cores", "ended"):
         assert both[1][name]
+    assert both[1]["xla_flags"] == os.environ.get("XLA_FLAGS", "")
 
 
 def test_how_a_start_ended(config, tmp_path):

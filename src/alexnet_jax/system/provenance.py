@@ -2,6 +2,7 @@
 
 import functools
 import importlib.metadata
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ def machine() -> dict[str, Any]:
         "host": platform.node(),
         "processor": processor(),
         "cores": threads.usable_cores(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
 
 

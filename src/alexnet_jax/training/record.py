@@ -208,7 +208,8 @@ def thinned(points: list[Any]) -> list[Any]:
 
 def place(directory: Path) -> dict[str, Any]:
     """Commit, versions and hardware of the last start; nothing if there is none."""
-    kept = ("commit", "python", "versions", "processor", "cores", "devices", "mesh")
+    kept = ("commit", "python", "versions", "processor", "cores", "xla_flags")
+    kept += ("devices", "mesh")
     starts = manifest.read(directory)
     return {name: starts[-1].get(name) for name in kept} if starts else {}
 
