@@ -105,7 +105,7 @@ class Convolution(nn.Module):
         shape = (5, 5, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.normal(self.std), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        y = convolve(x, kernel, 1, (2, 2))
+        y: jax.Array = convolve(x, kernel, 1, (2, 2))
         # XLA's own programs are slower here with plus_bias than with the plain sum: on
         # two cores a step of 80sec took 91 ms instead of 79.
         return (
