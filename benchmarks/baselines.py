@@ -5,12 +5,13 @@ Both decode the originals, scale the shorter side with antialiasing and crop the
 
 import importlib.util
 import io
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from alexnet_jax.system import threads
 
 
 def available(
@@ -97,7 +98,7 @@ def torch_loader(encoded: list[bytes], size: int, batch: int) -> Iterator[int]:
         Images(),
         batch_size=batch,
         shuffle=True,
-        num_workers=os.cpu_count() or 1,
+        num_workers=threads.usable_cores(),
         persistent_workers=True,
         multiprocessing_context="fork",
     )

@@ -10,7 +10,6 @@ An epoch is 391 steps.
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import timing
 from conditions import conditions
 
 from alexnet_jax.system import devices
@@ -27,7 +27,6 @@ from experiments.cuda_convnet.model import CifarNet
 from experiments.cuda_convnet.step import Rates, create_state, train_step
 
 BATCH = 128
-_WARM_UP = 4  # steps at the start of each turn, which allocate memory again
 
 
 def images() -> tuple[np.ndarray, np.ndarray]:
@@ -134,10 +133,7 @@ def measure(
         run(5)  # compiles, warms up
     for _ in range(rounds):
         for name, run in contenders.items():
-            run(_WARM_UP)
-            began = time.perf_counter()
-            run(steps)
-            times[name].append((time.perf_counter() - began) / steps * 1e3)
+            times[name].append(timing.of_turn(run, steps) * 1e3)
     return {name: statistics.median(values) for name, values in times.items()}
 
 

@@ -14,7 +14,6 @@ import contextlib
 import dataclasses
 import json
 import statistics
-import time
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import jax
 import steps
+import timing
 import torch_net
 from conditions import conditions
 from step_time import PRECISIONS, configured
@@ -29,8 +29,6 @@ from steps import Steps
 
 from alexnet_jax.config import Config, MeshConfig, Norm
 from alexnet_jax.system import devices
-
-_WARM_UP = 4  # steps at the start of each turn
 
 
 def without_spatial_norm(config: Config) -> Config:
@@ -104,12 +102,7 @@ def measure(
     for _ in range(rounds):
         for name, kinds in contenders.items():
             for kind, run in kinds.items():
-                # Memory freed during the turns of the others must be allocated again,
-                # which can double the time of each of the first steps.
-                run(_WARM_UP)
-                began = time.perf_counter()
-                run(steps)
-                times[name][kind].append((time.perf_counter() - began) / steps)
+                times[name][kind].append(timing.of_turn(run, steps))
     return times
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+_WARM_UP = 4  # steps at the start of each turn
+
 
 def of_rounds(run: Callable[[int], None], rounds: int, count: int) -> list[float]:
     """Seconds per step in each round of `count` steps."""
@@ -14,6 +16,17 @@ def of_rounds(run: Callable[[int], None], rounds: int, count: int) -> list[float
         run(count)
         times.append((time.perf_counter() - began) / count)
     return times
+
+
+def of_turn(run: Callable[[int], None], count: int) -> float:
+    """Seconds per step of a contender's turn, after some steps that are not timed.
+
+    Memory freed during the turns of the others must be allocated again, which can
+    double the time of each of the first steps.
+    """
+    run(_WARM_UP)
+    (seconds,) = of_rounds(run, rounds=1, count=count)
+    return seconds
 
 
 def steps_lasting(run: Callable[[int], None], seconds: float) -> int:

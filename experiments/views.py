@@ -71,7 +71,7 @@ def evaluate(model: "Model", views: int, data_dir: str | None) -> dict[str, Any]
 
 def record_of(model: "Model", scores: dict[int, dict[str, Any]]) -> dict[str, Any]:
     """The result is of the centre view; "trained_by" made the network."""
-    config = model.network.config
+    config, machine = model.network.config, provenance.machine()
     return {
         "claim": f"views on {config.data.name}",
         "command": f"python -m experiments.views --network {config.data.name}",
@@ -85,7 +85,7 @@ def record_of(model: "Model", scores: dict[int, dict[str, Any]]) -> dict[str, An
             str(views): score["top1_error"] for views, score in scores.items()
         },
         **provenance.software(),
-        **{name: provenance.machine()[name] for name in ("processor", "cores")},
+        **{name: machine[name] for name in ("processor", "cores", "xla_flags")},
     }
 
 

@@ -36,7 +36,8 @@ def computed_as_on(request, monkeypatch) -> str:
         return forms.get(request.param, default)(*arrays)
 
     monkeypatch.setattr(jax.lax, "platform_dependent", form_of_platform)
-    monkeypatch.setattr(devices, "platform", lambda: request.param)
+    platform = "gpu" if request.param == "cuda" else request.param
+    monkeypatch.setattr(devices, "platform", lambda: platform)
     return request.param
 
 

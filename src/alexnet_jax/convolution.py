@@ -54,20 +54,29 @@ def _backward(
     """The transposes of the convolution, which is linear in x and in the kernel."""
     x, kernel = kept
     paddings = (padding, padding)
-
-    def of(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return _convolution(x, kernel, stride, paddings)
-
-    (of_x,) = jax.linear_transpose(lambda x: of(x, kernel), x)(gradient)
+    (of_x,) = jax.linear_transpose(
+        lambda x: _convolution(x, kernel, stride, paddings), x
+    )(gradient)
     if devices.has_onednn():
-        # oneDNN takes twice as long for these gradients as XLA's own code; it is faster
-        # for the others. Convolutions with negative padding are not left to it.
-        low, high = padding
-        rows = (low, high + 1)
-        x = jax.lax.optimization_barrier(jnp.pad(x, ((0, 0), rows, (0, 0), (0, 0))))
-        paddings = ((0, -1), padding)
-    (of_kernel,) = jax.linear_transpose(lambda kernel: of(x, kernel), kernel)(gradient)
+        x, paddings = _kept_from_onednn(x, padding)
+    (of_kernel,) = jax.linear_transpose(
+        lambda kernel: _convolution(x, kernel, stride, paddings), kernel
+    )(gradient)
     return of_x, of_kernel
+
+
+def _kept_from_onednn(
+    x: jax.Array, padding: Padding
+) -> tuple[jax.Array, tuple[Padding, Padding]]:
+    """x with its rows padded, and the padding that is left, which is negative.
+
+    Such convolutions are not left to oneDNN. It takes twice as long as XLA's own code
+    for the gradients of kernels; it is faster for the others.
+    """
+    low, high = padding
+    rows = (low, high + 1)
+    x = jax.lax.optimization_barrier(jnp.pad(x, ((0, 0), rows, (0, 0), (0, 0))))
+    return x, ((0, -1), padding)
 
 
 convolve.defvjp(_forward, _backward)

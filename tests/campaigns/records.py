@@ -3,12 +3,11 @@
 import datetime
 import importlib.metadata
 import json
-import os
 import platform
 from pathlib import Path
 from typing import Any
 
-from alexnet_jax.system import provenance
+from alexnet_jax.system import provenance, threads
 
 FOLDER = Path(__file__).parent / "records"
 
@@ -23,7 +22,7 @@ def _circumstances() -> dict[str, Any]:
         "commit": provenance.commit(digits=7) or "",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "processor": provenance.processor(),
-        "cores": os.cpu_count(),
+        "cores": threads.usable_cores(),
         "python": platform.python_version(),
         "jax": importlib.metadata.version("jax"),
     }
