@@ -5,75 +5,14 @@ Each names its runs, what is measured in their records, and the range that is as
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from experiments import fine_tuning, records
+from experiments import fine_tuning, records, seeds
+from experiments.claim import Claim, Training
 from experiments.records import Record
 
 EPOCHS = 15
 """Of the changes of the network on cifar10."""
 _WORKDIR = ("--workdir", "{workdir}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """A run that a claim needs."""
-
-    claim: str
-    """Of its record."""
-    seed: int
-    command: tuple[str, ...]
-    """Module and options, without --record. "{workdir}" is a folder of its own."""
-    epochs: int
-    minutes: float
-    """Estimate for two CPU cores, where no record tells."""
-    like: str = ""
-    """Claim of runs that take as long per epoch."""
-
-    def cost(self, known: list[Record]) -> float:
-        """Minutes, by those of known runs of the same or the like claim."""
-        for claim in (self.claim, self.like):
-            found = [r for r in known if r["claim"] == claim and r["minutes"]]
-            if found:
-                each = [self.epochs * r["minutes"] / r.get("epochs", 1) for r in found]
-                return sum(each) / len(each)
-        return self.minutes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """A claim that runs support or not."""
-
-    name: str
-    text: str
-    unit: str
-    paper: str = ""
-    """As printed; empty where the paper has no figure."""
-    authors: str = ""
-    """From the authors' logs or notes."""
-    low: float
-    """The mean of ours is asked to be above `low` and at most `high`."""
-    high: float
-    trainings: tuple[Training, ...]
-    measure: Callable[[list[Record]], list[float]]
-    """One number per seed, from all records."""
-    importance: int
-    """1 for the most telling."""
-
-    def missing(self, known: list[Record]) -> list[Training]:
-        done = {(record["claim"], record["seed"]) for record in known}
-        return [t for t in self.trainings if (t.claim, t.seed) not in done]
-
-    def asked(self) -> str:
-        """The range in words."""
-        if math.isinf(self.high):
-            return f"above {self.low:g}"
-        if math.isinf(self.low):
-            return f"at most {self.high:g}"
-        return f"{self.low:g} to {self.high:g}"
-
-    def holds(self, mean: float) -> bool:
-        return self.low < mean <= self.high
 
 
 def top1_error(claim: str, views: str = "1") -> Callable[[list[Record]], list[float]]:
@@ -92,14 +31,8 @@ def change(claim: str, base: str) -> Callable[[list[Record]], list[float]]:
     """Top-1 error minus that of the base with the same seed, in points."""
 
     def measure(known: list[Record]) -> list[float]:
-        errors = {
-            r["seed"]: r["result"]["top1_error"] for r in records.of_claim(known, base)
-        }
-        return [
-            100 * (r["result"]["top1_error"] - errors[r["seed"]])
-            for r in records.of_claim(known, claim)
-            if r["seed"] in errors
-        ]
+        runs, of_base = (records.of_claim(known, name) for name in (claim, base))
+        return seeds.changes(records.errors(runs), records.errors(of_base))
 
     return measure
 
@@ -149,7 +82,7 @@ def _views() -> Claim:
                 seed=0,
                 command=("experiments.views", "--network", "cifar10"),
                 epochs=30,
-                minutes=2,
+                minutes=8,
             ),
         ),
         measure=_gains,
@@ -204,7 +137,7 @@ def _figure1() -> Claim:
                     *_WORKDIR,
                 ),
                 epochs=1,
-                minutes=40,
+                minutes=150,
             ),
         ),
         measure=_ratios,
@@ -235,7 +168,7 @@ def _net(name: str, error: float, spread: float, epochs: int, seeds: int) -> Cla
                     *("--seed", str(seed), *_WORKDIR),
                 ),
                 epochs=epochs,
-                minutes=0.65 * epochs,
+                minutes=0.75 * epochs,
             )
             for seed in range(seeds)
         ),
@@ -279,8 +212,8 @@ def _training(run: str, seed: int) -> Training:
             *("--seeds", str(seed), *_WORKDIR),
         ),
         epochs=EPOCHS,
-        minutes=2 * EPOCHS,
-        like="cifar10",
+        minutes=3 * EPOCHS,
+        like=_on_cifar10("base") if run != "base" else "cifar10",
     )
 
 

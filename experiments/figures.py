@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_jax.figures.drawing import new_figure
+from experiments import seeds
 from experiments.plan import Experiment
 from experiments.results import Row, change
 
@@ -24,13 +26,6 @@ def draw(experiment: Experiment, rows: list[Row], folder: Path) -> list[str]:
     return drawn
 
 
-def new_figure(width: float, height: float) -> Any:
-    """An empty figure, in inches, for saving to a file; it opens no window."""
-    from matplotlib.figure import Figure  # slow to import
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
 def _bars(experiment: Experiment, rows: list[Row]) -> Any:
     """Change of top-1 error per variant: paper, logs, and ours with its deviation."""
     others = [row for row in rows if row.variant != experiment.baseline]
@@ -44,11 +39,11 @@ def _bars(experiment: Experiment, rows: list[Row]) -> Any:
         values = {
             "paper": target.paper if target else None,
             "authors' logs": target.log if target else None,
-            "ours": ours[0] if ours else None,
+            "ours": seeds.mean(ours) if ours else None,
         }
         for offset, (name, value) in zip((-0.25, 0, 0.25), values.items(), strict=True):
             if value is not None:
-                error = ours[1] if name == "ours" and ours else None
+                error = seeds.deviation(ours) if name == "ours" else None
                 axes.barh(
                     position + offset, value, 0.22, color=_COLORS[name], xerr=error
                 )

@@ -8,16 +8,18 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from alexnet_jax.config import CONV_LAYERS
+from alexnet_jax.config import CONV_LAYERS, Config
 from alexnet_jax.presets import ALEXNET2012
+from alexnet_jax.system import atomic_files, provenance
 
+CLAIM = "known answers"  # of their record
 ROOT = Path(__file__).parents[1]
 TAR = "ILSVRC2012_img_train.tar"
 
@@ -47,16 +49,15 @@ class KnownAnswer:
 
 
 @functools.cache
-def _shapes() -> dict[str, dict[str, tuple[int, ...]]]:
+def _shapes(config: Config = ALEXNET2012) -> dict[str, dict[str, tuple[int, ...]]]:
     from alexnet_jax.weights import parameter_shapes
 
-    return parameter_shapes.shapes(ALEXNET2012)
+    return parameter_shapes.shapes(config)
 
 
-def parameters() -> int:
-    return sum(
-        math.prod(shape) for kinds in _shapes().values() for shape in kinds.values()
-    )
+def parameters(config: Config = ALEXNET2012) -> int:
+    shapes = _shapes(config).values()
+    return sum(math.prod(shape) for kinds in shapes for shape in kinds.values())
 
 
 def _positions(layer: str) -> int:
@@ -190,3 +191,28 @@ ANSWERS = (
         compute=bytes_between_columns,
     ),
 )
+
+
+def values(
+    answers: Sequence[KnownAnswer], images: Path | None, file: Path
+) -> dict[str, float]:
+    """The answers by name, without those that need images where there are none.
+
+    Args:
+        images: folder with ILSVRC-2012's training images.
+        file: the record of what has been computed; what the same commit has computed
+            is read from there.
+    """
+    source = provenance.of_result()
+    is_exact = source["commit"] is not None and not source["commit"].endswith("+")
+    old = atomic_files.read_json(file) if is_exact and file.exists() else {}
+    found = old["values"] if old and old["commit"] == source["commit"] else {}
+    for answer in answers:
+        if answer.name not in found and not answer.needs_images:
+            found[answer.name] = answer.compute()
+        elif answer.name not in found and images is not None:
+            found[answer.name] = answer.compute(images)
+    command = "python -m experiments.reproduce --imagenet FOLDER"
+    what = {"claim": CLAIM, "command": command, "seed": 0, "minutes": None}
+    atomic_files.write_json(file, {**what, **source, "values": found})
+    return found

@@ -23,8 +23,11 @@ def replaced(page: str, program: str, part: str) -> str:
 
 
 def table(rows: Table) -> str:
-    """Markdown; the first row is the head. Nothing without other rows."""
+    """Markdown; the first row is the head. Nothing without other rows, and no column
+    without a value."""
     if len(rows) < 2:
         return ""
+    columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
+    rows = list(zip(*columns, strict=True))
     head, *body = (f"| {' | '.join(row)} |" for row in rows)
     return "\n".join([head, "|" + "---|" * len(rows[0]), *body])

@@ -39,6 +39,11 @@ def of_claim(records: list[Record], claim: str) -> list[Record]:
     return [by_seed[seed] for seed in sorted(by_seed)]
 
 
+def errors(runs: list[Record]) -> dict[int, float]:
+    """Top-1 error in percent, by seed."""
+    return {run["seed"]: 100 * run["result"]["top1_error"] for run in runs}
+
+
 def cpu_hours(records: list[Record]) -> float:
     """Cores times hours of all runs whose minutes are known."""
     return sum((r["minutes"] or 0) * r.get("cores", 1) for r in records) / 60

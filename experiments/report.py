@@ -18,7 +18,7 @@ from alexnet_jax.config import Config
 from alexnet_jax.errors import UserError
 from alexnet_jax.presets import PRESETS, PresetName
 from alexnet_jax.ranges import Positive
-from experiments import figures, plan, run
+from experiments import figures, plan, run, seeds
 from experiments.plan import Experiment
 from experiments.results import Row, change, epochs_of_runs, read_row
 from experiments.variants import Target
@@ -137,14 +137,14 @@ def _source(variant: str, target: Target) -> str:
 def _cells(row: Row, baseline: Row) -> list[str]:
     """One row of the table; changes are in points, positive is worse."""
     target = row.target
-    ours = change(row, baseline) if row is not baseline else None
+    ours = change(row, baseline) if row is not baseline else []
     errors = [result.top1_error for result in row.finished]
     left = [r.left_chance for r in row.runs if r.left_chance is not None]
     return [
         row.variant,
         signed(target.paper if target else None),
         signed(target.log if target else None),
-        spread(*ours[:2], sign=True) if ours else "-",
+        seeds.spread(ours, sign=True) or "-",
         _measured(errors, row.diverged),
         _epochs(row),
         f"{np.mean(left):.2f}" if left else ("never" if row.runs else "-"),
@@ -169,15 +169,7 @@ def _epochs(row: Row) -> str:
 
 def _measured(errors: list[float], diverged: int) -> str:
     note = f"{diverged} diverged" if diverged else ""
-    if not errors:
-        return note or "-"
-    deviation = float(np.std(errors, ddof=1)) if len(errors) > 1 else None
-    return spread(float(np.mean(errors)), deviation) + (f", {note}" if note else "")
-
-
-def spread(mean: float, deviation: float | None, sign: bool = False) -> str:
-    text = f"{mean:+.2f}" if sign else f"{mean:.2f}"
-    return text if deviation is None else f"{text} ± {deviation:.2f}"
+    return ", ".join(filter(None, (seeds.spread(errors), note))) or "-"
 
 
 def main() -> int:

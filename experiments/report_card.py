@@ -1,103 +1,134 @@
-"""The report card of `experiments.reproduce`: the claims, ours, learning curves."""
+"""The report card: the claims, what is asked, ours, and whether it is met."""
 
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from experiments.claims import Claim
-from experiments.figures import new_figure
+from alexnet_jax.figures.drawing import new_figure
+from experiments import marked_part, records, seeds
+from experiments.claim import Claim
 from experiments.known_answers import KnownAnswer
 from experiments.records import Record
 
-HEADER = (
-    "claim",
-    "unit",
-    "paper",
-    "authors' log",
-    "asked",
-    "ours (mean ± sd)",
-    "n",
-    "met",
-)
 CURVES = "curves.png"
+_LEAST_POINTS = 3  # of a curve
 
 
-def table(
-    answers: Sequence[KnownAnswer],
-    values: dict[str, float],
-    claims: Sequence[Claim],
-    known: list[Record],
-    costs: list[Record],
-) -> str:
-    """The card as Markdown.
+class Row(NamedTuple):
+    """A claim, in cells of a table."""
 
-    Args:
-        values: those known answers that have been computed, by name.
-        known: the records of the runs.
-        costs: records that tell how long a run takes.
-    """
-    rows = [HEADER, ("---",) * len(HEADER)]
-    rows += [_answer(answer, values.get(answer.name)) for answer in answers]
-    rows += [_claim(claim, known, costs) for claim in claims]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    name: str
+    claim: str
+    unit: str
+    paper: str
+    authors: str
+    asked: str
+    ours: str
+    n: str
+    met: str
 
 
-def _answer(answer: KnownAnswer, value: float | None) -> tuple[str, ...]:
+HEAD = Row(
+    *("name", "claim", "unit", "paper", "authors' log", "asked"),
+    *("ours (mean ± sd)", "n", "met"),
+)
+
+
+def of_answer(answer: KnownAnswer, value: float | None) -> Row:
+    """A known answer; None as its value means that it has not been computed."""
     if value is None:
         ours, met = "", "needs --imagenet" if answer.needs_images else "not computed"
     else:
         ours = f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
         met = "met" if answer.holds(value) else "not met"
-    return (
-        *(answer.text, "", answer.paper, answer.authors, answer.asked(), ours),
-        *("" if value is None else "1", met),
+    return Row(
+        *(answer.name, answer.text, "", answer.paper, answer.authors, answer.asked()),
+        *(ours, "" if value is None else "1", met),
     )
 
 
-def _claim(claim: Claim, known: list[Record], costs: list[Record]) -> tuple[str, ...]:
+def of_claim(claim: Claim, known: list[Record]) -> Row:
     values = claim.measure(known)
-    missing = claim.missing(known)
-    met = ""
-    if values:
-        met = "met" if claim.holds(statistics.mean(values)) else "not met"
-    if missing:
-        minutes = sum(training.cost(costs) for training in missing)
-        lacks = f"lacks {len(missing)} of {len(claim.trainings)} runs"
-        met = f"{met}; {lacks}, {minutes:.0f} minutes".removeprefix("; ")
-    return (
-        *(claim.text, claim.unit, claim.paper, claim.authors, claim.asked()),
-        *(_spread(values), str(len(values)), met),
+    return Row(
+        *(claim.name, claim.text, claim.unit, claim.paper, claim.authors),
+        *(claim.asked(), seeds.spread(values, sign=claim.unit == "points")),
+        *(str(len(values)), claim.verdict(values)),
     )
 
 
-def _spread(values: list[float]) -> str:
-    if not values:
-        return ""
-    mean = f"{statistics.mean(values):.2f}"
-    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.2f}"
+def with_lack(row: Row, claim: Claim, known: list[Record], costs: list[Record]) -> Row:
+    """The row with the number of runs that the claim lacks, and their minutes."""
+    missing = claim.missing(known)
+    if not missing:
+        return row
+    minutes = sum(training.cost(costs) for training in missing)
+    number = f"{len(missing)} of {len(claim.trainings)} runs"
+    met = f"{row.met}; lacks {number}, {minutes:.0f} minutes".removeprefix("; ")
+    return row._replace(met=met)
+
+
+def lack_in_all(
+    claims: Sequence[Claim], known: list[Record], costs: list[Record]
+) -> str:
+    """The runs that claims share count once; nothing if none is missing."""
+    missing = {training for claim in claims for training in claim.missing(known)}
+    minutes = sum(training.cost(costs) for training in missing)
+    number = f"{len(missing)} run" + "s" * (len(missing) != 1)
+    return f"In all {number} missing, {minutes:.0f} minutes." if missing else ""
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table with the claims in words."""
+    return marked_part.table([row[1:] for row in (HEAD, *rows)])
+
+
+def aligned(rows: Sequence[Row]) -> str:
+    """The table for a terminal, with the claims by name."""
+    cells = [(row.name, *row[2:]) for row in (HEAD, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        for line in cells
+    )
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def draw(known: list[Record], folder: Path) -> str | None:
-    """Draws test error by epoch of all runs with at least three evaluations; returns
-    the file's name, or None where there is nothing to draw."""
-    drawn = [record for record in known if len(record.get("curve", [])) > 2]
-    if not drawn:
+    """Draws the test errors by epoch, a panel for each program and dataset, of the runs
+    with at least three evaluations; returns the file's name, or None without such runs.
+
+    Raises:
+        UserError: matplotlib is not installed.
+    """
+    panels: dict[str, list[Record]] = {}
+    for record in known:
+        if len(record.get("curve", [])) >= _LEAST_POINTS:
+            program = record["command"].split()[2]
+            title = f"{record['dataset']}, {program}"
+            panels.setdefault(title, []).append(record)
+    if not panels:
         return None
-    figure = new_figure(7, 4.5)
-    axes: Any = figure.add_subplot()
-    colors = {claim: f"C{n}" for n, claim in enumerate({r["claim"]: 0 for r in drawn})}
-    for record in drawn:
-        points, claim = record["curve"], record["claim"]
-        axes.plot(
-            [point["epoch"] for point in points],
-            [100 * point["top1_error"] for point in points],
-            color=colors[claim],
-            label=claim,
-        )
-    handles, labels = axes.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
-    axes.legend(once.values(), once.keys(), fontsize="small")
-    axes.set(xlabel="epoch", ylabel="test error, %", ylim=(0, None), xlim=(0, None))
+    figure = new_figure(7, 3.5 * len(panels))
+    for axes, (title, runs) in zip(
+        figure.subplots(len(panels), squeeze=False)[:, 0], panels.items(), strict=True
+    ):
+        _plot(axes, title, runs)
     figure.savefig(folder / CURVES, dpi=120)
     return CURVES
+
+
+def _plot(axes: Any, title: str, runs: list[Record]) -> None:
+    """All seeds of a claim have its colour."""
+    for number, claim in enumerate({record["claim"]: 0 for record in runs}):
+        of_claim = records.of_claim(runs, claim)
+        for record in of_claim:
+            points = record["curve"]
+            (line,) = axes.plot(
+                [point["epoch"] for point in points],
+                [100 * point["top1_error"] for point in points],
+                color=f"C{number}",
+            )
+        line.set_label(f"{claim}, n = {len(of_claim)}")
+    axes.set(xlabel="epoch", ylabel="test error, %", ylim=(0, None), xlim=(0, None))
+    axes.set_title(title, fontsize="medium")
+    axes.legend(fontsize="small")

@@ -5,28 +5,33 @@ the most telling claims first, among those the cheapest. Writes a report card. T
 command goes on where it was. Run it from the root of a clone.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from alexnet_jax import command, config_checks
 from alexnet_jax.errors import UserError
 from alexnet_jax.ranges import Positive
-from alexnet_jax.system import atomic_files, provenance, threads
+from alexnet_jax.system import atomic_files, provenance
+from alexnet_jax.system.interruption import EXIT_RESUME, stop_signals
 from alexnet_jax.training import record
-from experiments import records, report_card
-from experiments.claims import CLAIMS, Claim, Training
-from experiments.known_answers import ANSWERS, ROOT, TAR, KnownAnswer
+from experiments import known_answers, records, report_card
+from experiments.claim import Claim, Training
+from experiments.claims import CLAIMS
+from experiments.known_answers import ANSWERS, ROOT, TAR
 from experiments.records import Record
+from experiments.report_card import Row
 from experiments.variants import did_you_mean
 
 NAMES = tuple(claim.name for claim in (*ANSWERS, *CLAIMS))
 CARD = "report_card.md"
+SAVED = "stopped and saved; the same command goes on"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +39,8 @@ class Options:
     """Options of the command."""
 
     minutes: Positive[float] = 60.0
-    """Time for training. A run that would take longer than what is left has to wait;
-    one that still runs at the end is saved."""
+    """Time for training. A run that would take longer than what is left has to wait,
+    unless it has begun; one that still runs at the end is saved."""
     claims: tuple[str, ...] = field(default_factory=lambda: NAMES)
     """Names of claims; by default all."""
     out: Path
@@ -48,27 +53,30 @@ class Options:
     """Folder with ILSVRC2012_img_train.tar or a sample of it, for the first loss."""
 
 
-def reproduce(options: Options) -> str:
-    """Computes, trains, and returns the report card."""
+def reproduce(options: Options) -> tuple[str, bool]:
+    """Computes, trains, and writes the report card, also when it is stopped.
+
+    Returns the card for a terminal, and whether a run has failed.
+    """
     config_checks.check_ranges(options)
     _check(options)
     for folder in ("records", "logs", "runs"):
         (options.out / folder).mkdir(parents=True, exist_ok=True)
-    answers = [answer for answer in ANSWERS if answer.name in options.claims]
     claims = [claim for claim in CLAIMS if claim.name in options.claims]
-    values = _values(answers, options)
-    deadline = time.monotonic() + 60 * options.minutes
-    failed: list[Training] = []
-    while training := next_training(
-        claims,
-        _known(options),
-        costs(options.out),
-        (deadline - time.monotonic()) / 60,
-        failed,
-    ):
-        if not _train(training, options, deadline):
-            failed.append(training)
-    return _card(answers, values, claims, options)
+    answers = [answer for answer in ANSWERS if answer.name in options.claims]
+    file = options.out / "records" / record.file_name(known_answers.CLAIM, seed=0)
+    values = known_answers.values(answers, options.imagenet, file)
+    tried: dict[Training, str] = {}
+    try:
+        _train_all(claims, options, tried)
+    finally:
+        rows = [report_card.of_answer(a, values.get(a.name)) for a in answers]
+        rows += _claim_rows(claims, options, tried)
+        lack = report_card.lack_in_all(claims, _known(options), costs(options.out))
+        remark = _write_card(rows, lack, options)
+    have_failed = any(reason != SAVED for reason in tried.values())
+    parts = report_card.aligned(rows), lack, remark
+    return "\n\n".join(filter(None, parts)), have_failed
 
 
 def _check(options: Options) -> None:
@@ -80,16 +88,43 @@ def _check(options: Options) -> None:
         raise UserError(f"--imagenet {options.imagenet}: there is no {TAR} in it.")
 
 
+def _train_all(
+    claims: Sequence[Claim], options: Options, tried: dict[Training, str]
+) -> None:
+    """Trains one run after the other, as far as the minutes go.
+
+    Args:
+        tried: receives the runs that end without a record, and the reason.
+    """
+    deadline = time.monotonic() + 60 * options.minutes
+    begun = {t for c in claims for t in c.trainings if _workdir(t, options).exists()}
+    while (left := deadline - time.monotonic()) > 0 and (
+        training := next_training(
+            claims, _known(options), costs(options.out), left / 60, tried, begun
+        )
+    ):
+        print(f"{training.claim}, seed {training.seed}", flush=True)
+        if reason := _train(training, options, deadline):
+            tried[training] = reason
+            print(f"  {reason}", flush=True)
+
+
 def _known(options: Options) -> list[Record]:
     """The records of the runs that are done."""
     return records.read(options.out / "records") + records.kept() * options.kept
 
 
 def costs(out: Path) -> list[Record]:
-    """The records that were made on a machine like this one."""
-    here = provenance.processor(), threads.usable_cores()
+    """The records that were made as here: processor, cores, JAX and its flags."""
+    here = _place(provenance.of_result())
     found = records.read(out / "records") + records.kept()
-    return [r for r in found if (r.get("processor"), r.get("cores")) == here]
+    return [known for known in found if _place(known) == here]
+
+
+def _place(source: Record) -> tuple[object, ...]:
+    jax = (source.get("versions") or {}).get("jax")
+    flags = source.get("xla_flags") or ""
+    return source.get("processor"), source.get("cores"), jax, flags
 
 
 def next_training(
@@ -97,9 +132,10 @@ def next_training(
     known: list[Record],
     costs: list[Record],
     minutes: float,
-    failed: Sequence[Training] = (),
+    tried: Collection[Training] = (),
+    begun: Collection[Training] = (),
 ) -> Training | None:
-    """The next run that fits the minutes.
+    """The next run that fits the minutes or has begun before.
 
     The claims come by importance, then by the cost of all that they lack.
     """
@@ -109,41 +145,30 @@ def next_training(
 
     for claim in sorted(claims, key=order):
         for training in claim.missing(known):
-            if training not in failed and training.cost(costs) <= minutes:
+            fits = training in begun or training.cost(costs) <= minutes
+            if fits and training not in tried:
                 return training
     return None
 
 
-def _values(answers: Sequence[KnownAnswer], options: Options) -> dict[str, float]:
-    """The known answers, those of the same commit from the file of an earlier call."""
-    file = options.out / "known_answers.json"
-    content = atomic_files.read_json(file) if file.exists() else {}
-    commit = provenance.commit()
-    values = content.get("values", {}) if content.get("commit") == commit else {}
-    for answer in answers:
-        if answer.name not in values and not answer.needs_images:
-            values[answer.name] = answer.compute()
-        elif answer.name not in values and options.imagenet is not None:
-            values[answer.name] = answer.compute(options.imagenet)
-    atomic_files.write_json(file, {"commit": commit, "values": values})
-    return values
+def _workdir(training: Training, options: Options) -> Path:
+    name = record.file_name(training.claim, training.seed)
+    return options.out.resolve() / "runs" / Path(name).stem
 
 
-def _train(training: Training, options: Options, deadline: float) -> bool:
-    """Trains in a process of its own; True if its record is there in the end.
+def _train(training: Training, options: Options, deadline: float) -> str | None:
+    """Trains in a process of its own; None if its record is there in the end, or else
+    the reason why not.
 
     At the deadline the run is saved, for the next call.
     """
-    out = options.out.resolve()
-    name = record.file_name(training.claim, training.seed)
-    workdir = out / "runs" / Path(name).stem
-    print(f"{training.claim}, seed {training.seed}", flush=True)
+    out, workdir = options.out.resolve(), _workdir(training, options)
     words = [word.format(workdir=workdir) for word in training.command]
     words += ["--record", str(out / "records")]
     environment = dict(os.environ)
     if options.data_dir is not None:
         environment["TFDS_DATA_DIR"] = str(options.data_dir.resolve())
-    log = (out / "logs" / name).with_suffix(".log")
+    log = out / "logs" / f"{workdir.name}.log"
     with log.open("a") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", *words],
@@ -153,47 +178,83 @@ def _train(training: Training, options: Options, deadline: float) -> bool:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # one Ctrl-C reaches it once, through `_wait`
         )
-        _wait(process, deadline)
-    is_done = (out / "records" / name).exists()
-    if not is_done:
-        print(f"  no record yet; its output: {log}")
-    return is_done
+        code = _wait(process, deadline)
+    if (out / "records" / f"{workdir.name}.json").exists():
+        return None
+    is_saved = code in (EXIT_RESUME, command.STOPPED)
+    return SAVED if is_saved else f"failed with code {code}; its output: {log}"
 
 
-def _wait(process: subprocess.Popen, deadline: float) -> None:
-    """Waits until the process ends; asks it to save at the deadline and on Ctrl-C."""
+def _wait(process: subprocess.Popen, deadline: float) -> int:
+    """Waits until the process ends, and returns its code; asks it to save at the
+    deadline, and when this process is asked to stop."""
+    with _stop_signals_as_ctrl_c():
+        try:
+            return process.wait(timeout=max(0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            return process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            raise
+
+
+@contextlib.contextmanager
+def _stop_signals_as_ctrl_c() -> Iterator[None]:
+    """Also that of a closed terminal, and those of batch systems."""
+    previous = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in stop_signals()
+    }
     try:
-        process.wait(timeout=max(0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
-        process.wait()
-    except KeyboardInterrupt:
-        process.send_signal(signal.SIGINT)
-        process.wait()
-        raise
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
-def _card(
-    answers: Sequence[KnownAnswer],
-    values: dict[str, float],
-    claims: Sequence[Claim],
-    options: Options,
-) -> str:
-    """Writes the card and its figure; returns the card."""
-    known, out = _known(options), options.out
-    text = report_card.table(answers, values, claims, known, costs(out))
-    drawn = report_card.draw(known, out)
-    figure = f"\n\n![Learning curves]({drawn})" if drawn else ""
-    page = f"# Report card\n\n{text}{figure}\n"
-    atomic_files.write_bytes(out / CARD, page.encode())
-    return f"{text}\n\n{out / CARD}"
+def _claim_rows(
+    claims: Sequence[Claim], options: Options, tried: dict[Training, str]
+) -> list[Row]:
+    """What there is, what is missing, and the first reason why."""
+    known, known_costs, rows = _known(options), costs(options.out), []
+    for claim in claims:
+        row = report_card.of_claim(claim, known)
+        row = report_card.with_lack(row, claim, known, known_costs)
+        reasons = [tried[t] for t in claim.missing(known) if t in tried]
+        rows.append(row._replace(met="; ".join([row.met, *reasons[:1]])))
+    return rows
+
+
+def _write_card(rows: Sequence[Row], lack: str, options: Options) -> str:
+    """Writes the card, and then with its figure; returns where, and a remark where the
+    figure is missing."""
+    card, remark = options.out / CARD, ""
+    parts = "# Report card", report_card.markdown(rows), lack
+    text = "\n\n".join(filter(None, parts)) + "\n"
+    atomic_files.write_bytes(card, text.encode())
+    try:
+        figure = report_card.draw(_known(options), options.out)
+    except UserError as error:  # without matplotlib
+        figure, remark = None, f"\nno learning curves: {error}"
+    if figure is not None:
+        text += f"\n![Learning curves]({figure})\n"
+        atomic_files.write_bytes(card, text.encode())
+    return f"{card}{remark}"
+
+
+def _run(options: Options) -> int:
+    card, have_failed = reproduce(options)
+    print(card)
+    return command.FAULT if have_failed else command.DONE
 
 
 def main() -> int:
     """Returns the exit code; see `command`."""
     options = command.parse(Options, "experiments.reproduce", __doc__ or "")
-    kept = "saved states and records are kept, and the same command goes on"
-    return command.run(lambda: print(reproduce(options)), stopped=kept)
+    kept = "saved states, records and the report card are kept, and the same command"
+    return command.run(lambda: _run(options), stopped=f"{kept} goes on")
 
 
 if __name__ == "__main__":

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from alexnet_jax.config import Config
 from alexnet_jax.training import metrics_writer
+from experiments import seeds
 from experiments.plan import Experiment, run_directory
 from experiments.variants import Target
 
-_LEFT = 0.97  # a loss below this share of ln(classes) is no longer at chance
+LEFT_CHANCE = 0.97
+"""A loss below this share of ln(classes) is no longer at chance."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _read_run(directory: Path, seed: int, config: Config) -> RunResult | None:
     left = [
         record["epoch"]
         for record in records
-        if record["kind"] == "train" and record["loss"] < _LEFT * chance
+        if record["kind"] == "train" and record["loss"] < LEFT_CHANCE * chance
     ]
     # The step that completes the epochs may end slightly beyond them.
     finished = evaluations[-1]["epoch"] >= config.num_epochs - 1e-3
@@ -98,17 +98,11 @@ def epochs_of_runs(root: Path) -> dict[Path, float]:
     return found
 
 
-def change(row: Row, baseline: Row) -> tuple[float, float | None, int] | None:
-    """Mean change of top-1 error against the same seeds of the baseline, in points, its
-    standard deviation (None for one seed) and the number of seeds.
+def change(row: Row, baseline: Row) -> list[float]:
+    """Changes of top-1 error against the same seeds of the baseline, in points, for the
+    seeds that are finished for both."""
+    return seeds.changes(_errors(row), _errors(baseline))
 
-    None means that no seed is finished for both.
-    """
-    base = {run.seed: run.top1_error for run in baseline.finished}
-    changes = [
-        run.top1_error - base[run.seed] for run in row.finished if run.seed in base
-    ]
-    if not changes:
-        return None
-    deviation = float(np.std(changes, ddof=1)) if len(changes) > 1 else None
-    return float(np.mean(changes)), deviation, len(changes)
+
+def _errors(row: Row) -> dict[int, float]:
+    return {run.seed: run.top1_error for run in row.finished}

@@ -71,7 +71,7 @@ def evaluate(model: "Model", views: int, data_dir: str | None) -> dict[str, Any]
 
 def record_of(model: "Model", scores: dict[int, dict[str, Any]]) -> dict[str, Any]:
     """The result is of the centre view; "trained_by" made the network."""
-    config, machine = model.network.config, provenance.machine()
+    config = model.network.config
     return {
         "claim": f"views on {config.data.name}",
         "command": f"python -m experiments.views --network {config.data.name}",
@@ -84,8 +84,7 @@ def record_of(model: "Model", scores: dict[int, dict[str, Any]]) -> dict[str, An
         "top1_error_by_views": {
             str(views): score["top1_error"] for views, score in scores.items()
         },
-        **provenance.software(),
-        **{name: machine[name] for name in ("processor", "cores", "xla_flags")},
+        **provenance.of_result(),
     }
 
 

@@ -6,7 +6,7 @@ The paper does not say which net. Here: 19pct of cuda-convnet, three convolution
 one fully connected layer, on whole images, without weight decay, at a constant rate.
 Fixed: net, data, order, initial values. Varies: the activation, and its rate on a grid
 (the rate with the lowest training error after a few epochs is used for the long runs).
-Cost: about 60 to 100 epochs of a small net, 20 to 40 minutes on two CPU cores.
+Cost: about 60 to 100 epochs of a small net, about 150 minutes on two CPU cores.
 Command: python -m experiments.cuda_convnet.figure1
     --workdir runs/figure1 --out docs/results
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_jax import command, config_checks
+from alexnet_jax.figures.drawing import new_figure
 from alexnet_jax.ranges import Positive, Seed
 from alexnet_jax.training import record
 from experiments.cuda_convnet import curves
@@ -27,7 +28,6 @@ from experiments.cuda_convnet.images import Cifar10, load_cifar10
 from experiments.cuda_convnet.nets import NetName
 from experiments.cuda_convnet.settings import Settings
 from experiments.cuda_convnet.train import train_and_evaluate
-from experiments.figures import new_figure
 
 PAPER_RATIO = 6.0
 FIGURE = "figure1.png"

@@ -3,15 +3,20 @@
 import dataclasses
 import json
 import math
+import os
+import re
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from alexnet_jax import main
 from alexnet_jax.errors import UserError
-from alexnet_jax.system import provenance, threads
+from alexnet_jax.system import provenance
 from alexnet_jax.training import record
 from experiments import (
     claims,
@@ -22,7 +27,8 @@ from experiments import (
     reproduce,
     run,
 )
-from experiments.claims import CLAIMS, Claim, Training
+from experiments.claim import Claim, Training
+from experiments.claims import CLAIMS
 from experiments.cuda_convnet import record as net_record
 from experiments.cuda_convnet import train
 from experiments.known_answers import KnownAnswer
@@ -72,11 +78,13 @@ def test_sizes(name, expected):
     assert answer.holds(expected) and not answer.holds(expected + 1)
 
 
-def order(known, minutes, failed=()):
+def order(known, minutes, failed=(), begun=()):
     """The runs in the order in which they come, each done before the next is asked."""
     asked = [claim("late", 2, 1), claim("dear", 1, 9), claim("cheap", 1, 2, seeds=2)]
     found, known = [], list(known)
-    while following := reproduce.next_training(asked, known, known, minutes, failed):
+    while following := reproduce.next_training(
+        asked, known, known, minutes, failed, begun
+    ):
         found.append((following.claim, following.seed))
         known.append(done(following.claim, following.seed, minutes=None))
     return found
@@ -90,6 +98,8 @@ def test_the_most_telling_first_then_the_cheapest():
     assert order([], minutes=0.5) == []
     failed = [training("cheap", 2, seed=0)]
     assert order([], minutes=100, failed=failed) == everything[1:]
+    begun = [training("dear", 9)]
+    assert order([], minutes=0.5, begun=begun) == [("dear", 0)]
 
 
 def test_costs_are_learned():
@@ -98,16 +108,21 @@ def test_costs_are_learned():
     assert asked.cost([]) == 50
     like = done("other", 0, epochs=20, minutes=60)
     assert asked.cost([like]) == 30
-    own = [done("mine", seed, minutes=m) for seed, m in enumerate((4, 6, None))]
-    assert asked.cost([like, *own]) == 5
+    own = [done("mine", seed, minutes=m) for seed, m in enumerate((4, 6, 90, None))]
+    assert asked.cost([like, *own]) == 6
 
 
 def test_costs_of_other_machines_do_not_count(tmp_path):
-    here = {"processor": provenance.processor(), "cores": threads.usable_cores()}
-    for name, place in (("a", here), ("b", here | {"cores": 4096})):
-        record.write(tmp_path / "records", done(name, 0, **place))
-    assert "a" in [r["claim"] for r in reproduce.costs(tmp_path)]
-    assert "b" not in [r["claim"] for r in reproduce.costs(tmp_path)]
+    here = provenance.of_result()
+    for name, other in (
+        ("a", {}),
+        ("b", {"cores": 4096}),
+        ("c", {"xla_flags": "--another"}),
+        ("d", {"versions": {"jax": "0.0.1"}}),
+    ):
+        record.write(tmp_path / "records", done(name, 0, **(here | other)))
+    found = {r["claim"] for r in reproduce.costs(tmp_path)}
+    assert found & set("abcd") == {"a"}
 
 
 def test_ranges():
@@ -128,16 +143,27 @@ def test_the_card():
     ]
     asked = [claim("good", 1, 6, seeds=3), claim("bad", 1, 6), claim("none", 1, 6)]
     known = [done("good", 0, 0.24), done("good", 1, 0.26), done("bad", 0, 0.31)]
-    card = report_card.table(answers, {"a": 7, "b": 3.0}, asked, known, [])
-    assert card.splitlines()[2:] == [
-        "| units |  |  |  | 7 | 7 | 1 | met |",
-        "| ratio |  |  |  | 1 to 2 | 3.0000 | 1 | not met |",
-        "| loss |  |  |  | 1 to 2 |  |  | needs --imagenet |",
-        "| error of good | % | 25 |  | 20 to 30 | 25.00 ± 1.41 | 2 | "
+    values = {"a": 7, "b": 3.0}
+    rows = [
+        report_card.of_answer(answer, values.get(answer.name)) for answer in answers
+    ]
+    for one in asked:
+        row = report_card.of_claim(one, known)
+        rows.append(report_card.with_lack(row, one, known, []))
+    assert report_card.lack_in_all([*asked, asked[0]], known, []) == (
+        "In all 2 runs missing, 12 minutes."
+    )
+    assert report_card.lack_in_all([asked[1]], known, []) == ""
+    head, *lines = report_card.aligned(rows).splitlines()
+    assert head.index("met") == lines[0].index("met") == lines[3].index("met; lacks")
+    assert report_card.markdown(rows).splitlines()[2:] == [
+        "| units |  |  | 7 | 7 | 1 | met |",
+        "| ratio |  |  | 1 to 2 | 3.0000 | 1 | not met |",
+        "| loss |  |  | 1 to 2 |  |  | needs --imagenet |",
+        "| error of good | % | 25 | 20 to 30 | 25.00 ± 1.41 | 2 | "
         "met; lacks 1 of 3 runs, 6 minutes |",
-        "| error of bad | % | 25 |  | 20 to 30 | 31.00 | 1 | not met |",
-        "| error of none | % | 25 |  | 20 to 30 |  | 0 | "
-        "lacks 1 of 1 runs, 6 minutes |",
+        "| error of bad | % | 25 | 20 to 30 | 31.00 | 1 | not met |",
+        "| error of none | % | 25 | 20 to 30 |  | 0 | lacks 1 of 1 runs, 6 minutes |",
     ]
 
 
@@ -208,43 +234,113 @@ def test_a_whole_call(digits_dir, tmp_path, monkeypatch, capsys):
         data_dir=Path(digits_dir),
         minutes=9,
     )
-    card = reproduce.reproduce(options)
-    assert "| 659,272 | 659,272 | 1 | met |" in card
-    assert "| 1 | met; lacks 1 of 2 runs" in card
-    assert "no record yet; its output: " in capsys.readouterr().out
-    found = json.loads(next((options.out / "records").iterdir()).read_text())
+    card, have_failed = reproduce.reproduce(options)
+    assert have_failed
+    assert re.search(r"units .* 659,272 +659,272 +1 +met", card)
+    log = options.out / "logs" / "never-seed0.log"
+    assert (
+        f"met; lacks 1 of 2 runs, 1 minutes; failed with code 1; its output: {log}"
+        in (card)
+    )
+    assert str(log) in capsys.readouterr().out and "no_such_module" in log.read_text()
+    found = json.loads(
+        (options.out / "records" / record.file_name(name, 0)).read_text()
+    )
     assert found["claim"] == name
-    assert card.split("\n\n")[0] in (options.out / reproduce.CARD).read_text()
+    assert (
+        "| 659,272 | 659,272 | 1 | met |" in (options.out / reproduce.CARD).read_text()
+    )
     assert reproduce.next_training([small], [found], [], 9, [missing]) is None
+
+
+def test_known_answers_of_the_same_commit_are_kept(tmp_path, monkeypatch):
+    """Not those of a modified source or of no commit."""
+    computed = []
+    answer = KnownAnswer(
+        name="a", text="", low=0, high=9, compute=lambda: computed.append(1) or 7
+    )
+    for commit, times in (("abc", 1), ("def", 2), ("def+", 4), (None, 6)):
+        monkeypatch.setattr(known_answers.provenance, "commit", lambda c=commit: c)
+        for _ in range(2):
+            values = known_answers.values([answer], None, tmp_path / "a.json")
+            assert values == {"a": 7}
+        assert len(computed) == times
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError("the disk is full")])
+def test_a_stopped_call_leaves_its_card(tmp_path, monkeypatch, stop):
+    def train(*_):
+        raise stop
+
+    monkeypatch.setattr(reproduce, "_train", train)
+    with pytest.raises(type(stop) if isinstance(stop, OSError) else stop):
+        reproduce.reproduce(reproduce.Options(out=tmp_path, claims=("80sec",)))
+    assert "lacks 3 of 3 runs" in (tmp_path / reproduce.CARD).read_text()
+
+
+def test_a_card_without_matplotlib(tmp_path, monkeypatch):
+    """A machine that only trains need not have it."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    options = reproduce.Options(out=tmp_path, claims=("80sec",), kept=True)
+    card, _ = reproduce.reproduce(options)
+    assert "no learning curves: figures need matplotlib" in card
+    assert "| 3 | met |" in (tmp_path / reproduce.CARD).read_text()
 
 
 def test_runs_whose_records_are_kept_here(tmp_path, monkeypatch):
     """By default a claim is tried anew; with `kept` its committed runs are done."""
     monkeypatch.setattr(reproduce, "_train", lambda *_: pytest.fail("nothing to train"))
     options = reproduce.Options(out=tmp_path, claims=("80sec",), kept=True)
-    card = reproduce.reproduce(options)
-    assert "| 3 | met |" in card, card
-    monkeypatch.setattr(reproduce, "_train", lambda *_: False)
-    assert "26.9" not in reproduce.reproduce(dataclasses.replace(options, kept=False))
+    card, have_failed = reproduce.reproduce(options)
+    assert re.search(r" 3 +met$", card, re.M) and not have_failed
+    monkeypatch.setattr(reproduce, "_train", lambda *_: reproduce.SAVED)
+    card, have_failed = reproduce.reproduce(dataclasses.replace(options, kept=False))
+    assert "26.9" not in card and reproduce.SAVED in card and not have_failed
 
 
-def test_a_run_is_asked_to_save_at_the_deadline():
-    wait = "import time\ntry: print(1, flush=True), time.sleep(60)\n"
-    code = wait + "except KeyboardInterrupt: print('saved')"
+SLEEPER = """
+import sys, time
+try:
+    print(1, flush=True), time.sleep(60)
+except KeyboardInterrupt:
+    print("saved")
+    sys.exit(75)
+"""
+
+
+def sleeper():
     process = subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", SLEEPER],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
     assert process.stdout.readline() == "1\n"
-    reproduce._wait(process, deadline=0)
+    return process
+
+
+def test_a_run_is_asked_to_save_at_the_deadline():
+    process = sleeper()
+    assert reproduce._wait(process, deadline=0) == 75
     assert process.communicate()[0] == "saved\n"
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_stop_reaches_the_run(name):
+    """Else a closed terminal would leave a run without its command."""
+    process = sleeper()
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), getattr(signal, name)))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        reproduce._wait(process, deadline=time.monotonic() + 60)
+    assert process.communicate()[0] == "saved\n" and process.returncode == 75
 
 
 def test_curves_begin_with_three_evaluations(tmp_path):
     pytest.importorskip("matplotlib")
     points = [{"epoch": n, "top1_error": 1 / n} for n in (1, 2, 3)]
-    assert report_card.draw([done("a", 0, curve=points[:2])], tmp_path) is None
-    assert report_card.draw([done("a", 0, curve=points)], tmp_path) == "curves.png"
+    what = {"command": "python -m experiments.run", "dataset": "cifar10"}
+    short, whole = (done("a", 0, curve=curve, **what) for curve in (points[:2], points))
+    assert report_card.draw([short], tmp_path) is None
+    assert report_card.draw([short, whole], tmp_path) == "curves.png"
     assert (tmp_path / "curves.png").stat().st_size > 5000

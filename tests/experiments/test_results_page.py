@@ -7,7 +7,16 @@ import re
 import numpy as np
 import pytest
 
-from experiments import claims, fine_tuning, marked_part, plan, records, results_page
+from experiments import (
+    claims,
+    fine_tuning,
+    known_answers,
+    marked_part,
+    plan,
+    records,
+    results_page,
+    seeds,
+)
 from experiments.report import signed
 
 DIGITS = next(record for record in records.kept() if record["claim"] == "digits")
@@ -40,6 +49,7 @@ def variant(name, seed, error):
         variant=name,
         preset="cifar10",
         num_epochs=15.0,
+        curve=[{"epoch": n, "loss": loss} for n, loss in ((1, 2.3), (2, 2.25), (3, 2))],
     )
 
 
@@ -72,8 +82,10 @@ def test_records_are_small_and_name_no_place():
 
 def test_several_seeds():
     """Mean, sample deviation and range by hand."""
-    assert results_page.measured([1.0, 2.0, 3.0]) == "2.00 ± 1.00 (1.00 to 3.00)"
-    assert results_page.measured([1.25]) == "1.25"
+    of_three = seeds.spread([1.0, 2.0, 3.0], extremes=True)
+    assert of_three == "2.00 ± 1.00 (1.00 to 3.00)"
+    assert seeds.spread([1.25]) == "1.25" and seeds.spread([]) == ""
+    assert seeds.spread([-0.09, 0.09], sign=True) == "+0.00 ± 0.13"
     known = [DIGITS, like(claim="digits", seed=1, error=0.02)]
     page = results_page.sections(known)
     assert "| 1.42 ± 0.82 (0.83 to 2.00) | 360 | 2 | 40 | 5.7 |" in page
@@ -87,6 +99,9 @@ def test_a_second_record_of_a_seed_does_not_count():
 
 def test_nets_have_their_views():
     known = [net("80sec", seed, error) for seed, error in ((0, 0.26), (1, 0.27))]
+    page = results_page.sections(known)
+    assert "| `80sec` | 26 | 26.50 ± 0.71 (26.00 to 27.00) | 2 |" in page
+    assert "9 views" not in page
     known.append(net("conv-local-11pct", 0, 0.13, **{"9": 0.12, "10": 0.115}))
     page = results_page.sections(known)
     assert "| `80sec` | 26 | 26.50 ± 0.71 (26.00 to 27.00) |  |  | 2 |" in page
@@ -98,17 +113,45 @@ def test_views():
     found |= {"command": "python -m experiments.views --network cifar10"}
     found |= {"trained_by": "python -m alexnet_jax.main --preset cifar10"}
     page = results_page.sections([found])
-    assert "--preset cifar10` | 20.00 | 18.00 | 2.00 | 1.50 | 1 | 40 |" in page
+    assert "| `digits` | 20.00 | 18.00 | 2.00 | 1.5 | 1 | 5.7 |" in page
 
 
 def test_questions_have_changes_against_the_same_seeds():
     known = [variant("base", 0, 0.3), variant("base", 1, 0.32)]
-    assert "### " not in results_page.sections(known)
+    assert "## Changes of the network" not in results_page.sections(known)
     known += [variant("pooling/apart", 0, 0.31), variant("pooling/apart", 1, 0.35)]
     page = results_page.sections(known)
-    assert "How much does overlapping pooling gain? `cifar10`" in page
-    assert "| apart | +0.40 | +0.39 | +2.00 ± 1.41 | 33.00 ± 2.83" in page
-    assert "response normalisation gain" not in page
+    table = page.split("## Changes of the network")[1].split("\n\n")[2].splitlines()
+    assert [line.split(" | ")[:6] for line in table[2:]] == [
+        ["| `base`", "", "", "", "31.00 ± 1.41", "3, 3"],
+        ["| `pooling/apart`", "+0.40", "+0.39", "+2.00 ± 1.41", "33.00 ± 2.83", "3, 3"],
+    ]
+    assert "--experiment pooling --seeds 0 1`" in page
+    assert "368,842 parameters" in page and "15 of its 30 epochs" in page
+
+
+def test_a_change_within_its_spread_shows_nothing():
+    """The page and the card of `reproduce` have the same words."""
+    known = [variant("base", seed, 0.3) for seed in (0, 1)]
+    for changes, expected in (
+        ((0.01, 0.02), "| above 0 | +1.50 ± 0.71 | 2 | met |"),
+        ((0.0009, -0.0009), "| above 0 | +0.00 ± 0.13 | 2 | within the spread |"),
+        ((-0.02, -0.01), "| above 0 | -1.50 ± 0.71 | 2 | not met |"),
+    ):
+        changed = [
+            variant("pooling/apart", seed, 0.3 + change)
+            for seed, change in enumerate(changes)
+        ]
+        assert expected in results_page.sections([*known, *changed])
+
+
+def test_known_answers_have_their_place():
+    """Those that have been computed."""
+    values = {"units": 659_272, "bytes_between_columns": 1.5}
+    page = results_page.sections([like(claim=known_answers.CLAIM, values=values)])
+    assert "| 650,000 | 659,272 | 659,272 | 1 | met |" in page
+    assert "| 1 to 1.05 | 1.5000 | 1 | not met |" in page
+    assert "first loss" not in page
 
 
 def test_figure1():
@@ -124,9 +167,9 @@ def test_figure1():
         result={"ratio": 7.1},
     )
     page = results_page.sections([figure])
-    assert "| relu | 0.004 | 0 | 31.00 |  |" in page
-    assert "| relu | 0.004 | 0 |  | 5.83 |" in page
-    assert "over those of ReLU: 7.1;" in page
+    assert "| relu | 0.004 | 31.00 |" in page
+    assert "| relu | 0.004 | 0 | 5.83 |" in page
+    assert "over those of ReLU: 7.10;" in page
 
 
 def test_fine_tuning():
@@ -157,11 +200,11 @@ def test_what_is_missing_and_its_cost():
     """By the minutes per epoch of the runs that it is like, where they are known."""
     page = results_page.sections([DIGITS])
     assert "- `digits`: 4 runs, about 23 minutes." in page  # 4 x 5.7
-    assert "- `19pct`: 1 run, about 1.5 hours." in page
-    assert "- `pooling/apart`: 4 runs, about 2.0 hours." in page
+    assert "- `19pct`: 1 run, about 1.8 hours." in page
+    assert "- `pooling/apart`: 4 runs, about 3.0 hours." in page  # 4 x 45
     slow = like(claim="cifar10", epochs=30, minutes=120.0)
     page = results_page.sections([DIGITS, slow])
-    assert "- `pooling/apart`: 4 runs, about 4.0 hours." in page
+    assert "- `pooling/apart`: 4 runs, about 3.5 hours." in page  # 2 x (60 + 45)
     seeds = [like(claim="digits", seed=seed) for seed in range(5)]
     assert "- `digits`" not in results_page.sections(seeds)
     assert "took 0.9 CPU hours" in results_page.sections(seeds)  # 5 x 5.7 x 2 cores

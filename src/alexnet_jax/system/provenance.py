@@ -39,6 +39,11 @@ def machine() -> dict[str, Any]:
     }
 
 
+def of_result() -> dict[str, Any]:
+    """Commit, versions and machine, without the host's name: to keep with a result."""
+    return software() | {k: v for k, v in machine().items() if k != "host"}
+
+
 def machine_in_words(machine: Mapping[str, Any]) -> str:
     """The processor and its usable cores, of what `machine` returned."""
     cores = machine.get("cores")
