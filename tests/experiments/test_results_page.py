@@ -65,6 +65,14 @@ def test_the_readme_is_what_the_records_say():
     assert text == results_page.with_summary(text, records.kept()), remedy
 
 
+def test_the_told_error_lies_in_the_range_of_the_seeds():
+    """That of the network which comes with the package, in README."""
+    text = results_page.README.read_text()
+    told = float(re.search(r"([\d.]+) % \(`digits`\)", text)[1])
+    row = re.search(r"\| `digits` \|.*\(([\d.]+) to ([\d.]+)\)", text)
+    assert float(row[1]) <= told <= float(row[2])
+
+
 def test_no_dash_stands_in_a_table():
     rows = [line for line in results_page.PAGE.read_text().splitlines() if "|" in line]
     assert rows and not [row for row in rows if re.search(r"\| *[-–—] *\|", row)]
