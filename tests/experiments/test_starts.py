@@ -127,15 +127,16 @@ def test_starts_near_the_baseline(run, preset, test_data):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("preset", SMALL_IMAGES)
 @pytest.mark.parametrize("run", RUNS)
-def test_200_steps_without_divergence(run, test_data):
+def test_200_steps_without_divergence(run, preset, test_data):
     """Finite, and in the end hardly above the loss of equal probabilities, where some
     variants stay for more than 200 steps."""
-    config, _ = with_baseline(run, base_on("cifar10", test_data))
+    config, _ = with_baseline(run, base_on(preset, test_data))
     found = losses(config, STEPS)
     end = np.mean(found[-20:])
     print(
-        f"cifar10 {run}: {found[0]:.2f} at the start, at most {max(found):.2f}, "
+        f"{preset} {run}: {found[0]:.2f} at the start, at most {max(found):.2f}, "
         f"{end:.2f} at the end (mean of 20)"
     )
     assert np.isfinite(found).all()
