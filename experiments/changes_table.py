@@ -103,10 +103,10 @@ def _about(base: Config, preset: str) -> str:
     whole = PRESETS[preset].num_epochs
     return (
         f"`{preset}` has {parameters(base):,} parameters, the network of the paper "
-        f"{parameters(ALEXNET2012):,}; these runs have {base.num_epochs:g} of its "
-        f"{whole:g} epochs. So small a network and so short a run need not show what "
-        "the paper's did. Changes are against the base with the same seeds; positive "
-        "is worse."
+        f"{parameters(ALEXNET2012):,}. These runs end after {base.num_epochs:g} of the "
+        f"preset's {whole:g} epochs. So small a network and so short a run need not "
+        "show what the paper's did. Changes are against the base with the same seeds; "
+        "positive is worse."
     )
 
 

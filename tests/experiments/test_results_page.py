@@ -135,7 +135,7 @@ def test_questions_have_changes_against_the_same_seeds():
         ["| `pooling/apart`", "+0.40", "+0.39", "+2.00 ± 1.41", "33.00 ± 2.83", "3, 3"],
     ]
     assert "--experiment pooling --seeds 0 1`" in page
-    assert "368,842 parameters" in page and "15 of its 30 epochs" in page
+    assert "368,842 parameters" in page and "15 of the preset's 30 epochs" in page
 
 
 def test_a_change_within_its_spread_shows_nothing():
