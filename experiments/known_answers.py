@@ -203,6 +203,8 @@ def values(
         file: the record of what has been computed; what the same commit has computed
             is read from there.
     """
+    if not answers:
+        return {}
     source = provenance.of_result()
     is_exact = source["commit"] is not None and not source["commit"].endswith("+")
     old = atomic_files.read_json(file) if is_exact and file.exists() else {}

@@ -265,6 +265,8 @@ def test_known_answers_of_the_same_commit_are_kept(tmp_path, monkeypatch):
             values = known_answers.values([answer], None, tmp_path / "a.json")
             assert values == {"a": 7}
         assert len(computed) == times
+    assert known_answers.values([], None, tmp_path / "b.json") == {}
+    assert not (tmp_path / "b.json").exists()
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError("the disk is full")])
