@@ -8,7 +8,7 @@ from alexnet_jax.config import Config
 from alexnet_jax.presets import ALEXNET2012, PRESETS
 from experiments import plan, records, seeds
 from experiments.known_answers import parameters
-from experiments.marked_part import Table, table
+from experiments.marked_part import Table, filled_table
 from experiments.plan import Experiment
 from experiments.records import Record
 from experiments.report import signed
@@ -57,7 +57,9 @@ def _changes(preset: Any, epochs: float, known: list[Record]) -> str:
     if not asked:
         return ""
     rows: Table = [(*_HEAD, *RUN_HEAD), *(baselines | others).values()]
-    return "\n\n".join([_about(base, preset), table(rows), _command(known, asked)])
+    return "\n\n".join(
+        [_about(base, preset), filled_table(rows), _command(known, asked)]
+    )
 
 
 def groups_by_run(known: list[Record]) -> dict[str, list[Record]]:

@@ -23,11 +23,14 @@ def replaced(page: str, program: str, part: str) -> str:
 
 
 def table(rows: Table) -> str:
-    """Markdown; the first row is the head. Nothing without other rows, and no column
-    without a value."""
+    """Markdown; the first row is the head. Nothing without other rows."""
     if len(rows) < 2:
         return ""
-    columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
-    rows = list(zip(*columns, strict=True))
     head, *body = (f"| {' | '.join(row)} |" for row in rows)
     return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
+
+
+def filled_table(rows: Table) -> str:
+    """The table without the columns that have no value."""
+    columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
+    return table(list(zip(*columns, strict=True)))

@@ -79,7 +79,7 @@ def lack_in_all(
 
 def markdown(rows: Sequence[Row]) -> str:
     """The table with the claims in words."""
-    return marked_part.table([row[1:] for row in (HEAD, *rows)])
+    return marked_part.filled_table([row[1:] for row in (HEAD, *rows)])
 
 
 def aligned(rows: Sequence[Row]) -> str:

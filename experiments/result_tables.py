@@ -2,7 +2,7 @@
 
 from experiments import fine_tuning, records
 from experiments.claims import CLAIMS
-from experiments.marked_part import Table, table
+from experiments.marked_part import Table, filled_table
 from experiments.records import Record
 from experiments.run_cells import RUN_HEAD, hardware, minutes, run_cells
 from experiments.seeds import spread
@@ -36,7 +36,7 @@ def main_table(known: list[Record]) -> str:
                 *run_cells(runs),
             )
         )
-    return table(rows)
+    return filled_table(rows)
 
 
 def _without_seed(command: str) -> str:
@@ -57,7 +57,7 @@ def nets_table(known: list[Record]) -> str:
         claim = runs[0]["claim"]
         errors = [spread(_by_views(runs, n), extremes=True) for n in views]
         rows.append((f"`{claim}`", authors.get(claim, ""), *errors, *run_cells(runs)))
-    return _with_command(table(rows), f"{_NETS} --net NET --workdir runs/NET")
+    return _with_command(filled_table(rows), f"{_NETS} --net NET --workdir runs/NET")
 
 
 def _by_views(runs: list[Record], views: str) -> list[float]:
@@ -76,7 +76,7 @@ def views_table(known: list[Record]) -> str:
         network = f"`{runs[0]['dataset']}`"
         where = (_PAPERS_GAIN, str(len(runs)), minutes(runs), hardware(runs))
         rows.append((network, *cells, *where))
-    return _with_command(table(rows), f"{_VIEWS} --network NETWORK")
+    return _with_command(filled_table(rows), f"{_VIEWS} --network NETWORK")
 
 
 def tuning_table(known: list[Record]) -> str:
@@ -98,7 +98,7 @@ def tuning_table(known: list[Record]) -> str:
         f"together (median), {hardware(runs)}."
     )
     command = "python -m experiments.fine_tuning --workdir runs/fine_tuning"
-    return _with_command(f"{table(rows)}\n\n{how}", command)
+    return _with_command(f"{filled_table(rows)}\n\n{how}", command)
 
 
 def _with_command(text: str, command: str) -> str:
@@ -125,7 +125,9 @@ def _figure1(record: Record) -> str:
         rate = f"{run['learning_rate']:g}"
         long_runs.append((run["activation"], rate, str(run["seed"]), shown))
     figure = "![Training error by epoch, ReLU and tanh](results/figure1.png)"
-    return "\n\n".join([table(grid), table(long_runs), _ratio(record), figure])
+    return "\n\n".join(
+        [filled_table(grid), filled_table(long_runs), _ratio(record), figure]
+    )
 
 
 def _ratio(record: Record) -> str:
