@@ -40,7 +40,8 @@ def changes_tables(known: list[Record]) -> str:
 def _changes(preset: Any, epochs: float, known: list[Record]) -> str:
     """The baselines first, then a row for each variant of each question."""
     base = plan.base_config(preset, num_epochs=epochs)
-    names, by_run = plan.run_names(base), groups_by_run(known)
+    names = plan.run_names(base)
+    by_run = {runs[0]["variant"]: runs for runs in groups(known).values()}
     baselines: dict[str, tuple[str, ...]] = {}
     others: dict[str, tuple[str, ...]] = {}
     asked = []
@@ -60,11 +61,6 @@ def _changes(preset: Any, epochs: float, known: list[Record]) -> str:
     return "\n\n".join(
         [_about(base, preset), filled_table(rows), _command(known, asked)]
     )
-
-
-def groups_by_run(known: list[Record]) -> dict[str, list[Record]]:
-    """The records of a base, by the name of the run."""
-    return {runs[0]["variant"]: runs for runs in groups(known).values()}
 
 
 def _found(

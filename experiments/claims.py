@@ -19,10 +19,7 @@ def top1_error(claim: str, views: str = "1") -> Callable[[list[Record]], list[fl
     """Top-1 error in percent of the runs of a claim."""
 
     def measure(known: list[Record]) -> list[float]:
-        return [
-            100 * r.get("top1_error_by_views", {"1": r["result"]["top1_error"]})[views]
-            for r in records.of_claim(known, claim)
-        ]
+        return list(records.errors(records.of_claim(known, claim), views).values())
 
     return measure
 

@@ -10,7 +10,7 @@ from experiments import seeds
 from experiments.plan import Experiment
 from experiments.results import Row, change
 
-_LEAST_POINTS = 3  # of a curve
+LEAST_POINTS = 3  # of a curve
 _COLORS = {"paper": "#7f7f7f", "authors' logs": "#1f77b4", "ours": "#d62728"}
 
 
@@ -60,7 +60,7 @@ def _bars(experiment: Experiment, rows: list[Row]) -> Any:
 
 def _curves(experiment: Experiment, rows: list[Row]) -> Any:
     """Top-1 error after each epoch, averaged over seeds, where there are three."""
-    rows = [row for row in rows if _length(row) >= _LEAST_POINTS]
+    rows = [row for row in rows if _length(row) >= LEAST_POINTS]
     if not rows:
         return None
     figure = new_figure(6.4, 4)

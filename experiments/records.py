@@ -39,9 +39,15 @@ def of_claim(records: list[Record], claim: str) -> list[Record]:
     return [by_seed[seed] for seed in sorted(by_seed)]
 
 
-def errors(runs: list[Record]) -> dict[int, float]:
-    """Top-1 error in percent, by seed."""
-    return {run["seed"]: 100 * run["result"]["top1_error"] for run in runs}
+def errors(runs: list[Record], views: str = "1") -> dict[int, float]:
+    """Top-1 error in percent, by seed, of those with this number of views per image."""
+    found = {}
+    for run in runs:
+        centre = {"1": run["result"]["top1_error"]}
+        by_views = run.get("top1_error_by_views", centre)
+        if views in by_views:
+            found[run["seed"]] = 100 * by_views[views]
+    return found
 
 
 def cpu_hours(records: list[Record]) -> float:

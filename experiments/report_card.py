@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 from alexnet_jax.figures.drawing import new_figure
 from experiments import marked_part, records, seeds
 from experiments.claim import Claim
+from experiments.figures import LEAST_POINTS
 from experiments.known_answers import KnownAnswer
 from experiments.records import Record
 
 CURVES = "curves.png"
-_LEAST_POINTS = 3  # of a curve
 
 
 class Row(NamedTuple):
@@ -102,7 +102,7 @@ def draw(known: list[Record], folder: Path) -> str | None:
     """
     panels: dict[str, list[Record]] = {}
     for record in known:
-        if len(record.get("curve", [])) >= _LEAST_POINTS:
+        if len(record.get("curve", [])) >= LEAST_POINTS:
             program = record["command"].split()[2]
             title = f"{record['dataset']}, {program}"
             panels.setdefault(title, []).append(record)
@@ -120,15 +120,15 @@ def draw(known: list[Record], folder: Path) -> str | None:
 def _plot(axes: Any, title: str, runs: list[Record]) -> None:
     """All seeds of a claim have its colour."""
     for number, claim in enumerate({record["claim"]: 0 for record in runs}):
-        of_claim = records.of_claim(runs, claim)
-        for record in of_claim:
+        of_seeds = records.of_claim(runs, claim)
+        for record in of_seeds:
             points = record["curve"]
             (line,) = axes.plot(
                 [point["epoch"] for point in points],
                 [100 * point["top1_error"] for point in points],
                 color=f"C{number}",
             )
-        line.set_label(f"{claim}, n = {len(of_claim)}")
+        line.set_label(f"{claim}, n = {len(of_seeds)}")
     axes.set(xlabel="epoch", ylabel="test error, %", ylim=(0, None), xlim=(0, None))
     axes.set_title(title, fontsize="medium")
     axes.legend(fontsize="small")

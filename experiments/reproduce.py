@@ -5,13 +5,12 @@ the most telling claims first, among those the cheapest. Writes a report card. T
 command goes on where it was. Run it from the root of a clone.
 """
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,9 +70,10 @@ def reproduce(options: Options) -> tuple[str, bool]:
         _train_all(claims, options, tried)
     finally:
         rows = [report_card.of_answer(a, values.get(a.name)) for a in answers]
-        rows += _claim_rows(claims, options, tried)
-        lack = report_card.lack_in_all(claims, _known(options), costs(options.out))
-        remark = _write_card(rows, lack, options)
+        known, known_costs = _known(options), costs(options.out)
+        rows += _claim_rows(claims, known, known_costs, tried)
+        lack = report_card.lack_in_all(claims, known, known_costs)
+        remark = _write_card(rows, lack, known, options.out)
     have_failed = any(reason != SAVED for reason in tried.values())
     parts = report_card.aligned(rows), lack, remark
     return "\n\n".join(filter(None, parts)), have_failed
@@ -188,7 +188,8 @@ def _train(training: Training, options: Options, deadline: float) -> str | None:
 def _wait(process: subprocess.Popen, deadline: float) -> int:
     """Waits until the process ends, and returns its code; asks it to save at the
     deadline, and when this process is asked to stop."""
-    with _stop_signals_as_ctrl_c():
+    # Also that of a closed terminal, and those of batch systems.
+    with command.as_ctrl_c(stop_signals()):
         try:
             return process.wait(timeout=max(0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -200,42 +201,31 @@ def _wait(process: subprocess.Popen, deadline: float) -> int:
             raise
 
 
-@contextlib.contextmanager
-def _stop_signals_as_ctrl_c() -> Iterator[None]:
-    """Also that of a closed terminal, and those of batch systems."""
-    previous = {
-        number: signal.signal(number, signal.default_int_handler)
-        for number in stop_signals()
-    }
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 def _claim_rows(
-    claims: Sequence[Claim], options: Options, tried: dict[Training, str]
+    claims: Sequence[Claim],
+    known: list[Record],
+    costs: list[Record],
+    tried: dict[Training, str],
 ) -> list[Row]:
     """What there is, what is missing, and the first reason why."""
-    known, known_costs, rows = _known(options), costs(options.out), []
+    rows = []
     for claim in claims:
         row = report_card.of_claim(claim, known)
-        row = report_card.with_lack(row, claim, known, known_costs)
+        row = report_card.with_lack(row, claim, known, costs)
         reasons = [tried[t] for t in claim.missing(known) if t in tried]
         rows.append(row._replace(met="; ".join([row.met, *reasons[:1]])))
     return rows
 
 
-def _write_card(rows: Sequence[Row], lack: str, options: Options) -> str:
+def _write_card(rows: Sequence[Row], lack: str, known: list[Record], out: Path) -> str:
     """Writes the card, and then with its figure; returns where, and a remark where the
     figure is missing."""
-    card, remark = options.out / CARD, ""
+    card, remark = out / CARD, ""
     parts = "# Report card", report_card.markdown(rows), lack
     text = "\n\n".join(filter(None, parts)) + "\n"
     atomic_files.write_bytes(card, text.encode())
     try:
-        figure = report_card.draw(_known(options), options.out)
+        figure = report_card.draw(known, out)
     except UserError as error:  # without matplotlib
         figure, remark = None, f"\nno learning curves: {error}"
     if figure is not None:

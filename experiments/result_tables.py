@@ -31,7 +31,7 @@ def main_table(known: list[Record]) -> str:
             (
                 f"`{runs[0]['claim']}`",
                 f"`{_without_seed(runs[0]['command'])} --workdir runs/`",
-                _errors(runs),
+                spread(_errors(runs), extremes=True),
                 f"{runs[0]['result']['examples']:,}",
                 *run_cells(runs),
             )
@@ -44,8 +44,8 @@ def _without_seed(command: str) -> str:
     return before + after[len(after.split(" ")[0]) :]
 
 
-def _errors(runs: list[Record]) -> str:
-    return spread([100 * r["result"]["top1_error"] for r in runs], extremes=True)
+def _errors(runs: list[Record], views: str = "1") -> list[float]:
+    return list(records.errors(runs, views).values())
 
 
 def nets_table(known: list[Record]) -> str:
@@ -55,14 +55,9 @@ def nets_table(known: list[Record]) -> str:
     authors = {claim.name: claim.authors for claim in CLAIMS}
     for runs in _of(known, _NETS):
         claim = runs[0]["claim"]
-        errors = [spread(_by_views(runs, n), extremes=True) for n in views]
+        errors = [spread(_errors(runs, n), extremes=True) for n in views]
         rows.append((f"`{claim}`", authors.get(claim, ""), *errors, *run_cells(runs)))
     return _with_command(filled_table(rows), f"{_NETS} --net NET --workdir runs/NET")
-
-
-def _by_views(runs: list[Record], views: str) -> list[float]:
-    found = [record["top1_error_by_views"].get(views) for record in runs]
-    return [100 * error for error in found if error is not None]
 
 
 def views_table(known: list[Record]) -> str:
@@ -70,7 +65,7 @@ def views_table(known: list[Record]) -> str:
     head += ("gain, paper, points", "n", "minutes of evaluation", "hardware")
     rows: Table = [head]
     for runs in _of(known, _VIEWS):
-        one, ten = (_by_views(runs, views) for views in ("1", "10"))
+        one, ten = (_errors(runs, views) for views in ("1", "10"))
         gains = [before - after for before, after in zip(one, ten, strict=True)]
         cells = (spread(values, extremes=True) for values in (one, ten, gains))
         network = f"`{runs[0]['dataset']}`"

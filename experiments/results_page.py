@@ -7,6 +7,7 @@ some, and the table of results in README.md.
 import json
 from pathlib import Path
 
+from alexnet_jax.data.ilsvrc2012 import TRAIN_IMAGES
 from alexnet_jax.presets import ALEXNET2012
 from experiments import known_answers, marked_part, records, report_card, result_tables
 from experiments.changes_table import changes_tables
@@ -20,7 +21,6 @@ PAGE = ROOT / "docs" / "results.md"
 PROGRAM = "experiments.results_page"
 
 _SPEED = ROOT / "benchmarks/results/2026-11-27-compare-torch-intel-2-128.json"
-_TRAINING_IMAGES = 1_281_167  # of ILSVRC-2012
 
 
 def with_results(page: str, known: list[Record]) -> str:
@@ -87,7 +87,7 @@ def _imagenet() -> str:
     """What the network of 2012 would take, by the benchmark of a training step."""
     speed = json.loads(_SPEED.read_text())
     rate = 128 / speed["seconds"]["ours"]["train"]
-    hours = ALEXNET2012.num_epochs * _TRAINING_IMAGES / rate / 3600
+    hours = ALEXNET2012.num_epochs * TRAIN_IMAGES / rate / 3600
     where = f"at {rate:.0f} images/s ({speed['hardware']})"
     return (
         f"- `alexnet2012`: no run yet; {where} about {hours:,.0f} hours,\n"

@@ -13,7 +13,7 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -120,7 +120,7 @@ def _exit_code(
     processes: str,
     stopped: str,
 ) -> int:
-    with _sigterm_as_ctrl_c():
+    with as_ctrl_c([signal.SIGTERM]):
         try:
             if mesh is not None:
                 _prepare_jax(mesh, processes)
@@ -173,15 +173,18 @@ def _prepare_jax(mesh: MeshConfig, processes: str) -> None:
 
 
 @contextlib.contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """Makes SIGTERM raise KeyboardInterrupt. Inside, training installs its own
+def as_ctrl_c(signals: Iterable[signal.Signals]) -> Iterator[None]:
+    """Makes these signals raise KeyboardInterrupt. Inside, training installs its own
     `Interruption`, which saves first."""
     # Python sets signal handlers only in the main thread.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    previous = {
+        number: signal.signal(number, signal.default_int_handler) for number in signals
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
